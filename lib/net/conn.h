@@ -1,0 +1,83 @@
+/*
+ * A byte stream to a peer: TCP or Unix socket, clear or TLS, over a non-blocking descriptor.
+ *
+ * Reading: the loop's scratch buffer, handed to on_data. Writing: corked. conn_write() copies
+ * small pieces into the output; all of it leaves in one writev when the current callback ends
+ * (or at once when it is large); what the kernel does not take waits for writability. No
+ * epoll_ctl per request.
+ *
+ * A failure or the peer's end is told once, by on_end; afterwards no callback comes. conn_close()
+ * never calls back. Both are safe inside callbacks: memory goes after the callback.
+ */
+#ifndef LIB_NET_CONN_H
+#define LIB_NET_CONN_H
+
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+#include "lib/net/loop.h"
+#include "lib/net/tls.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct conn;
+
+struct conn_handlers {
+    /* Bytes have come; valid during the call. */
+    void (*on_data)(void *ctx, struct slice bytes);
+    /* The output that passed `high` has drained below `low`. */
+    void (*on_drained)(void *ctx);
+    /* ERR_CLOSED: the peer finished sending in order (FIN, or close_notify): writing is still
+     * possible until conn_close. ERR_TRUNCATED: TLS ended without close_notify. Others: broken.
+     * errno-free; `why` is a static text for the log. */
+    void (*on_end)(void *ctx, int err, const char *why);
+    /* Connecting or handshaking is done; never called for an accepted clear connection. */
+    void (*on_open)(void *ctx);
+};
+
+/* Takes fd (non-blocking). tls NULL: clear. The handlers must outlive the conn. NULL: no memory;
+ * fd is closed then. */
+struct conn *conn_accepted(struct loop *l, int fd, struct tls_server *tls,
+                           const struct conn_handlers *h, void *ctx);
+/* Starts connecting to an address; on_open or on_end follows, never before this returns.
+ * tls_name: verified against the certificate, and sent as SNI; tls NULL: clear. */
+struct conn *conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len,
+                          struct tls_client *tls, const char *tls_name,
+                          const struct conn_handlers *h, void *ctx);
+/* Abandons it: unsent output is tried once, then dropped; never calls back. NULL is fine. */
+void conn_close(struct conn *c);
+/* As conn_close, but the peer sees a reset (SO_LINGER 0) where the transport allows: an abnormal
+ * end that cannot be taken for a clean one. */
+void conn_abort(struct conn *c);
+/* Closes after the output is out, or after linger_ms; ignores what comes in (drains up to 64 KiB,
+ * so that the peer can read our last answer). Takes the conn: no callback follows. */
+void conn_finish(struct conn *c, int linger_ms);
+/* Sends FIN (or close_notify) after the output. */
+void conn_shutdown(struct conn *c);
+
+/* Borrows the bytes. 0, ERR_NOMEM, or ERR_STATE after an end. Sends nothing by itself. */
+MUST_CHECK int conn_write(struct conn *c, struct slice bytes);
+/* The same for many pieces at once. Large ones are tried directly, without a copy. */
+MUST_CHECK int conn_writev(struct conn *c, const struct slice *pieces, size_t count);
+/* Sends what is corked now instead of at the callback's end. */
+void conn_flush(struct conn *c);
+/* Output bytes not yet taken by the kernel. */
+size_t conn_pending(const struct conn *c);
+/* on_drained comes when pending falls below this after it was above. Default 128 KiB / 64 KiB. */
+void conn_set_marks(struct conn *c, size_t low_bytes, size_t high_bytes);
+/* Stops and resumes on_data: back-pressure. Bytes stay in the kernel. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+/* The negotiated ALPN protocol ("h2", "http/1.1") or empty. */
+struct slice conn_alpn(const struct conn *c);
+bool conn_is_tls(const struct conn *c);
+/* Numeric peer address for logs and rate limits: "127.0.0.1". */
+const char *conn_peer(const struct conn *c);
+const struct sockaddr *conn_peer_addr(const struct conn *c);
+/* Monotonic ms of the last byte in either direction, for idle deadlines. */
+int64_t conn_last_active_ms(const struct conn *c);
+/* Cumulative bytes. */
+uint64_t conn_bytes_in(const struct conn *c);
+uint64_t conn_bytes_out(const struct conn *c);
+
+#endif

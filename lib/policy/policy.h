@@ -1,0 +1,138 @@
+/*
+ * The compiled policy: immutable, counted, shared by nothing but pointers. Both planes compile it
+ * with the same code; a worker swaps one pointer, a request pins the one it started with.
+ *
+ * Sections that did not change are shared between generations (counted apart), so one changed key
+ * among a million rebuilds one shard.
+ */
+#ifndef LIB_POLICY_POLICY_H
+#define LIB_POLICY_POLICY_H
+
+#include "lib/base/err.h"
+#include "lib/base/hash.h"
+#include "lib/base/money.h"
+#include "lib/base/secret.h"
+#include "lib/base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct policy; /* opaque; accessors below */
+
+struct policy_header {
+    struct slice name, value;
+};
+
+enum provider_kind { PROVIDER_OPENAI = 1, PROVIDER_OPENAI_COMPATIBLE, PROVIDER_SIMULATOR };
+/* "openai-compatible" to its value: 0 or ERR_NOT_FOUND. */
+MUST_CHECK int provider_kind_parse(struct slice name, enum provider_kind *ret_kind);
+const char *provider_kind_name(enum provider_kind k);
+
+struct policy_provider {
+    struct slice name;
+    enum provider_kind kind;
+    bool https;
+    struct slice host;      /* terminated */
+    int port;
+    struct slice path;      /* prefix, no trailing slash: "/v1" */
+    bool allow_private;
+    int http;               /* 0: automatic, 1, 2 */
+    int connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
+    bool drain_on_disconnect;
+    struct secret credential; /* opened; empty: none. Only in a worker (control plane: empty) */
+    const struct policy_header *headers;
+    size_t header_count;
+    size_t index;           /* 0..policy_provider_count-1, the order of names */
+};
+
+struct policy_price {
+    struct slice version;
+    picos_tok input, cached_input, cache_write, cache_write_1h, output, reasoning; /* all filled in */
+    bool free;
+};
+
+struct policy_target {
+    const struct policy_provider *provider;
+    struct slice model;                /* the provider's own name */
+    uint32_t weight;
+    const struct policy_price *price;  /* NULL: unpriced */
+};
+
+enum route_strategy { ROUTE_WEIGHTED = 1, ROUTE_PRIORITY };
+
+struct policy_model {
+    struct slice name;
+    enum route_strategy strategy;
+    bool free;
+    const struct policy_target *targets;
+    size_t count;
+    uint64_t weights; /* their sum */
+    int64_t created_unix_s;
+};
+
+struct policy_team {
+    struct slice name;
+    bool disabled;
+    bool all_models;
+    const struct slice *models; /* names and globs */
+    size_t count;
+};
+
+struct policy_tag {
+    struct slice name, value;
+};
+
+struct policy_key {
+    unsigned char digest[SHA256_BYTES];
+    struct slice name, id, project, user;
+    const struct policy_team *team;
+    bool all_models, disabled, refuse_on_partition;
+    const struct slice *models;
+    size_t model_count;
+    int64_t expires_ms; /* 0: never */
+    const struct policy_tag *tags;
+    size_t tag_count;
+};
+
+struct policy *policy_ref(struct policy *p);
+void policy_unref(struct policy *p); /* NULL is fine */
+uint64_t policy_epoch(const struct policy *p);
+uint64_t policy_version(const struct policy *p);
+uint64_t policy_revision(const struct policy *p);
+
+/* HMAC-SHA-256 of a presented key under the pepper, then a look-up of the whole digest, compared in
+ * constant time. NULL: no such key. A disabled or expired one is returned: the caller decides. */
+const struct policy_key *policy_find_key(const struct policy *p, struct slice presented);
+size_t policy_key_count(const struct policy *p);
+
+/* A configured model by name, else "provider/model" naming a provider directly. The second kind is
+ * written into *scratch (with its one target in scratch_target) and returned. NULL: unknown. */
+const struct policy_model *policy_find_model(const struct policy *p, struct slice name,
+                                             struct policy_model *scratch,
+                                             struct policy_target *scratch_target);
+/* Whether key and team both allow the name as the client spelt it. */
+bool policy_may_use(const struct policy_key *key, struct slice model_name);
+/* "gpt-*" against "gpt-4o": '*' matches any run of bytes. Linear time. */
+bool glob_match(struct slice pattern, struct slice text);
+
+/* Configured models in the order of names. */
+const struct policy_model *policy_model_at(const struct policy *p, size_t index);
+size_t policy_model_count(const struct policy *p);
+const struct policy_provider *policy_provider_at(const struct policy *p, size_t index);
+size_t policy_provider_count(const struct policy *p);
+const struct policy_provider *policy_find_provider(const struct policy *p, struct slice name);
+/* The price of a provider's model: the file's rows first (exact, then longest glob), then the built-in
+ * book of the provider's kind. NULL: unpriced. */
+const struct policy_price *policy_find_price(const struct policy *p,
+                                             const struct policy_provider *provider,
+                                             struct slice model);
+
+/* Disjoint token classes: the one usage record (see proto/bus.proto, Tokens). */
+struct tokens {
+    int64_t input, cache_read, cache_write, cache_write_1h, output, reasoning;
+};
+/* Exact cost: 0 or ERR_RANGE (a negative count or an overflow). */
+MUST_CHECK int policy_cost(const struct policy_price *price, const struct tokens *t,
+                           nanos *ret_cost);
+
+#endif
