@@ -1,0 +1,28 @@
+/*
+ * Every handler of the route table, by the file that holds it. A handler gets a checked request (see
+ * api.h) and fills the reply; it neither authenticates nor commits.
+ */
+#ifndef CONTROLPLANE_API_HANDLERS_H
+#define CONTROLPLANE_API_HANDLERS_H
+
+#include "controlplane/api/api.h"
+
+/* resources.c: one set for every kind; the kind is the path's third segment */
+api_handler resources_list, resources_create, resources_get, resources_replace, resources_patch,
+    resources_delete;
+/* config.c */
+api_handler config_export, config_apply, config_schema;
+/* revisions.c */
+api_handler revisions_list, revisions_get, revisions_rollback;
+/* tokens.c */
+api_handler tokens_list, tokens_create, tokens_delete;
+/* audit.c */
+api_handler audit_list, audit_verify_now;
+/* system.c */
+api_handler system_whoami, system_health, system_ready, system_metrics;
+/* usage.c */
+api_handler usage_summary, usage_events, ledger_accounts;
+/* controlplane/publish/fleet.c */
+api_handler workers_list, snapshots_list;
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * What the daemon holds: its configuration, its keys, and the parts that run. Made by main.c before
+ * any thread starts, and constant afterwards but for the objects that guard themselves (secrets,
+ * publisher). Every thread opens its own struct db with plane_db().
+ */
+#ifndef CONTROLPLANE_PLANE_H
+#define CONTROLPLANE_PLANE_H
+
+#include "controlplane/store/db.h"
+#include "lib/base/err.h"
+#include "lib/base/hash.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct publisher; /* controlplane/publish */
+struct secrets;   /* controlplane/secrets */
+struct api_server; /* controlplane/api */
+struct jobs;      /* controlplane/jobs */
+
+struct plane_config {
+    const char *database;         /* DSN of the application's role */
+    const char *admin_listen;     /* "127.0.0.1:8081" */
+    const char *admin_tls_cert, *admin_tls_key; /* both or none */
+    const char *bus_pub, *bus_req; /* URLs */
+    const char *bus_tls_ca, *bus_tls_cert, *bus_tls_key; /* all or none */
+    const char *state_dir;
+    const char *credentials_dir;  /* of file: references; NULL: they are refused */
+    long threads;                 /* of the admin API */
+    long anchor_s;                /* seconds between exports of the audit log's head */
+};
+
+struct plane {
+    struct plane_config config;
+    unsigned char seal_key[SEAL_KEY_BYTES];
+    unsigned char sign_secret[SIGN_SECRET_BYTES];
+    unsigned char sign_public[SIGN_PUBLIC_BYTES];
+    struct secrets *secrets;
+    struct publisher *publisher; /* NULL in commands that do not serve */
+    struct api_server *api;
+    struct jobs *jobs;
+    int64_t started_ms; /* monotonic */
+    atomic_ullong requests, request_failures; /* of the admin API, for metrics */
+};
+
+/* A connection to the application's database for the calling thread; connects lazily. NULL: no
+ * memory. purpose ends up in application_name: "api", "publish", "ingest". */
+struct db *plane_db(const struct plane *p, const char *purpose);
+
+#endif
