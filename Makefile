@@ -132,12 +132,29 @@ $(B)/unit/%: tests/unit/%.c $(B)/libdataplane.a $(B)/libcontrolplane.a $(B)/libc
 unit: $(UNIT) ## Build and run the unit tests (FLAVOUR=asan for sanitizers)
 	@fail=0; for t in $(UNIT); do ./$$t >$$t.log 2>&1 && echo "  ok    $$t" || { fail=1; cat $$t.log; echo "  FAIL  $$t"; }; done; exit $$fail
 
+# Programs that tests and the benchmark start.
+$(B)/tests/make_policy: tests/fakes/make_policy.c $(B)/libheadgate.a $(B)/libdataplane.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libdataplane.a $(B)/libheadgate.a $(LIBS)
+$(B)/tests/bench_%: tests/bench/%.c tests/bench/bench.h
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) -D_GNU_SOURCE -I. -std=gnu11 -Wall -Wextra -O2 -g -o $@ $<
+
+bench: all $(B)/tests/make_policy $(B)/tests/bench_upstream $(B)/tests/bench_load ## Compare with nginx in one run (BENCH="--quick" for a look)
+	@$(PYTHON) tests/bench/run.py $(BENCH)
+run: ## Install what it needs, build, and start a local gateway
+	@deploy/install-deps --runtime
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(B)/bin/headgate up $(UP)
+
 -include $(shell find $(B)/obj $(B)/unit -name '*.d' 2>/dev/null)
 -include tests/tests.mk
 
 clean: ## Remove build/
 	rm -rf build
 
-.PHONY: all help deps unit clean
+.PHONY: all help deps unit bench run clean
 .DELETE_ON_ERROR:
 .SECONDARY:
