@@ -15,7 +15,7 @@ enum err {
     ERR_LIMIT = -2,     /* a configured limit was passed */
     ERR_SYNTAX = -3,    /* malformed input */
     ERR_RANGE = -4,     /* a number outside its type or its allowed range */
-    ERR_STATE = -5,     /* not allowed now */
+    ERR_BAD_STATE = -5, /* not allowed now (OpenSSL has a type named ERR_STATE) */
     ERR_NOT_FOUND = -6, /* no such thing */
     ERR_EXISTS = -7,    /* there is one already */
     ERR_DENIED = -8,    /* authenticated, but not allowed; or refused by a guard */

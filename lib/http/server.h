@@ -72,14 +72,14 @@ void http_server_get_stats(const struct http_server *s, struct http_server_stats
 /* Sends the head. length: the body's exact size, or -1 (chunked / until END_STREAM). With
  * end_now the answer is complete (length must be 0 or the status/method have no body).
  * `fields` are borrowed; content-length, transfer-encoding, connection, date are ours, not theirs.
- * 0, ERR_STATE (answered already), ERR_NOMEM. */
+ * 0, ERR_BAD_STATE (answered already), ERR_NOMEM. */
 MUST_CHECK int http_respond(struct http_stream *s, int status, const struct http_field *fields,
                             size_t count, int64_t length, bool end_now);
 /* The whole answer in one call: head with this body, then the end. */
 MUST_CHECK int http_reply(struct http_stream *s, int status, const struct http_field *fields,
                           size_t count, struct slice body);
 /* Borrows the bytes and takes all of them. 0; ERR_AGAIN: taken, but more than the stream's buffer is
- * held now: stop until on_drained; ERR_STATE, ERR_NOMEM, ERR_LIMIT (over the given length). */
+ * held now: stop until on_drained; ERR_BAD_STATE, ERR_NOMEM, ERR_LIMIT (over the given length). */
 MUST_CHECK int http_write(struct http_stream *s, struct slice bytes);
 /* Ends in order. trailers are sent where the protocol has a way to (h2; h1 when chunked and the
  * client sent TE: trailers). Ends the stream's life for the caller. */

@@ -55,7 +55,7 @@ void conn_finish(struct conn *c, int linger_ms);
 /* Sends FIN (or close_notify) after the output. */
 void conn_shutdown(struct conn *c);
 
-/* Borrows the bytes. 0, ERR_NOMEM, or ERR_STATE after an end. Sends nothing by itself. */
+/* Borrows the bytes. 0, ERR_NOMEM, or ERR_BAD_STATE after an end. Sends nothing by itself. */
 MUST_CHECK int conn_write(struct conn *c, struct slice bytes);
 /* The same for many pieces at once. Large ones are tried directly, without a copy. */
 MUST_CHECK int conn_writev(struct conn *c, const struct slice *pieces, size_t count);

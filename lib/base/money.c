@@ -1,0 +1,114 @@
+#include "lib/base/money.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* More digits than any int64 has; the 128-bit sum cannot overflow within them. */
+#define MAX_DIGITS 30
+
+static bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* "12.5" with `places` decimal places kept: 12.5 * 10^places. The text has only digits and at
+ * most one point, with a digit on either side. */
+static int
+parse_scaled(struct slice text, int places, __int128 *ret_value)
+{
+    __int128 v = 0;
+    int fraction = -1; /* digits seen after the point; -1: no point yet */
+    if (text.len == 0 || !is_digit(text.at[0]) || !is_digit(text.at[text.len - 1]))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == '.' && fraction < 0) {
+            fraction = 0;
+            continue;
+        }
+        if (!is_digit(text.at[i]))
+            return ERR_SYNTAX;
+        if (i >= MAX_DIGITS || (fraction >= 0 && ++fraction > places))
+            return ERR_RANGE;
+        v = v * 10 + (text.at[i] - '0');
+    }
+    for (int i = fraction < 0 ? 0 : fraction; i < places; i++)
+        v *= 10;
+    *ret_value = v;
+    return 0;
+}
+
+static int
+to_int64(__int128 v, int64_t *ret_value)
+{
+    if (v > INT64_MAX || v < INT64_MIN)
+        return ERR_RANGE;
+    *ret_value = (int64_t)v;
+    return 0;
+}
+
+int
+money_parse_usd(struct slice text, nanos *ret_amount)
+{
+    __int128 v = 0;
+    bool negative = text.len > 0 && text.at[0] == '-';
+    int e = parse_scaled(negative ? slice_from(text, 1) : text, 9, &v);
+    return e < 0 ? e : to_int64(negative ? -v : v, ret_amount);
+}
+
+int
+money_parse_per_mtok(struct slice text, picos_tok *ret_price)
+{
+    __int128 v = 0;
+    int e = text.len > 0 && text.at[0] == '-' ? ERR_RANGE : parse_scaled(text, 6, &v);
+    return e < 0 ? e : to_int64(v, ret_price);
+}
+
+/* v / 10^places, without trailing zeros beyond the second place. */
+static void
+format_scaled(int64_t v, int places, char *text)
+{
+    uint64_t scale = 1, magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    for (int i = 0; i < places; i++)
+        scale *= 10;
+    int n = snprintf(text, MONEY_TEXT_BYTES, "%s%llu.%0*llu", v < 0 ? "-" : "",
+                     (unsigned long long)(magnitude / scale), places,
+                     (unsigned long long)(magnitude % scale));
+    int shortest = n - (places - 2);
+    while (n > shortest && text[n - 1] == '0')
+        text[--n] = '\0';
+}
+
+void
+money_format_usd(nanos amount, char ret_text[static MONEY_TEXT_BYTES])
+{
+    format_scaled(amount, 9, ret_text);
+}
+
+void
+money_format_per_mtok(picos_tok price, char ret_text[static MONEY_TEXT_BYTES])
+{
+    format_scaled(price, 6, ret_text);
+}
+
+int
+money_round(__int128 picodollars, nanos *ret_amount)
+{
+    /* Floor of (p + 500) / 1000; C's division truncates towards zero. */
+    __int128 up = picodollars / 1000, left = picodollars % 1000;
+    if (left >= 500)
+        up++;
+    else if (left < -500)
+        up--;
+    return to_int64(up, ret_amount);
+}
+
+int
+money_add(nanos a, nanos b, nanos *ret_sum)
+{
+    nanos sum;
+    if (__builtin_add_overflow(a, b, &sum))
+        return ERR_RANGE;
+    *ret_sum = sum;
+    return 0;
+}
