@@ -14,8 +14,8 @@
  *
  * Opening recovers: torn tails are cut and counted, a corrupt record is set aside and counted and
  * reading goes on behind it, and reservations that a dead worker left open are settled as
- * USAGE_LOST (estimated, incomplete) at their estimate. Each opening writes under a new spool id, so
- * that a sequence number never means two records.
+ * USAGE_LOST (estimated, incomplete) at their estimate. Each opening writes under a new spool id,
+ * so that a sequence number never means two records.
  *
  * A worker is single-threaded: nothing here locks. The supervisor flushes (spool_flusher).
  */
@@ -59,12 +59,13 @@ struct spool_hold {
 };
 
 /* Writes the reservation. u borrowed: attempt_id, names, prices; tokens and cost: the estimate that
- * is booked if the worker dies; reserved: the upper bound. sequence, outcome, estimated and incomplete
- * are not looked at. end_user, tags and the like that do not fit are cut (LIMIT_USAGE_BYTES).
- * 0; ERR_FULL or ERR_IO: refuse the request with 503 ledger_unavailable; ERR_NOMEM. */
+ * is booked if the worker dies; reserved: the upper bound. sequence, outcome, estimated and
+ * incomplete are not looked at. end_user, tags and the like that do not fit are cut
+ * (LIMIT_USAGE_BYTES). 0; ERR_FULL or ERR_IO: refuse the request with 503 ledger_unavailable;
+ * ERR_NOMEM. */
 MUST_CHECK int spool_reserve(struct spool *s, const struct usage *u, struct spool_hold *ret_hold);
-/* Writes the usage record and lets the hold go. u borrowed, complete but for the sequence. Never for
- * want of room; false only when the disk itself failed under it (counted, logged once). */
+/* Writes the usage record and lets the hold go. u borrowed, complete but for the sequence. Never
+ * for want of room; false only when the disk itself failed under it (counted, logged once). */
 bool spool_settle(struct spool *s, struct spool_hold *hold, const struct usage *u);
 /* No byte of the attempt was sent: nothing is booked. No-op on a zero hold. */
 void spool_void(struct spool *s, struct spool_hold *hold);
@@ -73,20 +74,22 @@ bool spool_can_reserve(const struct spool *s);
 /* Makes the next segment ahead of need and drops what is done; call it now and then (a timer). */
 void spool_tend(struct spool *s);
 
-/* --- upload ------------------------------------------------------------------------------------ */
+/* --- upload ------------------------------------------------------------------------------------
+ */
 
 /* The oldest settled records not acknowledged yet, of one spool id, in sequence order: as many as
  * fit both bounds. Slices and batch are lent until the next call on s. False: nothing waits. */
-bool spool_peek(struct spool *s, size_t max_records, size_t max_bytes, struct usage_batch *ret_batch);
+bool spool_peek(struct spool *s, size_t max_records, size_t max_bytes,
+                struct usage_batch *ret_batch);
 /* The control plane has committed this spool id up to `sequence`: never given again, segments that
  * are done are removed. An unknown id or an older sequence changes nothing. */
 void spool_ack(struct spool *s, const unsigned char spool_id[static SPOOL_ID_BYTES],
                uint64_t sequence);
 
 struct spool_depth {
-    uint64_t records;  /* settled and not acknowledged */
-    uint64_t open;     /* reserved and not settled */
-    uint64_t bytes;    /* on disk */
+    uint64_t records; /* settled and not acknowledged */
+    uint64_t open;    /* reserved and not settled */
+    uint64_t bytes;   /* on disk */
     uint64_t limit_bytes;
     int64_t oldest_ms; /* wall clock of the oldest record not acknowledged; 0: none */
     /* since this process opened it */
@@ -99,12 +102,14 @@ struct spool_depth {
 };
 void spool_depth(const struct spool *s, struct spool_depth *ret_depth);
 
-/* --- slots that no worker runs ------------------------------------------------------------------ */
+/* --- slots that no worker runs ------------------------------------------------------------------
+ */
 
 /* Slots >= first that have something on disk and are not locked; at most max. Returns how many. */
 size_t spool_orphans(const char *dir, unsigned first, unsigned *ret_slots, size_t max);
 
-/* --- the supervisor's part ------------------------------------------------------------------------ */
+/* --- the supervisor's part
+ * ------------------------------------------------------------------------ */
 
 /* Group flush for all slots under dir. Run spool_flush every 10 ms; it costs a memory read a slot
  * when nothing was written. A failed flush is told to the worker through the slot's shared page: it

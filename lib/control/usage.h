@@ -27,18 +27,18 @@
 #define LIMIT_BATCH_BYTES ((size_t)1 << 20)
 
 enum usage_outcome { /* the numbers of bus.proto */
-    USAGE_DONE = 1,
-    USAGE_CLIENT_GONE,
-    USAGE_UPSTREAM_FAILED,
-    USAGE_DEADLINE,
-    USAGE_SHUTDOWN,
-    USAGE_LOST,
+                     USAGE_DONE = 1,
+                     USAGE_CLIENT_GONE,
+                     USAGE_UPSTREAM_FAILED,
+                     USAGE_DEADLINE,
+                     USAGE_SHUTDOWN,
+                     USAGE_LOST,
 };
 const char *usage_outcome_name(enum usage_outcome o); /* "done", "client_gone", ...; never NULL */
 
 /* All slices are borrowed: by usage_encode during the call; from the arena after usage_decode. */
 struct usage {
-    uint64_t sequence;                         /* given by the spool */
+    uint64_t sequence;                          /* given by the spool */
     unsigned char attempt_id[ATTEMPT_ID_BYTES]; /* uuid7(); also the record's time */
     struct slice request_id;
     uint32_t attempt_no; /* from 1, counting the attempts of a request that were not voided */
