@@ -27,7 +27,7 @@
 
 #define KEY_PREFIX "sk-hg-"
 #define KEY_TEXT_BYTES (6 + 43)          /* without the NUL */
-#define KEY_SHOWN_BYTES 10               /* "sk-hg-" and 4 characters: enough to tell keys apart */
+#define KEY_SHOWN_BYTES 8                /* "sk-hg-" and 2 characters, for people */
 #define TOKEN_PREFIX "hgat_"
 #define TOKEN_TEXT_BYTES (5 + 43)
 #define FINGERPRINT_BYTES 16             /* hex digits */
@@ -45,13 +45,13 @@ void secrets_free(struct secrets *s);
  * ERR_AUTH (the seal key is not the one this database was made with), ERR_IO. */
 MUST_CHECK int secrets_load(struct secrets *s, struct db *db);
 bool secrets_ready(struct secrets *s);
-/* The pepper as it goes into snapshots (sealed, context "pepper"): appended. ERR_STATE before
+/* The pepper as it goes into snapshots (sealed, context "pepper"): appended. ERR_BAD_STATE before
  * secrets_load(). */
 MUST_CHECK int secrets_sealed_pepper(struct secrets *s, struct buf *into);
 /* "" before secrets_load(); then constant. */
 const char *secrets_cluster_id(struct secrets *s);
 
-/* HMAC-SHA-256 of a key's text under the pepper: 0 or ERR_STATE. */
+/* HMAC-SHA-256 of a key's text under the pepper: 0 or ERR_BAD_STATE. */
 MUST_CHECK int secrets_key_digest(struct secrets *s, struct slice key,
                                   unsigned char ret_digest[static SHA256_BYTES]);
 /* A new key "sk-hg-..." or token "hgat_..." with 256 random bits. The caller wipes it. */
