@@ -8,9 +8,9 @@
 #ifndef LIB_CONTROL_CHANNEL_H
 #define LIB_CONTROL_CHANNEL_H
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
-#include "lib/base/buf.h"
 #include "lib/net/loop.h"
 
 #include <stddef.h>
@@ -21,7 +21,8 @@ struct channel_tls {
     const char *ca_file, *cert_file, *key_file; /* all or none */
 };
 
-/* --- the worker's side, on its loop -------------------------------------------------------------- */
+/* --- the worker's side, on its loop --------------------------------------------------------------
+ */
 
 struct channel;
 struct channel_call;
@@ -34,14 +35,16 @@ struct channel *channel_open(struct loop *l, const char *pub_url, const char *re
                              void (*on_announce)(void *ctx, struct slice message), void *ctx,
                              const char **ret_why);
 void channel_close(struct channel *c);
-/* Sends a request (copied); on_reply comes once from the loop: 0 and the reply's bytes (valid during
- * the call), or ERR_TIMEOUT, ERR_LIMIT, ERR_IO. Several may be in flight. NULL: no memory. */
+/* Sends a request (copied); on_reply comes once from the loop: 0 and the reply's bytes (valid
+ * during the call), or ERR_TIMEOUT, ERR_LIMIT, ERR_IO. Several may be in flight. NULL: no memory.
+ */
 struct channel_call *channel_request(struct channel *c, struct slice message, int timeout_ms,
                                      void (*on_reply)(void *ctx, int err, struct slice reply),
                                      void *ctx);
 void channel_cancel(struct channel_call *call); /* never calls back */
 
-/* --- the control plane's side, on threads --------------------------------------------------------- */
+/* --- the control plane's side, on threads
+ * --------------------------------------------------------- */
 
 struct channel_host;
 

@@ -32,30 +32,31 @@ struct policy_provider {
     struct slice name;
     enum provider_kind kind;
     bool https;
-    struct slice host;      /* terminated */
+    struct slice host; /* terminated */
     int port;
-    struct slice path;      /* prefix, no trailing slash: "/v1" */
+    struct slice path; /* prefix, no trailing slash: "/v1" */
     bool allow_private;
-    int http;               /* 0: automatic, 1, 2 */
+    int http;                                                  /* 0: automatic, 1, 2 */
     int connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
     bool drain_on_disconnect;
     struct secret credential; /* opened; empty: none. Only in a worker (control plane: empty) */
     const struct policy_header *headers;
     size_t header_count;
-    size_t index;           /* 0..policy_provider_count-1, the order of names */
+    size_t index; /* 0..policy_provider_count-1, the order of names */
 };
 
 struct policy_price {
     struct slice version;
-    picos_tok input, cached_input, cache_write, cache_write_1h, output, reasoning; /* all filled in */
+    picos_tok input, cached_input, cache_write, cache_write_1h, output,
+        reasoning; /* all filled in */
     bool free;
 };
 
 struct policy_target {
     const struct policy_provider *provider;
-    struct slice model;                /* the provider's own name */
+    struct slice model; /* the provider's own name */
     uint32_t weight;
-    const struct policy_price *price;  /* NULL: unpriced */
+    const struct policy_price *price; /* NULL: unpriced */
 };
 
 enum route_strategy { ROUTE_WEIGHTED = 1, ROUTE_PRIORITY };
@@ -82,16 +83,25 @@ struct policy_tag {
     struct slice name, value;
 };
 
+#define LIMIT_KEY_MODELS 256 /* names and globs one key may list */
+#define LIMIT_KEY_TAGS 32
+
+/* A key as the request sees it: unpacked by policy_find_key() (a worker holds a million of them
+ * packed, at about 100 bytes each). All slices point into the policy, but for id, which points into
+ * this struct: do not copy it. */
 struct policy_key {
     unsigned char digest[SHA256_BYTES];
-    struct slice name, id, project, user;
+    struct slice name, id, project, user; /* id: uuid text */
     const struct policy_team *team;
-    bool all_models, disabled, refuse_on_partition;
-    const struct slice *models;
+    bool all_models;
+    bool disabled; /* the key itself, its project or its user; for the team see team->disabled */
+    bool refuse_on_partition;
+    struct slice models; /* packed names and globs: policy_key_model() */
     size_t model_count;
     int64_t expires_ms; /* 0: never */
-    const struct policy_tag *tags;
+    struct slice tags;  /* packed: policy_key_tag() */
     size_t tag_count;
+    char id_text[37];
 };
 
 struct policy *policy_ref(struct policy *p);
@@ -101,8 +111,13 @@ uint64_t policy_version(const struct policy *p);
 uint64_t policy_revision(const struct policy *p);
 
 /* HMAC-SHA-256 of a presented key under the pepper, then a look-up of the whole digest, compared in
- * constant time. NULL: no such key. A disabled or expired one is returned: the caller decides. */
-const struct policy_key *policy_find_key(const struct policy *p, struct slice presented);
+ * constant time. Fills and returns *scratch (valid while the policy is held), or NULL: no such key.
+ * A disabled or expired one is returned: the caller decides. Not thread-safe for one policy. */
+const struct policy_key *policy_find_key(const struct policy *p, struct slice presented,
+                                         struct policy_key *scratch);
+/* Walk the packed lists: start with *cursor = 0; false at the end. */
+bool policy_key_model(const struct policy_key *key, size_t *cursor, struct slice *ret_pattern);
+bool policy_key_tag(const struct policy_key *key, size_t *cursor, struct policy_tag *ret_tag);
 size_t policy_key_count(const struct policy *p);
 
 /* A configured model by name, else "provider/model" naming a provider directly. The second kind is
@@ -121,8 +136,8 @@ size_t policy_model_count(const struct policy *p);
 const struct policy_provider *policy_provider_at(const struct policy *p, size_t index);
 size_t policy_provider_count(const struct policy *p);
 const struct policy_provider *policy_find_provider(const struct policy *p, struct slice name);
-/* The price of a provider's model: the file's rows first (exact, then longest glob), then the built-in
- * book of the provider's kind. NULL: unpriced. */
+/* The price of a provider's model: the file's rows first (exact, then longest glob), then the
+ * built-in book of the provider's kind. NULL: unpriced. */
 const struct policy_price *policy_find_price(const struct policy *p,
                                              const struct policy_provider *provider,
                                              struct slice model);
