@@ -15,6 +15,7 @@
 
 #include "dataplane/state/pin.h"
 #include "lib/base/hash.h"
+#include "lib/control/bus.h"
 #include "lib/control/channel.h"
 #include "lib/control/snapshot.h"
 #include "lib/net/loop.h"
@@ -59,9 +60,8 @@ void follow_stop(struct follow *f); /* NULL is fine; joins the helper thread */
  * follow_stop(). */
 struct channel *follow_channel(const struct follow *f);
 
-struct Headgate__Bus__WorkerId;
-/* Fills an initialised WorkerId; its strings are valid until follow_stop(). */
-void follow_identity(const struct follow *f, struct Headgate__Bus__WorkerId *ret_id);
+/* Who this worker is, for requests of others on the bus; valid until follow_stop(). */
+const struct bus_worker *follow_identity(const struct follow *f);
 
 struct follow_status {
     uint64_t epoch, version, revision; /* in force; 0: none */
