@@ -32,7 +32,8 @@ struct options {
     size_t min_args, max_args;
 };
 
-/* Positional arguments are moved to the front of argv; *ret_args counts them.
+/* argv[0] is the program's or command's own name and is skipped. Positional arguments are moved to
+ * argv[1] ... argv[*ret_args]. An empty environment variable counts as absent.
  * 0: go on. 1: help was printed, exit 0. ERR_SYNTAX: an error was printed, exit 2. */
 int options_parse(const struct options *o, int argc, char **argv, size_t *ret_args)
     __attribute__((warn_unused_result));

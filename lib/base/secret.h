@@ -15,7 +15,8 @@ struct secret {
     size_t len;
 };
 
-/* Copies n bytes (a terminating NUL is kept behind them, not counted). 0 or ERR_NOMEM. */
+/* Copies n bytes (a terminating NUL is kept behind them, not counted); bytes NULL: n zero bytes,
+ * to be filled in place. 0 or ERR_NOMEM. */
 MUST_CHECK int secret_set(struct secret *s, const void *bytes, size_t n);
 /* Wipes and frees; the secret is empty afterwards. */
 void secret_free(struct secret *s);
