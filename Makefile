@@ -92,7 +92,7 @@ $(B)/libheadgate.a: $(LIB_O)
 	@rm -f $@; ar rcs $@ $^
 $(B)/libdataplane.a: $(call obj,$(DATA_C))
 	@rm -f $@; ar rcs $@ $^
-$(B)/libcontrolplane.a: $(call obj,$(CONTROL_C))
+$(B)/libcontrolplane.a: $(call obj,$(CONTROL_C)) $(B)/obj/gen/migrations.o
 	@rm -f $@; ar rcs $@ $^
 $(B)/libcli.a: $(call obj,$(CLI_C))
 	@rm -f $@; ar rcs $@ $^
@@ -109,6 +109,10 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 	@mkdir -p $(B)/gen
 	@echo "  PROTO $<"
 	@protoc-c --c_out=$(B)/gen $<
+# The migrations travel inside the binary.
+$(B)/gen/migrations.c: controlplane/store/embed $(sort $(wildcard migrations/*.sql))
+	@mkdir -p $(B)/gen
+	@controlplane/store/embed $(filter %.sql,$^) >$@
 $(B)/obj/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) -std=gnu11 $(OPT) -fPIE -w -c -o $@ $<

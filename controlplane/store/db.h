@@ -20,8 +20,11 @@ struct db;     /* not thread-safe: one a thread */
 struct db_rows; /* a result */
 
 /* dsn: a libpq connection string or URL (several hosts allowed). Connects lazily. NULL: no memory.
- * Sets statement_timeout 5 s, lock_timeout 2 s, application_name, tcp_user_timeout. */
+ * Sets statement_timeout 5 s, lock_timeout 2 s, application_name, tcp_user_timeout, and works as the
+ * role headgate_app where the user is a member of it. */
 struct db *db_new(const char *dsn, const char *application_name);
+/* The same, but as the user that the DSN names: for migrations. */
+struct db *db_new_owner(const char *dsn, const char *application_name);
 void db_free(struct db *db);
 
 /* 0 with *ret_rows (NULL allowed when no rows are wanted; else db_rows_free), or ERR_UNAVAILABLE (no
@@ -33,6 +36,9 @@ MUST_CHECK int db_query(struct db *db, const char *sql, const char *const *param
                         struct db_rows **ret_rows);
 const char *db_error(const struct db *db);    /* one line; valid until the next call */
 const char *db_sqlstate(const struct db *db); /* "23505", "" when there is none */
+
+/* Several statements in one text, without parameters or rows: migrations and session settings. */
+MUST_CHECK int db_script(struct db *db, const char *sql);
 
 MUST_CHECK int db_begin(struct db *db);  /* READ COMMITTED */
 MUST_CHECK int db_commit(struct db *db); /* ERR_UNAVAILABLE: the outcome is unknown */
