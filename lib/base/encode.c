@@ -139,8 +139,7 @@ base64_decode(struct slice text, void *ret_bytes, size_t *ret_len)
     return 0;
 }
 
-/* --- CRC-32C
- * -------------------------------------------------------------------------------------- */
+/* --- CRC-32C ---------------------------------------------------------------------------------- */
 
 typedef uint32_t (*crc_function)(uint32_t crc, const unsigned char *at, size_t n);
 

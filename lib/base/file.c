@@ -191,8 +191,7 @@ file_make_dirs(const char *path, mode_t mode)
     return make_dir(part, mode);
 }
 
-/* --- key files
- * ------------------------------------------------------------------------------------ */
+/* --- key files -------------------------------------------------------------------------------- */
 
 static int
 read_key(const char *path, void *ret_key, size_t n)

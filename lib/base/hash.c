@@ -23,8 +23,7 @@ hash_sha256(const void *bytes, size_t n, unsigned char ret_digest[static SHA256_
     SHA256(bytes, n, ret_digest);
 }
 
-/* --- HMAC (RFC 2104)
- * ------------------------------------------------------------------------------ */
+/* --- HMAC (RFC 2104) -------------------------------------------------------------------------- */
 
 struct hmac {
     SHA256_CTX inner, outer; /* after their first block, the padded key */
@@ -79,8 +78,7 @@ hmac_sha256(struct hmac *h, const void *bytes, size_t n, unsigned char ret_mac[s
     SHA256_Final(ret_mac, &ctx);
 }
 
-/* --- AES-256-GCM
- * ---------------------------------------------------------------------------------- */
+/* --- AES-256-GCM ------------------------------------------------------------------------------ */
 
 static bool
 encrypt(EVP_CIPHER_CTX *c, const unsigned char *key, struct slice context, struct slice plain,
@@ -152,8 +150,7 @@ unseal(const unsigned char key[static SEAL_KEY_BYTES], struct slice context, str
     return e;
 }
 
-/* --- Ed25519
- * -------------------------------------------------------------------------------------- */
+/* --- Ed25519 ---------------------------------------------------------------------------------- */
 
 int
 sign_generate(unsigned char ret_secret[static SIGN_SECRET_BYTES],

@@ -92,8 +92,7 @@ log_dropped(void)
     return atomic_load_explicit(&dropped, memory_order_relaxed);
 }
 
-/* --- building
- * ------------------------------------------------------------------------------------- */
+/* --- building --------------------------------------------------------------------------------- */
 
 struct line {
     size_t len, max; /* max leaves room for the tail */
@@ -231,8 +230,7 @@ build(struct line *l, enum log_level level, const char *event, const struct log_
     put_fields(l, fields);
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static ssize_t
 write_once(const struct line *l)

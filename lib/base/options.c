@@ -25,8 +25,7 @@ fail(const struct options *o, const char *format, ...)
     return ERR_SYNTAX;
 }
 
-/* --- help
- * ----------------------------------------------------------------------------------------- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 /* "  -o, --output FORMAT" into text. */
 static void
@@ -77,8 +76,7 @@ options_help(const struct options *o)
     fflush(stdout);
 }
 
-/* --- values
- * --------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static int
 set_number(const struct options *o, const struct option_row *r, const char *shown, const char *text)
@@ -134,8 +132,7 @@ from_environment(const struct options *o, const bool *seen)
     return 0;
 }
 
-/* --- the command line
- * ----------------------------------------------------------------------------- */
+/* --- the command line ------------------------------------------------------------------------- */
 
 static const struct option_row *
 find_name(const struct options *o, struct slice name)

@@ -17,9 +17,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Jansson exports these two names and calls them itself: ours must be others to the linker. */
+#define json_copy hg_json_copy
+#define json_equal hg_json_equal
+
 struct json; /* counted by Jansson; lists and maps own their children */
 
-/* Parses strictly (duplicates refused, depth 64): 0, ERR_SYNTAX, ERR_NOMEM. On failure the message
+/* Parses strictly (as json_scan; any duplicate member refused, depth 64): 0, ERR_SYNTAX, ERR_NOMEM. On failure the message
  * (line, column, what) is in why[0..why_bytes). The caller frees with json_free. */
 MUST_CHECK int json_parse(struct slice text, struct json **ret_doc, char *why, size_t why_bytes);
 void json_free(struct json *j);            /* drops one reference; NULL is fine */

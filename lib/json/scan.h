@@ -4,7 +4,7 @@
  *
  * Strict: UTF-8 checked (no overlong, no surrogates, none above U+10FFFF), no BOM, nothing after the
  * document, no duplicate of a wanted member (also not by another spelling of its name with escapes),
- * a lone surrogate escape is refused.
+ * a lone surrogate escape and the escape of NUL are refused. Depths above 1024 are never allowed.
  */
 #ifndef LIB_JSON_SCAN_H
 #define LIB_JSON_SCAN_H
