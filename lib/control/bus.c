@@ -1,0 +1,319 @@
+#include "lib/control/bus.h"
+
+#include <string.h>
+
+#include "lib/control/message.h"
+#include "lib/control/wire.h"
+#include "proto/bus.pb-c.h"
+
+static struct slice
+text(const char *s)
+{
+    return slice_of(s);
+}
+
+static struct slice
+digest_slice(const unsigned char digest[static SHA256_BYTES])
+{
+    return slice_make(digest, SHA256_BYTES);
+}
+
+/* Exactly n bytes: 0 or ERR_SYNTAX. */
+static int
+take_exact(ProtobufCBinaryData b, void *ret, size_t n)
+{
+    if (b.len != n)
+        return ERR_SYNTAX;
+    memcpy(ret, b.data, n);
+    return 0;
+}
+
+/* --- announcements -------------------------------------------------------------------------------
+ */
+
+int
+bus_announcement_encode(const struct bus_announcement *a, struct buf *into)
+{
+    struct wire w = {into, 0};
+
+    wire_text(&w, 1, a->cluster_id);
+    wire_uint(&w, 2, a->epoch);
+    wire_uint(&w, 3, a->version);
+    wire_bytes(&w, 4, digest_slice(a->root_sha256));
+    return w.err;
+}
+
+int
+bus_announcement_decode(struct slice bytes, struct arena *a, struct bus_announcement *ret)
+{
+    const Headgate__Bus__Announcement *m =
+        message_read(&headgate__bus__announcement__descriptor, bytes, a);
+
+    if (!m || take_exact(m->root_sha256, ret->root_sha256, SHA256_BYTES) != 0)
+        return ERR_SYNTAX;
+    ret->cluster_id = text(m->cluster_id);
+    ret->epoch = m->epoch;
+    ret->version = m->version;
+    return 0;
+}
+
+/* --- requests ------------------------------------------------------------------------------------
+ */
+
+static void
+put_worker(struct wire *w, const struct bus_worker *from)
+{
+    size_t at = wire_begin(w);
+
+    wire_text(w, 1, from->node);
+    wire_uint(w, 2, from->slot);
+    wire_uint(w, 3, from->pid);
+    wire_text(w, 4, from->host);
+    wire_text(w, 5, from->build);
+    wire_int(w, 6, from->started_ms);
+    wire_end(w, 1, at);
+}
+
+static void
+put_applied(struct wire *w, const struct bus_applied *a)
+{
+    wire_uint(w, 1, a->epoch);
+    wire_uint(w, 2, a->version);
+    wire_text(w, 3, a->error);
+    wire_text(w, 4, a->detail);
+    wire_uint(w, 5, a->held_epoch);
+    wire_uint(w, 6, a->held_version);
+}
+
+static void
+put_usage(struct wire *w, const struct usage_batch *b)
+{
+    wire_bytes(w, 1, slice_make(b->spool_id, SPOOL_ID_BYTES));
+    wire_uint(w, 2, b->last_sequence);
+    for (size_t i = 0; i < b->count; i++)
+        wire_bytes(w, 3, b->records[i]);
+}
+
+static void
+put_heartbeat(struct wire *w, const struct bus_heartbeat *h)
+{
+    wire_uint(w, 1, h->held_epoch);
+    wire_uint(w, 2, h->held_version);
+    wire_uint(w, 3, h->spool_records);
+    wire_uint(w, 4, h->spool_bytes);
+    wire_uint(w, 5, h->requests);
+    wire_uint(w, 6, h->open_streams);
+    wire_bool(w, 7, h->draining);
+}
+
+int
+bus_request_encode(const struct bus_request *r, struct buf *into)
+{
+    /* the field of the oneof that each kind is sent as */
+    static const unsigned fields[] = {[BUS_GET_ROOT] = 2,
+                                      [BUS_GET_SECTION] = 3,
+                                      [BUS_APPLIED] = 4,
+                                      [BUS_USAGE] = 5,
+                                      [BUS_HEARTBEAT] = 6};
+    struct wire w = {into, 0};
+    size_t at;
+
+    put_worker(&w, &r->from);
+    at = wire_begin(&w);
+    switch (r->kind) {
+    case BUS_NOTHING:
+        return w.err;
+    case BUS_GET_ROOT:
+        wire_bool(&w, 1, r->last_good);
+        break;
+    case BUS_GET_SECTION:
+        wire_bytes(&w, 1, digest_slice(r->sha256));
+        break;
+    case BUS_APPLIED:
+        put_applied(&w, &r->applied);
+        break;
+    case BUS_USAGE:
+        put_usage(&w, &r->usage);
+        break;
+    case BUS_HEARTBEAT:
+        put_heartbeat(&w, &r->heartbeat);
+        break;
+    }
+    wire_end(&w, fields[r->kind], at);
+    return w.err;
+}
+
+static int
+get_usage(const Headgate__Bus__UsageBatch *m, struct arena *a, struct usage_batch *ret)
+{
+    struct slice *records;
+
+    if (m->n_records > LIMIT_BATCH_RECORDS)
+        return ERR_LIMIT;
+    if (take_exact(m->spool_id, ret->spool_id, SPOOL_ID_BYTES) != 0)
+        return ERR_SYNTAX;
+    if (!(records = arena_alloc(a, (m->n_records + 1) * sizeof(*records))))
+        return ERR_NOMEM;
+    for (size_t i = 0; i < m->n_records; i++)
+        records[i] = message_bytes(m->records[i].data, m->records[i].len);
+    ret->last_sequence = m->last_sequence;
+    ret->records = records;
+    ret->count = m->n_records;
+    return 0;
+}
+
+static void
+get_applied(const Headgate__Bus__Applied *m, struct bus_applied *ret)
+{
+    *ret = (struct bus_applied){m->epoch,        m->version,    text(m->error),
+                                text(m->detail), m->held_epoch, m->held_version};
+}
+
+static void
+get_heartbeat(const Headgate__Bus__Heartbeat *m, struct bus_heartbeat *ret)
+{
+    *ret = (struct bus_heartbeat){m->held_epoch, m->held_version, m->spool_records, m->spool_bytes,
+                                  m->requests,   m->open_streams, m->draining};
+}
+
+static int
+get_body(const Headgate__Bus__Request *m, struct arena *a, struct bus_request *ret)
+{
+    switch (m->body_case) {
+    case HEADGATE__BUS__REQUEST__BODY_GET_ROOT:
+        ret->kind = BUS_GET_ROOT;
+        ret->last_good = m->get_root->last_good;
+        return 0;
+    case HEADGATE__BUS__REQUEST__BODY_GET_SECTION:
+        ret->kind = BUS_GET_SECTION;
+        return take_exact(m->get_section->sha256, ret->sha256, SHA256_BYTES);
+    case HEADGATE__BUS__REQUEST__BODY_APPLIED:
+        ret->kind = BUS_APPLIED;
+        get_applied(m->applied, &ret->applied);
+        return 0;
+    case HEADGATE__BUS__REQUEST__BODY_USAGE:
+        ret->kind = BUS_USAGE;
+        return get_usage(m->usage, a, &ret->usage);
+    case HEADGATE__BUS__REQUEST__BODY_HEARTBEAT:
+        ret->kind = BUS_HEARTBEAT;
+        get_heartbeat(m->heartbeat, &ret->heartbeat);
+        return 0;
+    case HEADGATE__BUS__REQUEST__BODY__NOT_SET:
+    default:
+        ret->kind = BUS_NOTHING; /* of a newer worker */
+        return 0;
+    }
+}
+
+int
+bus_request_decode(struct slice bytes, struct arena *a, struct bus_request *ret)
+{
+    const Headgate__Bus__Request *m = message_read(&headgate__bus__request__descriptor, bytes, a);
+
+    *ret = (struct bus_request){0};
+    if (!m || !m->from)
+        return ERR_SYNTAX;
+    ret->from = (struct bus_worker){
+        .node = text(m->from->node),
+        .host = text(m->from->host),
+        .build = text(m->from->build),
+        .slot = m->from->slot,
+        .pid = m->from->pid,
+        .started_ms = m->from->started_unix_ms,
+    };
+    return get_body(m, a, ret);
+}
+
+/* --- replies -------------------------------------------------------------------------------------
+ */
+
+static const char *const statuses[] = {
+    [BUS_INVALID] = "invalid",         [BUS_OK] = "ok",           [BUS_NOT_FOUND] = "not_found",
+    [BUS_UNAVAILABLE] = "unavailable", [BUS_REFUSED] = "refused",
+};
+
+const char *
+bus_status_name(enum bus_status s)
+{
+    return (size_t)s < sizeof(statuses) / sizeof(*statuses) ? statuses[s] : "invalid";
+}
+
+int
+bus_reply_encode(const struct bus_reply *r, struct buf *into)
+{
+    struct wire w = {into, 0};
+
+    wire_uint(&w, 1, (uint64_t)r->status);
+    wire_text(&w, 2, r->message);
+    if (r->envelope.at)
+        wire_bytes(&w, 3, r->envelope);
+    if (r->section.at)
+        wire_bytes(&w, 4, r->section);
+    if (r->acked) {
+        size_t at = wire_begin(&w);
+
+        wire_bytes(&w, 1, slice_make(r->spool_id, SPOOL_ID_BYTES));
+        wire_uint(&w, 2, r->sequence);
+        wire_end(&w, 5, at);
+    }
+    return w.err;
+}
+
+/* A section may be 32 MB: it is pointed to where it lies. What is left, without it, is small enough
+ * for protobuf-c to copy. */
+static int
+cut_section(struct slice bytes, struct buf *small, struct slice *ret_section)
+{
+    struct slice rest = bytes;
+    struct slice content;
+    unsigned field;
+    int more;
+
+    for (;;) {
+        const char *from = rest.at;
+
+        if ((more = wire_next(&rest, &field, &content)) != 1)
+            return more;
+        if (field == 4 && content.at) {
+            *ret_section = content;
+            continue;
+        }
+        int err = buf_add(small, from, (size_t)(rest.at - from));
+
+        if (err)
+            return err;
+    }
+}
+
+static int
+get_reply(struct slice small, struct arena *a, struct bus_reply *ret)
+{
+    const Headgate__Bus__Reply *m = message_read(&headgate__bus__reply__descriptor, small, a);
+
+    if (!m)
+        return ERR_SYNTAX;
+    ret->status = (enum bus_status)m->status;
+    ret->message = text(m->message);
+    if (m->body_case == HEADGATE__BUS__REPLY__BODY_ENVELOPE)
+        ret->envelope = message_bytes(m->envelope.data, m->envelope.len);
+    if (m->body_case != HEADGATE__BUS__REPLY__BODY_USAGE)
+        return 0;
+    ret->acked = true;
+    ret->sequence = m->usage->sequence;
+    return take_exact(m->usage->spool_id, ret->spool_id, SPOOL_ID_BYTES);
+}
+
+int
+bus_reply_decode(struct slice bytes, struct arena *a, struct bus_reply *ret)
+{
+    struct buf small;
+    int err;
+
+    *ret = (struct bus_reply){0};
+    buf_init(&small, 0);
+    err = cut_section(bytes, &small, &ret->section);
+    if (!err)
+        err = get_reply(buf_slice(&small), a, ret);
+    buf_free(&small);
+    return err;
+}

@@ -1,0 +1,417 @@
+#include "lib/control/section.h"
+
+#include <string.h>
+
+#include "lib/control/message.h"
+#include "lib/control/wire.h"
+#include "proto/snapshot.pb-c.h"
+
+/* --- writing: the numbers are those of proto/snapshot.proto -------------------------------------
+ */
+
+int
+section_put_pepper(struct buf *into, struct slice sealed)
+{
+    struct wire w = {into, 0};
+
+    wire_text(&w, 1, sealed);
+    return w.err;
+}
+
+static void
+put_texts(struct wire *w, unsigned field, const struct slice *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        wire_bytes(w, field, texts[i]);
+}
+
+static void
+put_pairs(struct wire *w, unsigned field, const struct section_pair *pairs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = wire_begin(w);
+
+        wire_text(w, 1, pairs[i].name);
+        wire_text(w, 2, pairs[i].value);
+        wire_end(w, field, at);
+    }
+}
+
+int
+section_put_provider(struct buf *into, const struct section_provider *p)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, p->name);
+    wire_text(&w, 2, p->kind);
+    wire_text(&w, 3, p->base_url);
+    wire_text(&w, 4, p->sealed_credential);
+    wire_bool(&w, 5, p->allow_private);
+    wire_text(&w, 6, p->http);
+    wire_uint(&w, 7, p->connect_ms);
+    wire_uint(&w, 8, p->first_byte_ms);
+    wire_uint(&w, 9, p->between_bytes_ms);
+    wire_uint(&w, 10, p->total_ms);
+    wire_text(&w, 11, p->on_disconnect);
+    put_pairs(&w, 12, p->headers, p->header_count);
+    wire_end(&w, 1, at);
+    return w.err;
+}
+
+int
+section_put_model(struct buf *into, const struct section_model *m)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, m->name);
+    wire_text(&w, 2, m->strategy);
+    for (size_t i = 0; i < m->target_count; i++) {
+        size_t inner = wire_begin(&w);
+
+        wire_text(&w, 1, m->targets[i].provider);
+        wire_text(&w, 2, m->targets[i].model);
+        wire_uint(&w, 3, m->targets[i].weight);
+        wire_end(&w, 3, inner);
+    }
+    put_texts(&w, 4, m->fallbacks, m->fallback_count);
+    wire_int(&w, 5, m->created_unix_s);
+    wire_bool(&w, 6, m->free);
+    wire_end(&w, 1, at);
+    return w.err;
+}
+
+int
+section_put_team(struct buf *into, const struct section_team *t)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, t->name);
+    wire_bool(&w, 2, t->all_models);
+    put_texts(&w, 3, t->models, t->model_count);
+    wire_bool(&w, 4, t->disabled);
+    wire_end(&w, 1, at);
+    return w.err;
+}
+
+int
+section_put_project(struct buf *into, const struct section_project *p)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, p->name);
+    wire_text(&w, 2, p->team);
+    wire_bool(&w, 3, p->disabled);
+    wire_end(&w, 2, at);
+    return w.err;
+}
+
+int
+section_put_user(struct buf *into, const struct section_user *u)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, u->name);
+    wire_bool(&w, 2, u->service);
+    wire_bool(&w, 3, u->disabled);
+    put_texts(&w, 4, u->teams, u->team_count);
+    wire_end(&w, 3, at);
+    return w.err;
+}
+
+int
+section_put_price_version(struct buf *into, struct slice version)
+{
+    struct wire w = {into, 0};
+
+    wire_text(&w, 1, version);
+    return w.err;
+}
+
+int
+section_put_price(struct buf *into, const struct section_price *p)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, p->provider);
+    wire_text(&w, 2, p->model);
+    wire_text(&w, 3, p->version);
+    wire_int(&w, 4, p->input);
+    wire_int(&w, 5, p->cached_input);
+    wire_bool(&w, 6, p->has_cached_input);
+    wire_int(&w, 7, p->cache_write);
+    wire_bool(&w, 8, p->has_cache_write);
+    wire_int(&w, 9, p->cache_write_1h);
+    wire_bool(&w, 10, p->has_cache_write_1h);
+    wire_int(&w, 11, p->output);
+    wire_int(&w, 12, p->reasoning);
+    wire_bool(&w, 13, p->has_reasoning);
+    wire_bool(&w, 14, p->free);
+    wire_end(&w, 2, at);
+    return w.err;
+}
+
+int
+section_put_key(struct buf *into, const struct section_key *k)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, k->digest);
+    wire_text(&w, 2, k->name);
+    wire_text(&w, 3, k->team);
+    wire_text(&w, 4, k->project);
+    wire_text(&w, 5, k->user);
+    wire_bool(&w, 6, k->all_models);
+    put_texts(&w, 7, k->models, k->model_count);
+    wire_int(&w, 8, k->expires_ms);
+    wire_bool(&w, 9, k->disabled);
+    wire_bool(&w, 10, k->refuse_on_partition);
+    put_pairs(&w, 11, k->tags, k->tag_count);
+    wire_text(&w, 12, k->id);
+    wire_end(&w, 1, at);
+    return w.err;
+}
+
+/* --- reading -------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *section;
+    unsigned field;
+    enum section_item item;
+} items[] = {
+    {"settings", 1, SECTION_PEPPER},      {"providers", 1, SECTION_PROVIDER},
+    {"models", 1, SECTION_MODEL},         {"teams", 1, SECTION_TEAM},
+    {"teams", 2, SECTION_PROJECT},        {"teams", 3, SECTION_USER},
+    {"prices", 1, SECTION_PRICE_VERSION}, {"prices", 2, SECTION_PRICE},
+};
+
+static int
+item_of(struct slice section, unsigned field)
+{
+    bool known = false;
+
+    if (section.len == 7 && slice_starts(section, SLICE("keys/")))
+        return field == 1 ? SECTION_KEY : SECTION_END;
+    for (size_t i = 0; i < sizeof(items) / sizeof(*items); i++) {
+        if (!slice_is(section, items[i].section))
+            continue;
+        if (items[i].field == field)
+            return items[i].item;
+        known = true;
+    }
+    return known ? SECTION_END : ERR_NOT_FOUND;
+}
+
+int
+section_next(struct slice name, struct slice *rest, struct slice *ret_item)
+{
+    unsigned field;
+    int item = item_of(name, 0);
+    int more;
+
+    if (item < 0)
+        return item;
+    while ((more = wire_next(rest, &field, ret_item)) == 1) {
+        item = item_of(name, field);
+        if (item == SECTION_END)
+            continue; /* of a newer control plane */
+        if (!ret_item->at)
+            return ERR_SYNTAX;
+        return ret_item->len > LIMIT_ITEM_BYTES ? ERR_LIMIT : item;
+    }
+    return more == 0 ? SECTION_END : more;
+}
+
+/* The text of a field: protobuf-c gives "" for what is absent. */
+static struct slice
+text(const char *s)
+{
+    return slice_of(s);
+}
+
+static struct slice
+blob(ProtobufCBinaryData b)
+{
+    return message_bytes(b.data, b.len);
+}
+
+static const struct slice *
+texts(char **list, size_t count, struct arena *a)
+{
+    struct slice *all = arena_alloc(a, (count + 1) * sizeof(*all));
+
+    for (size_t i = 0; all && i < count; i++)
+        all[i] = text(list[i]);
+    return all;
+}
+
+int
+section_get_provider(struct slice item, struct arena *a, struct section_provider *ret)
+{
+    const Headgate__Snapshot__Provider *m =
+        message_read(&headgate__snapshot__provider__descriptor, item, a);
+    struct section_pair *headers;
+
+    if (!m || !(headers = arena_alloc(a, (m->n_headers + 1) * sizeof(*headers))))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_headers; i++)
+        headers[i] = (struct section_pair){text(m->headers[i]->name), text(m->headers[i]->value)};
+    *ret = (struct section_provider){
+        .name = text(m->name),
+        .kind = text(m->kind),
+        .base_url = text(m->base_url),
+        .sealed_credential = blob(m->sealed_credential),
+        .http = text(m->http),
+        .on_disconnect = text(m->on_disconnect),
+        .allow_private = m->allow_private,
+        .connect_ms = m->connect_timeout_ms,
+        .first_byte_ms = m->first_byte_timeout_ms,
+        .between_bytes_ms = m->between_bytes_timeout_ms,
+        .total_ms = m->total_timeout_ms,
+        .headers = headers,
+        .header_count = m->n_headers,
+    };
+    return 0;
+}
+
+int
+section_get_model(struct slice item, struct arena *a, struct section_model *ret)
+{
+    const Headgate__Snapshot__Model *m =
+        message_read(&headgate__snapshot__model__descriptor, item, a);
+    struct section_target *targets;
+    const struct slice *fallbacks;
+
+    if (!m || !(targets = arena_alloc(a, (m->n_targets + 1) * sizeof(*targets))) ||
+        !(fallbacks = texts(m->fallbacks, m->n_fallbacks, a)))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_targets; i++)
+        targets[i] = (struct section_target){text(m->targets[i]->provider),
+                                             text(m->targets[i]->model), m->targets[i]->weight};
+    *ret = (struct section_model){
+        .name = text(m->name),
+        .strategy = text(m->strategy),
+        .targets = targets,
+        .target_count = m->n_targets,
+        .fallbacks = fallbacks,
+        .fallback_count = m->n_fallbacks,
+        .created_unix_s = m->created_unix_s,
+        .free = m->free,
+    };
+    return 0;
+}
+
+int
+section_get_team(struct slice item, struct arena *a, struct section_team *ret)
+{
+    const Headgate__Snapshot__Team *m =
+        message_read(&headgate__snapshot__team__descriptor, item, a);
+    const struct slice *models;
+
+    if (!m || !(models = texts(m->allow_models, m->n_allow_models, a)))
+        return ERR_SYNTAX;
+    *ret = (struct section_team){
+        .name = text(m->name),
+        .all_models = m->allow_all_models,
+        .disabled = m->disabled,
+        .models = models,
+        .model_count = m->n_allow_models,
+    };
+    return 0;
+}
+
+int
+section_get_project(struct slice item, struct arena *a, struct section_project *ret)
+{
+    const Headgate__Snapshot__Project *m =
+        message_read(&headgate__snapshot__project__descriptor, item, a);
+
+    if (!m)
+        return ERR_SYNTAX;
+    *ret = (struct section_project){text(m->name), text(m->team), m->disabled};
+    return 0;
+}
+
+int
+section_get_user(struct slice item, struct arena *a, struct section_user *ret)
+{
+    const Headgate__Snapshot__User *m =
+        message_read(&headgate__snapshot__user__descriptor, item, a);
+    const struct slice *teams;
+
+    if (!m || !(teams = texts(m->teams, m->n_teams, a)))
+        return ERR_SYNTAX;
+    *ret = (struct section_user){
+        .name = text(m->name),
+        .service = m->service,
+        .disabled = m->disabled,
+        .teams = teams,
+        .team_count = m->n_teams,
+    };
+    return 0;
+}
+
+int
+section_get_price(struct slice item, struct arena *a, struct section_price *ret)
+{
+    const Headgate__Snapshot__Price *m =
+        message_read(&headgate__snapshot__price__descriptor, item, a);
+
+    if (!m)
+        return ERR_SYNTAX;
+    *ret = (struct section_price){
+        .provider = text(m->provider),
+        .model = text(m->model),
+        .version = text(m->version),
+        .input = m->input,
+        .cached_input = m->cached_input,
+        .cache_write = m->cache_write,
+        .cache_write_1h = m->cache_write_1h,
+        .output = m->output,
+        .reasoning = m->reasoning,
+        .has_cached_input = m->has_cached_input,
+        .has_cache_write = m->has_cache_write,
+        .has_cache_write_1h = m->has_cache_write_1h,
+        .has_reasoning = m->has_reasoning,
+        .free = m->free,
+    };
+    return 0;
+}
+
+int
+section_get_key(struct slice item, struct arena *a, struct section_key *ret)
+{
+    const Headgate__Snapshot__Key *m = message_read(&headgate__snapshot__key__descriptor, item, a);
+    struct section_pair *tags;
+    const struct slice *models;
+
+    if (!m || !(tags = arena_alloc(a, (m->n_tags + 1) * sizeof(*tags))) ||
+        !(models = texts(m->models, m->n_models, a)))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_tags; i++)
+        tags[i] = (struct section_pair){text(m->tags[i]->key), text(m->tags[i]->value)};
+    *ret = (struct section_key){
+        .digest = blob(m->digest),
+        .id = blob(m->id),
+        .name = text(m->name),
+        .team = text(m->team),
+        .project = text(m->project),
+        .user = text(m->user),
+        .all_models = m->allow_all_models,
+        .disabled = m->disabled,
+        .refuse_on_partition = m->refuse_on_partition,
+        .models = models,
+        .model_count = m->n_models,
+        .expires_ms = m->expires_unix_ms,
+        .tags = tags,
+        .tag_count = m->n_tags,
+    };
+    return 0;
+}

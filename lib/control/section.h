@@ -1,0 +1,133 @@
+/*
+ * The items of a snapshot's sections in plain form, and their bytes (proto/snapshot.proto). The
+ * control plane writes them, the compiler (lib/policy) reads them; protobuf-c stays behind this.
+ * Sans-I/O.
+ *
+ * A section is walked item by item with a bound on each, so that reading one needs memory for one
+ * item, whatever its length claims.
+ */
+#ifndef LIB_CONTROL_SECTION_H
+#define LIB_CONTROL_SECTION_H
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/money.h"
+#include "lib/base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIMIT_ITEM_BYTES ((size_t)64 << 10) /* of one provider, model, team, key, ... as bytes */
+
+struct section_pair { /* a header, a tag */
+    struct slice name, value;
+};
+
+struct section_provider {
+    struct slice name, kind, base_url, sealed_credential, http, on_disconnect;
+    bool allow_private;
+    uint32_t connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
+    const struct section_pair *headers;
+    size_t header_count;
+};
+
+struct section_target {
+    struct slice provider, model;
+    uint32_t weight;
+};
+
+struct section_model {
+    struct slice name, strategy;
+    const struct section_target *targets;
+    size_t target_count;
+    const struct slice *fallbacks;
+    size_t fallback_count;
+    int64_t created_unix_s;
+    bool free;
+};
+
+struct section_team {
+    struct slice name;
+    bool all_models, disabled;
+    const struct slice *models;
+    size_t model_count;
+};
+
+struct section_project {
+    struct slice name, team;
+    bool disabled;
+};
+
+struct section_user {
+    struct slice name;
+    bool service, disabled;
+    const struct slice *teams;
+    size_t team_count;
+};
+
+struct section_price {
+    struct slice provider, model, version;
+    picos_tok input, cached_input, cache_write, cache_write_1h, output, reasoning;
+    bool has_cached_input, has_cache_write, has_cache_write_1h, has_reasoning;
+    bool free;
+};
+
+struct section_key {
+    struct slice digest; /* 32 bytes */
+    struct slice id;     /* 16 bytes, or empty */
+    struct slice name, team, project, user;
+    bool all_models, disabled, refuse_on_partition;
+    const struct slice *models;
+    size_t model_count;
+    int64_t expires_ms;
+    const struct section_pair *tags;
+    size_t tag_count;
+};
+
+/* --- writing: append one item of its section. 0, ERR_NOMEM, ERR_LIMIT ----------------------------
+ */
+
+MUST_CHECK int section_put_pepper(struct buf *into, struct slice sealed); /* "settings", whole */
+MUST_CHECK int section_put_provider(struct buf *into, const struct section_provider *p);
+MUST_CHECK int section_put_model(struct buf *into, const struct section_model *m);
+MUST_CHECK int section_put_team(struct buf *into, const struct section_team *t);
+MUST_CHECK int section_put_project(struct buf *into, const struct section_project *p);
+MUST_CHECK int section_put_user(struct buf *into, const struct section_user *u);
+MUST_CHECK int section_put_price_version(struct buf *into, struct slice version); /* of the list */
+MUST_CHECK int section_put_price(struct buf *into, const struct section_price *p);
+MUST_CHECK int section_put_key(struct buf *into, const struct section_key *k);
+
+/* --- reading -------------------------------------------------------------------------------------
+ */
+
+enum section_item {
+    SECTION_END,
+    SECTION_PEPPER, /* of "settings"; the item is the sealed pepper itself */
+    SECTION_PROVIDER,
+    SECTION_MODEL,
+    SECTION_TEAM,
+    SECTION_PROJECT,
+    SECTION_USER,
+    SECTION_PRICE_VERSION, /* the item is the text itself */
+    SECTION_PRICE,
+    SECTION_KEY,
+};
+
+/* The next known item of the section called `name` (unknown fields are passed over): which, and its
+ * bytes (borrowed from *rest). SECTION_END at the end; ERR_SYNTAX (negative), ERR_LIMIT (an item
+ * over LIMIT_ITEM_BYTES), ERR_NOT_FOUND (no section is called so). */
+int section_next(struct slice name, struct slice *rest, struct slice *ret_item);
+
+/* One item to its plain form; slices point into the arena. 0, or ERR_SYNTAX (malformed, or over the
+ * arena's bound). */
+MUST_CHECK int section_get_provider(struct slice item, struct arena *a,
+                                    struct section_provider *ret);
+MUST_CHECK int section_get_model(struct slice item, struct arena *a, struct section_model *ret);
+MUST_CHECK int section_get_team(struct slice item, struct arena *a, struct section_team *ret);
+MUST_CHECK int section_get_project(struct slice item, struct arena *a, struct section_project *ret);
+MUST_CHECK int section_get_user(struct slice item, struct arena *a, struct section_user *ret);
+MUST_CHECK int section_get_price(struct slice item, struct arena *a, struct section_price *ret);
+MUST_CHECK int section_get_key(struct slice item, struct arena *a, struct section_key *ret);
+
+#endif
