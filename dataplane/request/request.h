@@ -1,0 +1,151 @@
+/*
+ * A request: what the runner knows, and one group of fields for each stage.
+ *
+ * Each group is written by the file named beside it, and read by those that come after. A request
+ * is made by front/ when a head has arrived, pins the policy of that moment, and is buried by
+ * story.c when the story has ended. What it allocates lives in its arena; the body and a held
+ * answer are large and have memory of their own, drawn from the worker's budget.
+ */
+#ifndef DATAPLANE_REQUEST_REQUEST_H
+#define DATAPLANE_REQUEST_REQUEST_H
+
+#include "dataplane/dialects/openai.h"
+#include "dataplane/request/reply.h"
+#include "dataplane/request/story.h"
+#include "dataplane/state/services.h"
+#include "dataplane/state/spool.h"
+#include "dataplane/stream/passage.h"
+#include "dataplane/upstream/attempt.h"
+#include "lib/base/arena.h"
+#include "lib/http/server.h"
+
+#include <sys/queue.h>
+
+#define REQUEST_ID_BYTES 37 /* "req_", 32 digits, NUL */
+#define LIMIT_UPSTREAM_FIELDS 40
+#define LIMIT_ANSWER_FIELDS 24
+#define LIMIT_BODY_EDITS 3
+
+/* What can be asked for: the rows of front/routes.c. */
+enum endpoint_kind { ENDPOINT_CHAT, ENDPOINT_COMPLETIONS, ENDPOINT_EMBEDDINGS, ENDPOINT_MODELS };
+#define ENDPOINT_KINDS 4
+struct endpoint {
+    enum endpoint_kind kind;
+    const char *name;  /* in records and metrics: "chat.completions" */
+    const char *path;  /* below a provider's prefix; NULL: answered by the gateway itself */
+    bool can_stream;
+};
+
+enum answer_mode {
+    ANSWER_NONE,
+    ANSWER_STREAM, /* server-sent events, through the passage */
+    ANSWER_WHOLE,  /* complete in `held` or `piece` before the client sees any of it */
+    ANSWER_LONG,   /* too long to hold: passed on as it comes */
+};
+
+struct request {
+    /* the runner: story.c */
+    unsigned at;
+    bool walking, waiting, finished;
+    uint32_t mark_ms[END + 1]; /* when each stage was entered, after started_ms */
+
+    /* front/ */
+    struct services *svc;
+    struct http_stream *client; /* NULL once the answer has ended, or the client has gone */
+    const struct endpoint *endpoint;
+    struct slice subject;       /* the {id} of /v1/models/{id}; at == NULL: none */
+    struct policy *policy;      /* one reference; NULL: there is none yet */
+    struct arena arena;
+    int64_t started_ms;         /* monotonic, of the loop's turn */
+    int64_t started_wall_ms;
+    char id[REQUEST_ID_BYTES];
+    bool client_gone;           /* but the upstream call goes on for its usage */
+    struct timer drain;         /* how long it may */
+    TAILQ_ENTRY(request) link;
+
+    struct { /* stages/authenticate.c */
+        const struct policy_key *key;
+    } who;
+
+    struct { /* stages/receive.c */
+        char *at;
+        size_t len, cap; /* cap is what the budget was charged with */
+        struct json_span members[OPENAI_MEMBERS];
+        bool stream;
+        int64_t max_tokens; /* 0: not given */
+        int64_t choices;    /* n, at least 1 */
+        struct slice end_user;
+    } body;
+
+    struct { /* stages/authorize.c */
+        struct slice name; /* as the client spelt it, decoded */
+        const struct policy_model *model;
+        struct policy_model scratch; /* where `model` points for "provider/model" */
+        struct policy_target scratch_target;
+    } grant;
+
+    struct { /* stages/route.c */
+        const struct policy_target *target;
+        const struct policy_price *price; /* NULL: the model is free on purpose */
+    } plan;
+
+    struct { /* stages/translate.c */
+        struct http_field *fields;
+        size_t field_count;
+        struct slice pieces[2 * LIMIT_BODY_EDITS + 1];
+        size_t piece_count;
+        bool usage_added; /* stream_options.include_usage is ours */
+        struct slice directives;
+        unsigned char attempt_id[ATTEMPT_ID_BYTES];
+    } wire;
+
+    struct { /* stages/exchange.c; deliver.c feeds passage, tail and report once it has taken over */
+        struct attempt attempt;
+        struct spool_hold hold; /* settle lets it go */
+        bool reserved;          /* the attempt is in the spool: it must be settled or voided */
+        enum answer_mode mode;
+        int status;             /* the upstream's; 0: none came */
+        int64_t content_length;
+        struct http_field *fields; /* allow-listed, copied */
+        size_t field_count;
+        struct slice upstream_id;
+        int64_t first_byte_ms;  /* monotonic; 0: no byte of a body came */
+        struct buf held;        /* bytes not given to the client yet */
+        size_t held_charge;     /* of the worker's budget */
+        struct slice piece;     /* ANSWER_WHOLE that came in one piece: valid during the callback */
+        struct passage passage;
+        struct usage_report report;
+        int err;                /* of a failed attempt */
+    } answer;
+
+    struct reply reply; /* request/reply.c: an answer of our own */
+
+    struct { /* stages/deliver.c */
+        int status;                  /* that the client was given; 0: none */
+        enum usage_outcome outcome;  /* USAGE_DONE unless delivery ended badly; 0: not delivered */
+        const char *error_code;      /* static; of a failure after the answer began */
+        struct timer terminal;
+        struct buf tail;             /* of an ANSWER_LONG: where the usage is */
+        uint64_t bytes;
+    } sent;
+
+    struct { /* request/settle.c */
+        bool made; /* by settle_tally */
+        struct tokens tokens;
+        nanos cost, reserved;
+        bool estimated, incomplete;
+    } tally;
+};
+
+/* NULL: no memory, or more requests than the worker may have. */
+struct request *request_new(struct services *svc, struct http_stream *client,
+                            const struct endpoint *endpoint);
+/* Notes the time at which r->at is entered. */
+void request_mark(struct request *r);
+/* Takes r out of the worker's list; frees it after the current callback. story.c only. */
+void request_bury(struct request *r);
+
+/* The client's head while it is there; its fields are empty afterwards. */
+const struct http_head *request_head(const struct request *r);
+
+#endif

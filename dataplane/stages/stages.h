@@ -1,0 +1,32 @@
+/*
+ * The stages of the story, one file each. A stage does its one thing and returns a verdict; it
+ * writes only its own group of struct request. One that can return WAIT has a cancel, which never
+ * calls back.
+ *
+ * Not here: what comes after what (request/story.c), and what a refusal looks like (request/reply.c).
+ */
+#ifndef DATAPLANE_STAGES_STAGES_H
+#define DATAPLANE_STAGES_STAGES_H
+
+#include "dataplane/request/story.h"
+#include "lib/base/slice.h"
+
+enum verdict authenticate(struct request *r); /* whose key is this? */
+enum verdict receive(struct request *r);      /* read the body and find its members */
+enum verdict authorize(struct request *r);    /* may this key use this model? */
+enum verdict route(struct request *r);        /* which upstream? */
+enum verdict translate(struct request *r);    /* into its dialect */
+enum verdict exchange(struct request *r);     /* send; await an answer worth passing on */
+enum verdict deliver(struct request *r);      /* give it to the client */
+
+void receive_cancel(struct request *r);
+void exchange_cancel(struct request *r);
+void deliver_cancel(struct request *r);
+
+/* What front/ tells while the body comes in; ignored once the story has moved on. Each may end r. */
+void receive_more(struct request *r, struct slice bytes);
+void receive_end(struct request *r);
+/* The client can take more again. */
+void deliver_drained(struct request *r);
+
+#endif

@@ -1,0 +1,159 @@
+#include "dataplane/stream/passage.h"
+
+#include <string.h>
+
+void
+passage_init(struct passage *p, struct usage_report *report, bool strip_usage,
+             size_t max_event_bytes)
+{
+    memset(p, 0, sizeof(*p));
+    p->report = report;
+    p->strip_usage = strip_usage;
+    sse_init(&p->sse, max_event_bytes);
+    buf_init(&p->error, LIMIT_ERROR_MESSAGE_BYTES * 4);
+}
+
+void
+passage_fini(struct passage *p)
+{
+    sse_fini(&p->sse);
+    buf_free(&p->error);
+}
+
+static void
+flush(struct passage *p)
+{
+    if (p->run.len)
+        p->emit(p->ctx, p->run);
+    p->run = (struct slice){0};
+}
+
+/* Appends to the run. What does not lie in the bytes being pushed lies in the parser's memory, which
+ * is good for this event only: it leaves at once. */
+static void
+pass(struct passage *p, struct slice bytes)
+{
+    if (p->run.at && p->run.at + p->run.len == bytes.at) {
+        p->run.len += bytes.len;
+    } else {
+        flush(p);
+        p->run = bytes;
+    }
+    if (bytes.at < p->input.at || bytes.at >= p->input.at + p->input.len)
+        flush(p);
+}
+
+enum { CHUNK_USAGE, CHUNK_ERROR, CHUNK_CHOICES, CHUNK_NAMES };
+static const char *const chunk_names[CHUNK_NAMES] = {"usage", "error", "choices"};
+
+static bool
+is_empty_list(struct slice data, struct json_span list)
+{
+    size_t cursor = list.start;
+    struct json_span name, value;
+    return list.kind == JSON_LIST && !json_next(data, list, &cursor, &name, &value);
+}
+
+/* Takes the member at `value` out of an event, with the comma that belongs to it: the bytes are then
+ * those that the provider sends when it is not asked for usage. */
+static void
+pass_without(struct passage *p, const struct sse_event *e, struct json_span value)
+{
+    const char *from = e->data.at + value.name_start, *to = e->data.at + value.end;
+    const char *first = e->data.at, *last = e->data.at + e->data.len;
+    const char *before = from, *after = to;
+    while (before > first && strchr(" \t", before[-1]))
+        before--;
+    while (after < last && strchr(" \t", *after))
+        after++;
+    if (before > first && before[-1] == ',')
+        from = before - 1;
+    else if (after < last && *after == ',')
+        to = after + 1;
+    pass(p, slice_make(e->raw.at, (size_t)(from - e->raw.at)));
+    pass(p, slice_make(to, (size_t)(e->raw.at + e->raw.len - to)));
+}
+
+/* Whether the event's data is one run of its raw bytes, so that a part of it can be left out. */
+static bool
+is_one_line(const struct sse_event *e)
+{
+    return e->data.at >= e->raw.at && e->data.at + e->data.len <= e->raw.at + e->raw.len;
+}
+
+/* An event that mentions usage or an error: looked at properly. */
+static void
+examine(struct passage *p, const struct sse_event *e)
+{
+    struct json_span at[CHUNK_NAMES];
+    struct json_error why;
+    if (json_scan(e->data, &json_limits_default, chunk_names, CHUNK_NAMES, at, NULL, &why)) {
+        pass(p, e->raw); /* not JSON: the client's parser is told what ours was */
+        return;
+    }
+    if (at[CHUNK_ERROR].kind != JSON_ABSENT && at[CHUNK_ERROR].kind != JSON_NULL_) {
+        p->state = PASSAGE_BROKEN;
+        return;
+    }
+    if (at[CHUNK_USAGE].kind == JSON_MAP) {
+        openai_read_usage(json_raw(e->data, at[CHUNK_USAGE]), p->report);
+        if (p->strip_usage && is_empty_list(e->data, at[CHUNK_CHOICES]))
+            return; /* the chunk that only we had asked for */
+    } else if (at[CHUNK_USAGE].kind == JSON_NULL_ && p->strip_usage && is_one_line(e)) {
+        meter_count(&p->meter, e->data);
+        pass_without(p, e, at[CHUNK_USAGE]);
+        return;
+    }
+    meter_count(&p->meter, e->data);
+    pass(p, e->raw);
+}
+
+static bool
+mentions(struct slice data, const char *word, size_t len)
+{
+    return memmem(data.at, data.len, word, len) != NULL;
+}
+
+static bool
+on_event(void *ctx, const struct sse_event *e)
+{
+    struct passage *p = ctx;
+    if (!e->has_data) {
+        pass(p, e->raw);
+        return true;
+    }
+    p->events++;
+    if (slice_is(e->data, "[DONE]")) {
+        p->state = PASSAGE_DONE;
+        pass(p, e->raw);
+    } else if (slice_is(e->name, "error")) {
+        p->state = PASSAGE_BROKEN;
+    } else if (mentions(e->data, "\"usage\"", 7) || mentions(e->data, "\"error\"", 7)) {
+        examine(p, e);
+    } else {
+        meter_count(&p->meter, e->data);
+        pass(p, e->raw);
+    }
+    if (p->state == PASSAGE_BROKEN) {
+        struct slice text = e->data;
+        if (text.len > p->error.max)
+            text.len = p->error.max;
+        if (buf_add_slice(&p->error, text))
+            buf_clear(&p->error); /* the state says enough */
+    }
+    return p->state == PASSAGE_OPEN;
+}
+
+int
+passage_push(struct passage *p, struct slice bytes, void (*emit)(void *ctx, struct slice run),
+             void *ctx)
+{
+    if (p->state != PASSAGE_OPEN)
+        return 0;
+    p->emit = emit;
+    p->ctx = ctx;
+    p->input = bytes;
+    int err = sse_push(&p->sse, bytes, on_event, p);
+    flush(p);
+    return err == ERR_CANCELLED ? 0 : err;
+}
