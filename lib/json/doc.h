@@ -54,6 +54,9 @@ size_t json_size(const struct json *j); /* of a list or a map */
 struct slice json_str(const struct json *j);
 /* 0 or ERR_SYNTAX (no integer). */
 MUST_CHECK int json_to_int(const struct json *j, int64_t *ret_value);
+/* The decimal text of a number or of a decimal string, for money_parse_*: 0 or ERR_SYNTAX. */
+#define JSON_DECIMAL_BYTES 32
+MUST_CHECK int json_decimal(const struct json *j, char ret_text[static JSON_DECIMAL_BYTES]);
 bool json_is_true(const struct json *j);
 bool json_equal(const struct json *a, const struct json *b);
 /* Walks a map in insertion order: start with *iter = NULL; false at the end. Both are borrowed. */
