@@ -1,0 +1,22 @@
+/* Checks of single texts, for the columns of the kinds' tables. */
+#ifndef CONTROLPLANE_RULES_FIELDS_H
+#define CONTROLPLANE_RULES_FIELDS_H
+
+#include "lib/base/slice.h"
+
+#include <stdbool.h>
+
+/* A letter or digit, then letters, digits and . _ @ + - */
+bool field_is_name(struct slice text, const char **ret_why);
+/* The same with '/' and ':' inside: names of models. */
+bool field_is_model(struct slice text, const char **ret_why);
+/* The same with '*' anywhere. */
+bool field_is_pattern(struct slice text, const char **ret_why);
+/* Printable UTF-8 without control characters. */
+bool field_is_text(struct slice text, const char **ret_why);
+/* An http or https URL without userinfo, query or fragment. */
+bool field_is_url(struct slice text, const char **ret_why);
+/* A literal without control characters, or a well-formed reference. */
+bool field_is_credential(struct slice text, const char **ret_why);
+
+#endif

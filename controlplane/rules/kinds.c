@@ -1,0 +1,383 @@
+/* The tables: see kinds.h. docs/openapi.yaml and docs/configuration.md say the same in prose. */
+#include "controlplane/rules/kinds.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "controlplane/rules/fields.h"
+#include "controlplane/secrets/seal.h"
+#include "lib/base/rand.h"
+#include "lib/http/message.h"
+#include "lib/http/url.h"
+#include "lib/net/dns.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define TABLE(name_, rows_)                                                                        \
+    {                                                                                              \
+        .noun = (name_), .rows = (rows_), .count = COUNT(rows_)                                    \
+    }
+
+// clang-format off
+
+/* ---- providers --------------------------------------------------------------------------------- */
+
+static const char *const provider_kinds[] = {"openai", "openai-compatible", "simulator", NULL};
+static const char *const http_versions[] = {"auto", "1", "2", NULL};
+static const char *const disconnects[] = {"cancel", "drain", NULL};
+
+static const struct field_row timeout_rows[] = {
+    {.name = "connect_ms", .kind = FIELD_INT, .min = 1, .max = 60000, .help = "To connect, TLS included."},
+    {.name = "first_byte_ms", .kind = FIELD_INT, .min = 1, .max = 3600000, .help = "To the answer's head."},
+    {.name = "between_bytes_ms", .kind = FIELD_INT, .min = 1, .max = 3600000, .help = "Between two pieces of the answer."},
+    {.name = "total_ms", .kind = FIELD_INT, .min = 1, .max = 86400000, .help = "For the whole call."},
+};
+static const struct field_table timeout_table = TABLE("timeouts", timeout_rows);
+
+static const struct field_row provider_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name: clients may ask for NAME/MODEL."},
+    {.name = "kind", .kind = FIELD_ENUM, .required = true, .values = provider_kinds, .help = "What dialect and defaults it has."},
+    {.name = "base_url", .kind = FIELD_TEXT, .min = 1, .max = 2048, .check = field_is_url, .help = "http(s) URL with its path prefix; replaces the kind's own."},
+    {.name = "credential", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_CREDENTIAL_BYTES, .check = field_is_credential, .help = "A literal (sealed, never shown again), env:NAME or file:NAME."},
+    {.name = "allow_private", .kind = FIELD_BOOL, .help = "Private, loopback and link-local addresses are refused without it."},
+    {.name = "http", .kind = FIELD_ENUM, .values = http_versions, .help = "Protocol to the upstream."},
+    {.name = "timeouts", .kind = FIELD_MAP, .item = &timeout_table, .help = "Milliseconds; absent: the gateway's defaults."},
+    {.name = "on_disconnect", .kind = FIELD_ENUM, .values = disconnects, .help = "When the client goes away: cancel the call, or read it to its end."},
+    {.name = "headers", .kind = FIELD_TAGS, .max = 1024, .help = "Sent with every request; no credentials."},
+};
+
+static const struct kind_default provider_defaults[] = {
+    {NULL, "allow_private", "false"}, {NULL, "http", "\"auto\""}, {NULL, "on_disconnect", "\"cancel\""},
+};
+
+/* ---- models ------------------------------------------------------------------------------------ */
+
+static const char *const strategies[] = {"weighted", "priority", NULL};
+
+static const struct field_row target_rows[] = {
+    {.name = "provider", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "A provider's name."},
+    {.name = "model", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_model, .help = "The provider's own name of the model."},
+    {.name = "weight", .kind = FIELD_INT, .min = 0, .max = 1000000, .help = "Share under `weighted`."},
+};
+static const struct field_table target_table = TABLE("target", target_rows);
+
+static const struct field_row model_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_model, .help = "What clients ask for."},
+    {.name = "strategy", .kind = FIELD_ENUM, .values = strategies, .help = "How a target is chosen."},
+    {.name = "targets", .kind = FIELD_LIST, .required = true, .item = &target_table, .help = "Where it may go."},
+    {.name = "fallbacks", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_model, .help = "Other models to try, in order."},
+    {.name = "free", .kind = FIELD_BOOL, .help = "Costs nothing on purpose."},
+};
+
+static const struct kind_reference model_references[] = {
+    {"targets", "provider", true, KIND_PROVIDERS}, {"fallbacks", NULL, true, KIND_MODELS},
+};
+static const struct kind_default model_defaults[] = {
+    {NULL, "strategy", "\"weighted\""}, {NULL, "free", "false"}, {"targets", "weight", "1"},
+};
+
+/* ---- teams, projects, users -------------------------------------------------------------------- */
+
+static const struct field_row allow_rows[] = {
+    {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*'. Absent: all models."},
+};
+static const struct field_table allow_table = TABLE("allow", allow_rows);
+
+static const struct field_row team_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
+    {.name = "allow", .kind = FIELD_MAP, .item = &allow_table, .help = "What the team may use."},
+    {.name = "disabled", .kind = FIELD_BOOL, .help = "All its keys are refused."},
+};
+
+static const struct field_row project_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
+    {.name = "team", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "The team it belongs to."},
+    {.name = "disabled", .kind = FIELD_BOOL, .help = "Its keys are refused."},
+};
+static const struct kind_reference project_references[] = {{"team", NULL, false, KIND_TEAMS}};
+
+static const char *const user_kinds[] = {"person", "service", NULL};
+
+static const struct field_row user_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
+    {.name = "kind", .kind = FIELD_ENUM, .values = user_kinds, .help = "A person, or a service account."},
+    {.name = "teams", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Teams it belongs to."},
+    {.name = "disabled", .kind = FIELD_BOOL, .help = "Its keys are refused."},
+};
+static const struct kind_reference user_references[] = {{"teams", NULL, true, KIND_TEAMS}};
+static const struct kind_default user_defaults[] = {
+    {NULL, "kind", "\"person\""}, {NULL, "disabled", "false"},
+};
+static const struct kind_default disabled_default[] = {{NULL, "disabled", "false"}};
+
+/* ---- keys -------------------------------------------------------------------------------------- */
+
+static const char *const partitions[] = {"serve", "refuse", NULL};
+
+static const struct field_row key_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
+    {.name = "team", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "The team it belongs to."},
+    {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "A project of that team."},
+    {.name = "user", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Who holds it."},
+    {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*', that it is limited to."},
+    {.name = "expires", .kind = FIELD_TIME, .help = "When it stops to work: RFC 3339, or a date."},
+    {.name = "tags", .kind = FIELD_TAGS, .max = 1024, .help = "Recorded with every use."},
+    {.name = "on_partition", .kind = FIELD_ENUM, .values = partitions, .help = "When workers cannot reach the control plane for 60 s: go on, or stop."},
+    {.name = "disabled", .kind = FIELD_BOOL, .help = "Refused until enabled again."},
+};
+static const struct kind_reference key_references[] = {
+    {"team", NULL, false, KIND_TEAMS}, {"project", NULL, false, KIND_PROJECTS}, {"user", NULL, false, KIND_USERS},
+};
+static const struct kind_default key_defaults[] = {
+    {NULL, "on_partition", "\"serve\""}, {NULL, "disabled", "false"},
+};
+
+/* ---- prices ------------------------------------------------------------------------------------ */
+
+static const struct field_row price_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_PRICE_NAME_BYTES, .check = field_is_pattern, .help = "PROVIDER/MODEL when not given."},
+    {.name = "provider", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "A provider's name."},
+    {.name = "model", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "The provider's own name, or a prefix with '*' at its end."},
+    {.name = "input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Fresh input tokens."},
+    {.name = "cached_input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input read from the provider's cache; absent: the input price."},
+    {.name = "cache_write_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input written to a 5-minute cache; absent: the input price."},
+    {.name = "cache_write_1h_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input written to a 1-hour cache; absent: the 5-minute price."},
+    {.name = "output_per_mtok_usd", .kind = FIELD_PRICE, .help = "Output tokens."},
+    {.name = "reasoning_per_mtok_usd", .kind = FIELD_PRICE, .help = "Reasoning tokens; absent: the output price."},
+    {.name = "free", .kind = FIELD_BOOL, .help = "Costs nothing on purpose; excludes the prices."},
+};
+static const struct kind_reference price_references[] = {{"provider", NULL, false, KIND_PROVIDERS}};
+static const struct kind_default free_default[] = {{NULL, "free", "false"}};
+
+/* ---- the kinds --------------------------------------------------------------------------------- */
+
+static const struct field_table provider_table = TABLE("provider", provider_rows);
+static const struct field_table model_table = TABLE("model", model_rows);
+static const struct field_table team_table = TABLE("team", team_rows);
+static const struct field_table project_table = TABLE("project", project_rows);
+static const struct field_table user_table = TABLE("user", user_rows);
+static const struct field_table key_table = TABLE("key", key_rows);
+static const struct field_table price_table = TABLE("price", price_rows);
+
+static const struct field_row document_rows[] = {
+    {.name = "providers", .kind = FIELD_LIST, .item = &provider_table, .help = "Upstreams."},
+    {.name = "models", .kind = FIELD_LIST, .item = &model_table, .help = "Names that clients ask for."},
+    {.name = "teams", .kind = FIELD_LIST, .item = &team_table, .help = "Who keys belong to."},
+    {.name = "projects", .kind = FIELD_LIST, .item = &project_table, .help = "Parts of a team's work."},
+    {.name = "users", .kind = FIELD_LIST, .item = &user_table, .help = "People and service accounts."},
+    {.name = "keys", .kind = FIELD_LIST, .item = &key_table, .help = "API keys, without their secrets."},
+    {.name = "prices", .kind = FIELD_LIST, .item = &price_table, .help = "What providers' models cost."},
+};
+const struct field_table document_table = TABLE("configuration", document_rows);
+
+static int check_provider(const struct json *item, const char *path, struct buf *why);
+static int check_model(const struct json *item, const char *path, struct buf *why);
+static int check_tags(const struct json *item, const char *path, struct buf *why);
+static int check_price(const struct json *item, const char *path, struct buf *why);
+
+#define ROWS(array) (array), COUNT(array)
+const struct kind kinds[KIND_COUNT] = {
+    {KIND_PROVIDERS, "providers", "provider", &provider_table, NULL, 0, ROWS(provider_defaults), false, check_provider},
+    {KIND_MODELS, "models", "model", &model_table, ROWS(model_references), ROWS(model_defaults), true, check_model},
+    {KIND_TEAMS, "teams", "team", &team_table, NULL, 0, ROWS(disabled_default), false, NULL},
+    {KIND_PROJECTS, "projects", "project", &project_table, ROWS(project_references), ROWS(disabled_default), false, NULL},
+    {KIND_USERS, "users", "user", &user_table, ROWS(user_references), ROWS(user_defaults), false, NULL},
+    {KIND_KEYS, "keys", "key", &key_table, ROWS(key_references), ROWS(key_defaults), false, check_tags},
+    {KIND_PRICES, "prices", "price", &price_table, ROWS(price_references), ROWS(free_default), true, check_price},
+};
+// clang-format on
+
+const struct kind *
+kind_find(struct slice plural)
+{
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        if (slice_is(plural, kinds[i].plural))
+            return &kinds[i];
+    return NULL;
+}
+
+const struct kind *
+kind_at(enum kind_id id)
+{
+    return &kinds[id];
+}
+
+bool
+kind_name_ok(const struct kind *kind, struct slice name, const char **ret_why)
+{
+    unsigned char id[16];
+    if (uuid_parse(name.at, name.len, id) == 0) {
+        *ret_why = "a name must not look like an id";
+        return false;
+    }
+    if (kind->id == KIND_PRICES)
+        return field_is_pattern(name, ret_why);
+    return kind->path_names ? field_is_model(name, ret_why) : field_is_name(name, ret_why);
+}
+
+/* ---- rules across members ----------------------------------------------------------------------
+ */
+
+static int refuse(struct buf *why, const char *path, const char *member, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int
+refuse(struct buf *why, const char *path, const char *member, const char *format, ...)
+{
+    va_list args;
+    buf_clear(why);
+    int err = buf_addf(why, "%s%s%s%s", path, path[0] && member[0] ? "." : "", member,
+                       path[0] || member[0] ? ": " : "");
+    va_start(args, format);
+    if (!err)
+        err = buf_vaddf(why, format, args);
+    va_end(args);
+    return err ? err : ERR_SYNTAX;
+}
+
+/* The guard that counts looks at the connected address; this one tells the operator early. */
+static bool
+host_is_private(struct slice host)
+{
+    char text[64];
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    while (slice_ends(host, SLICE(".")))
+        host.len--;
+    if (slice_eq_nocase(host, SLICE("localhost")) ||
+        (host.len > 10 && slice_eq_nocase(slice_from(host, host.len - 10), SLICE(".localhost"))))
+        return true;
+    if (host.len >= sizeof(text))
+        return false;
+    snprintf(text, sizeof(text), "%.*s", SLICE_ARG(host));
+    if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+        return address_is_private((const struct sockaddr *)&v6);
+    /* inet_aton also reads 127.1, 0x7f.1 and 2130706433, as resolvers do. */
+    return inet_aton(text, &v4.sin_addr) == 1 && address_is_private((const struct sockaddr *)&v4);
+}
+
+static int
+check_headers(const struct json *headers, const char *path, struct buf *why)
+{
+    static const char *const ours[] = {"authorization",
+                                       "proxy-authorization",
+                                       "x-api-key",
+                                       "api-key",
+                                       "x-goog-api-key",
+                                       "cookie",
+                                       "host",
+                                       "connection",
+                                       "keep-alive",
+                                       "transfer-encoding",
+                                       "content-length",
+                                       "content-type",
+                                       "te",
+                                       "trailer",
+                                       "upgrade",
+                                       "expect",
+                                       "accept-encoding",
+                                       "x-client-request-id"};
+    void *iter = NULL;
+    const char *name;
+    struct json *value, *map = json_ref((struct json *)(uintptr_t)headers);
+    int err = 0;
+    while (!err && json_each(map, &iter, &name, &value)) {
+        if (!http_is_token(slice_of(name)))
+            err = refuse(why, path, "headers", "'%s' is not a field name", name);
+        else if (!http_is_field_value(json_str(value)))
+            err = refuse(why, path, "headers", "the value of '%s' is not a field value", name);
+        for (size_t i = 0; i < COUNT(ours) && !err; i++)
+            if (slice_eq_nocase(slice_of(name), slice_of(ours[i])))
+                err = refuse(why, path, "headers",
+                             "'%s' is set by the gateway; secrets go into `credential`", name);
+    }
+    json_free(map);
+    return err;
+}
+
+static int
+check_provider(const struct json *item, const char *path, struct buf *why)
+{
+    struct slice kind = json_str(json_get(item, "kind"));
+    struct slice base = json_str(json_get(item, "base_url"));
+    struct url url;
+    const char *reason;
+    if (slice_is(kind, "openai-compatible") && !base.at)
+        return refuse(why, path, "base_url", "needed by kind openai-compatible");
+    if (slice_is(kind, "simulator") && (base.at || json_get(item, "credential")))
+        return refuse(why, path, base.at ? "base_url" : "credential",
+                      "kind simulator lives inside the worker and takes none");
+    if (base.at && url_parse(base, &url, &reason) == 0 && host_is_private(url.host) &&
+        !json_is_true(json_get(item, "allow_private")))
+        return refuse(why, path, "base_url",
+                      "a private address; add `allow_private: true` when that is meant");
+    return check_headers(json_get(item, "headers"), path, why);
+}
+
+static int
+check_model(const struct json *item, const char *path, struct buf *why)
+{
+    const struct json *targets = json_get(item, "targets");
+    const struct json *fallbacks = json_get(item, "fallbacks");
+    struct slice name = json_str(json_get(item, "name"));
+    int64_t sum = 0, weight;
+    char place[64];
+    if (json_size(targets) == 0)
+        return refuse(why, path, "targets", "at least one is needed");
+    for (size_t i = 0; i < json_size(targets); i++) {
+        const struct json *t = json_at(targets, i);
+        if (json_to_int(json_get(t, "weight"), &weight) != 0)
+            weight = 1;
+        sum += weight;
+        for (size_t k = 0; k < i; k++)
+            if (slice_eq(json_str(json_get(t, "provider")),
+                         json_str(json_get(json_at(targets, k), "provider"))) &&
+                slice_eq(json_str(json_get(t, "model")),
+                         json_str(json_get(json_at(targets, k), "model")))) {
+                snprintf(place, sizeof(place), "targets[%zu]", i);
+                return refuse(why, path, place, "the same target as targets[%zu]", k);
+            }
+    }
+    if (sum == 0)
+        return refuse(why, path, "targets", "the weights must not all be zero");
+    for (size_t i = 0; i < json_size(fallbacks); i++)
+        if (slice_eq(json_str(json_at(fallbacks, i)), name)) {
+            snprintf(place, sizeof(place), "fallbacks[%zu]", i);
+            return refuse(why, path, place, "a model cannot fall back to itself");
+        }
+    return 0;
+}
+
+static int
+check_tags(const struct json *item, const char *path, struct buf *why)
+{
+    void *iter = NULL;
+    const char *name, *reason;
+    struct json *value;
+    while (json_each(json_get(item, "tags"), &iter, &name, &value)) {
+        if (!field_is_name(slice_of(name), &reason) || strlen(name) > 64)
+            return refuse(why, path, "tags", "'%.64s': %s, at most 64 bytes", name, reason);
+        if (!field_is_text(json_str(value), &reason))
+            return refuse(why, path, "tags", "'%s': %s", name, reason);
+    }
+    return 0;
+}
+
+static int
+check_price(const struct json *item, const char *path, struct buf *why)
+{
+    bool is_free = json_is_true(json_get(item, "free"));
+    struct slice model = json_str(json_get(item, "model"));
+    for (size_t i = 0; i < COUNT(price_rows); i++)
+        if (is_free && price_rows[i].kind == FIELD_PRICE && json_get(item, price_rows[i].name))
+            return refuse(why, path, price_rows[i].name, "a price that is free has no prices");
+    if (!is_free && !json_get(item, "input_per_mtok_usd"))
+        return refuse(why, path, "input_per_mtok_usd", "needed, unless `free: true` is meant");
+    if (!is_free && !json_get(item, "output_per_mtok_usd"))
+        return refuse(why, path, "output_per_mtok_usd", "needed, unless `free: true` is meant");
+    size_t star = slice_find(model, '*', 0);
+    if (star < model.len && star != model.len - 1)
+        return refuse(why, path, "model", "'*' is allowed at the end only");
+    return 0;
+}

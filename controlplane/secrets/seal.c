@@ -1,0 +1,554 @@
+/*
+ * See seal.h. One mutex guards everything; what is slow under it is a small file read every 30 s.
+ */
+#include "controlplane/secrets/seal.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/encode.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/base/rand.h"
+
+#define PEPPER_BYTES 32
+#define SEALED_PEPPER_BYTES (PEPPER_BYTES + SEAL_OVERHEAD_BYTES)
+#define REFRESH_MS 30000
+
+/* A reference that was resolved, and what it was sealed to. */
+struct resolved {
+    LIST_ENTRY(resolved) link;
+    char *provider, *reference;
+    struct secret value;
+    struct buf sealed;
+    int64_t looked_ms;
+};
+
+struct secrets {
+    pthread_mutex_t lock;
+    unsigned char seal_key[SEAL_KEY_BYTES];
+    const char *credentials_dir;
+    struct hmac *pepper;      /* NULL before secrets_load() */
+    struct hmac *fingerprint; /* of literal credentials */
+    unsigned char sealed_pepper[SEALED_PEPPER_BYTES];
+    char cluster_id[37];
+    LIST_HEAD(, resolved) resolved;
+};
+
+struct secrets *
+secrets_new(const unsigned char seal_key[static SEAL_KEY_BYTES], const char *credentials_dir)
+{
+    struct secrets *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    struct hmac *outer = hmac_new(seal_key, SEAL_KEY_BYTES);
+    unsigned char key[SHA256_BYTES];
+    static const char label[] = "headgate credential fingerprint v1";
+    if (outer) {
+        hmac_sha256(outer, label, sizeof(label), key);
+        s->fingerprint = hmac_new(key, sizeof(key));
+        secret_wipe(key, sizeof(key));
+    }
+    hmac_free(outer);
+    memcpy(s->seal_key, seal_key, SEAL_KEY_BYTES);
+    s->credentials_dir = credentials_dir;
+    LIST_INIT(&s->resolved);
+    pthread_mutex_init(&s->lock, NULL);
+    if (!s->fingerprint) {
+        secrets_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void
+resolved_free(struct resolved *r)
+{
+    secret_free(&r->value);
+    buf_free(&r->sealed);
+    free(r->provider);
+    free(r->reference);
+    free(r);
+}
+
+void
+secrets_free(struct secrets *s)
+{
+    if (!s)
+        return;
+    struct resolved *r;
+    while ((r = LIST_FIRST(&s->resolved)) != NULL) {
+        LIST_REMOVE(r, link);
+        resolved_free(r);
+    }
+    hmac_free(s->pepper);
+    hmac_free(s->fingerprint);
+    pthread_mutex_destroy(&s->lock);
+    secret_wipe(s->seal_key, sizeof(s->seal_key));
+    free(s);
+}
+
+/* ---- the pepper --------------------------------------------------------------------------------
+ */
+
+/* Offers a fresh pepper and cluster id; where another daemon was first, its values stay. */
+static int
+offer_settings(struct secrets *s, struct db *db)
+{
+    unsigned char pepper[PEPPER_BYTES], sealed[SEALED_PEPPER_BYTES], id[16];
+    char text[BASE64_BYTES(SEALED_PEPPER_BYTES)], cluster[37];
+    rand_bytes(pepper, sizeof(pepper));
+    int err = seal(s->seal_key, SLICE("pepper"), slice_make(pepper, sizeof(pepper)), sealed);
+    secret_wipe(pepper, sizeof(pepper));
+    if (err)
+        return err;
+    base64_encode(sealed, sizeof(sealed), text);
+    uuid7(id);
+    uuid_format(id, cluster);
+    const char *const values[] = {text, cluster};
+    return db_query(db,
+                    "INSERT INTO settings (name, value) VALUES ('pepper', $1), ('cluster_id', $2) "
+                    "ON CONFLICT (name) DO NOTHING",
+                    values, 2, NULL);
+}
+
+/* Both settings, or ERR_NOT_FOUND at the very first start. */
+static int
+take_settings(struct secrets *s, struct db *db)
+{
+    struct db_rows *rows = NULL;
+    struct secret pepper = {0};
+    unsigned char sealed[BASE64_BYTES(SEALED_PEPPER_BYTES)];
+    size_t len = 0;
+    int err = db_query(db,
+                       "SELECT p.value, c.value FROM settings p, settings c "
+                       "WHERE p.name = 'pepper' AND c.name = 'cluster_id'",
+                       NULL, 0, &rows);
+    if (!err && db_count(rows) == 0)
+        err = ERR_NOT_FOUND;
+    if (!err &&
+        (db_slice(rows, 0, 0).len >= sizeof(sealed) ||
+         base64_decode(db_slice(rows, 0, 0), sealed, &len) != 0 || len != SEALED_PEPPER_BYTES))
+        err = ERR_AUTH;
+    if (!err)
+        err = unseal(s->seal_key, SLICE("pepper"), slice_make(sealed, len), &pepper);
+    struct hmac *hmac = err ? NULL : hmac_new(pepper.at, pepper.len);
+    secret_free(&pepper);
+    if (!err && !hmac)
+        err = ERR_NOMEM;
+    if (!err) {
+        s->pepper = hmac;
+        memcpy(s->sealed_pepper, sealed, len);
+        snprintf(s->cluster_id, sizeof(s->cluster_id), "%s", db_text(rows, 0, 1));
+    }
+    db_rows_free(rows);
+    return err;
+}
+
+int
+secrets_load(struct secrets *s, struct db *db)
+{
+    int err = 0;
+    pthread_mutex_lock(&s->lock);
+    if (!s->pepper) {
+        err = take_settings(s, db);
+        if (err == ERR_NOT_FOUND) {
+            err = offer_settings(s, db);
+            if (!err)
+                err = take_settings(s, db);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+bool
+secrets_ready(struct secrets *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool ready = s->pepper != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return ready;
+}
+
+int
+secrets_sealed_pepper(struct secrets *s, struct buf *into)
+{
+    return secrets_ready(s) ? buf_add(into, s->sealed_pepper, sizeof(s->sealed_pepper))
+                            : ERR_BAD_STATE;
+}
+
+const char *
+secrets_cluster_id(struct secrets *s)
+{
+    return secrets_ready(s) ? s->cluster_id : "";
+}
+
+int
+secrets_key_digest(struct secrets *s, struct slice key,
+                   unsigned char ret_digest[static SHA256_BYTES])
+{
+    pthread_mutex_lock(&s->lock);
+    bool ready = s->pepper != NULL;
+    if (ready)
+        hmac_sha256(s->pepper, key.at, key.len, ret_digest);
+    pthread_mutex_unlock(&s->lock);
+    return ready ? 0 : ERR_BAD_STATE;
+}
+
+/* ---- minting and sealing -----------------------------------------------------------------------
+ */
+
+static void
+mint(const char *prefix, char *ret_text)
+{
+    unsigned char bytes[32];
+    size_t n = strlen(prefix);
+    memcpy(ret_text, prefix, n);
+    rand_bytes(bytes, sizeof(bytes));
+    base64url_encode(bytes, sizeof(bytes), ret_text + n);
+    secret_wipe(bytes, sizeof(bytes));
+}
+
+void
+secrets_mint_key(char ret_text[static KEY_TEXT_BYTES + 1])
+{
+    mint(KEY_PREFIX, ret_text);
+}
+
+void
+secrets_mint_token(char ret_text[static TOKEN_TEXT_BYTES + 1])
+{
+    mint(TOKEN_PREFIX, ret_text);
+}
+
+int
+secrets_seal(struct secrets *s, struct slice context, struct slice plain, struct buf *into)
+{
+    char *room = buf_reserve(into, plain.len + SEAL_OVERHEAD_BYTES);
+    int err = room ? seal(s->seal_key, context, plain, room) : ERR_NOMEM;
+    if (!err)
+        buf_commit(into, plain.len + SEAL_OVERHEAD_BYTES);
+    return err;
+}
+
+int
+secrets_unseal(struct secrets *s, struct slice context, struct slice sealed,
+               struct secret *ret_plain)
+{
+    return unseal(s->seal_key, context, sealed, ret_plain);
+}
+
+/* ---- credentials -------------------------------------------------------------------------------
+ */
+
+static bool
+is_word(struct slice s, const char *more)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.at[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alnum && (!c || !strchr(more, c)))
+            return false;
+    }
+    return s.len > 0 && s.len <= 128;
+}
+
+static int
+parse_env(struct slice name, const char **ret_why)
+{
+    if (!is_word(name, "_") || (name.at[0] >= '0' && name.at[0] <= '9'))
+        *ret_why = "env: takes the name of an environment variable of the control plane";
+    else if (slice_starts(name, SLICE("HEADGATE_")) || slice_starts(name, SLICE("PG")))
+        *ret_why = "env: does not give out the gateway's own settings (HEADGATE_*, PG*)";
+    else
+        return 0;
+    return ERR_SYNTAX;
+}
+
+static int
+parse_file(struct slice name, const char **ret_why)
+{
+    if (is_word(name, "._-") && name.at[0] != '.')
+        return 0;
+    *ret_why = "file: takes the name of a file in the credentials directory, without slashes";
+    return ERR_SYNTAX;
+}
+
+static int
+parse_marker(struct slice hex, const char **ret_why)
+{
+    unsigned char bytes[FINGERPRINT_BYTES / 2];
+    if (hex_decode(hex, bytes, sizeof(bytes)) == 0)
+        return 0;
+    *ret_why = "sealed: is the mark of a stored credential and cannot be written by hand";
+    return ERR_SYNTAX;
+}
+
+int
+credential_parse(struct slice text, enum credential_form *ret_form, const char **ret_why)
+{
+    static const char *const later[] = {"vault", "aws-ssm", "aws-sm", "gcp-sm", "azure-kv"};
+    struct slice rest = text;
+    struct slice scheme = slice_cut(&rest, ':');
+    *ret_form = CREDENTIAL_LITERAL;
+    if (!rest.at)
+        return 0;
+    if (slice_is(scheme, "sealed")) {
+        *ret_form = CREDENTIAL_MARKER;
+        return parse_marker(rest, ret_why);
+    }
+    *ret_form = CREDENTIAL_REFERENCE;
+    if (slice_is(scheme, "env"))
+        return parse_env(rest, ret_why);
+    if (slice_is(scheme, "file"))
+        return parse_file(rest, ret_why);
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+        if (slice_is(scheme, later[i])) {
+            *ret_why = "this version resolves env: and file: references only";
+            return ERR_SYNTAX;
+        }
+    *ret_form = CREDENTIAL_LITERAL;
+    return 0;
+}
+
+static int
+provider_context(struct slice provider, struct buf *into)
+{
+    buf_init(into, 512);
+    int err = buf_add_str(into, "provider/");
+    return err ? err : buf_add_slice(into, provider);
+}
+
+static int
+fingerprint(struct secrets *s, struct slice provider, struct slice literal,
+            char ret_hex[static FINGERPRINT_BYTES + 1])
+{
+    struct buf text;
+    unsigned char mac[SHA256_BYTES];
+    buf_init(&text, LIMIT_CREDENTIAL_BYTES + 1024);
+    int err = buf_add_slice(&text, provider);
+    if (!err)
+        err = buf_add(&text, "", 1);
+    if (!err)
+        err = buf_add_slice(&text, literal);
+    if (!err) {
+        pthread_mutex_lock(&s->lock);
+        hmac_sha256(s->fingerprint, text.at, text.len, mac);
+        pthread_mutex_unlock(&s->lock);
+        hex_encode(mac, FINGERPRINT_BYTES / 2, ret_hex);
+    }
+    buf_wipe(&text);
+    buf_free(&text);
+    return err;
+}
+
+static int
+seal_for_provider(struct secrets *s, struct slice provider, struct slice plain, struct buf *into)
+{
+    struct buf context;
+    int err = provider_context(provider, &context);
+    if (!err)
+        err = secrets_seal(s, buf_slice(&context), plain, into);
+    buf_free(&context);
+    return err;
+}
+
+static struct json *
+stored_form(struct slice sealed, const char *print)
+{
+    char *text = malloc(BASE64_BYTES(sealed.len));
+    struct json *out = text ? json_new_map() : NULL;
+    if (out) {
+        base64_encode(sealed.at, sealed.len, text);
+        if (json_set_str(out, "sealed", text) != 0 ||
+            json_set_str(out, "fingerprint", print) != 0) {
+            json_free(out);
+            out = NULL;
+        }
+    }
+    free(text);
+    return out;
+}
+
+int
+secrets_store_credential(struct secrets *s, struct slice provider, struct slice literal,
+                         const struct json *stored, struct json **ret_stored)
+{
+    char print[FINGERPRINT_BYTES + 1];
+    struct buf sealed;
+    int err = fingerprint(s, provider, literal, print);
+    if (err)
+        return err;
+    if (slice_is(json_str(json_get(stored, "fingerprint")), print)) {
+        *ret_stored = json_copy(stored);
+        return *ret_stored ? 0 : ERR_NOMEM;
+    }
+    buf_init(&sealed, 0);
+    err = seal_for_provider(s, provider, literal, &sealed);
+    if (!err) {
+        *ret_stored = stored_form(buf_slice(&sealed), print);
+        err = *ret_stored ? 0 : ERR_NOMEM;
+    }
+    buf_free(&sealed);
+    return err;
+}
+
+/* ---- references --------------------------------------------------------------------------------
+ */
+
+static int
+read_file_reference(const char *dir, struct slice name, struct secret *ret_value)
+{
+    char path[4096];
+    struct buf content;
+    int n = snprintf(path, sizeof(path), "%s/%.*s", dir, SLICE_ARG(name));
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ERR_NOT_FOUND;
+    buf_init(&content, LIMIT_CREDENTIAL_BYTES);
+    int err = file_read(path, LIMIT_CREDENTIAL_BYTES, true, &content);
+    struct slice text = buf_slice(&content);
+    while (text.len > 0 && (text.at[text.len - 1] == '\n' || text.at[text.len - 1] == '\r'))
+        text.len--;
+    if (!err && text.len == 0)
+        err = ERR_NOT_FOUND;
+    if (!err)
+        err = secret_set(ret_value, text.at, text.len);
+    buf_wipe(&content);
+    buf_free(&content);
+    return err;
+}
+
+static int
+resolve(const struct secrets *s, struct slice reference, struct secret *ret_value)
+{
+    struct slice rest = reference;
+    struct slice scheme = slice_cut(&rest, ':');
+    char name[160];
+    if (slice_is(scheme, "file"))
+        return s->credentials_dir ? read_file_reference(s->credentials_dir, rest, ret_value)
+                                  : ERR_NOT_FOUND;
+    snprintf(name, sizeof(name), "%.*s", SLICE_ARG(rest));
+    const char *value = getenv(name);
+    if (!value || !*value || strlen(value) > LIMIT_CREDENTIAL_BYTES)
+        return ERR_NOT_FOUND;
+    return secret_set(ret_value, value, strlen(value));
+}
+
+static struct resolved *
+find_resolved(struct secrets *s, struct slice provider, struct slice reference)
+{
+    struct resolved *r;
+    LIST_FOREACH(r, &s->resolved, link)
+    {
+        if (slice_is(provider, r->provider) && slice_is(reference, r->reference))
+            return r;
+    }
+    return NULL;
+}
+
+static struct resolved *
+add_resolved(struct secrets *s, struct slice provider, struct slice reference)
+{
+    struct resolved *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    buf_init(&r->sealed, 0);
+    r->provider = slice_dup(provider);
+    r->reference = slice_dup(reference);
+    if (!r->provider || !r->reference) {
+        resolved_free(r);
+        return NULL;
+    }
+    LIST_INSERT_HEAD(&s->resolved, r, link);
+    return r;
+}
+
+/* Looks the value up again; *ret_changed when it differs. What was known stays when it is gone now.
+ */
+static int
+look(struct secrets *s, struct resolved *r, bool *ret_changed)
+{
+    struct secret value = {0};
+    *ret_changed = false;
+    r->looked_ms = clock_mono_ms();
+    int err = resolve(s, slice_of(r->reference), &value);
+    if (err)
+        return r->value.len > 0 ? 0 : err;
+    if (value.len == r->value.len && secret_equal(value.at, r->value.at, value.len)) {
+        secret_free(&value);
+        return 0;
+    }
+    buf_clear(&r->sealed);
+    err = seal_for_provider(s, slice_of(r->provider), secret_reveal(&value), &r->sealed);
+    if (err) {
+        secret_free(&value);
+        return err;
+    }
+    secret_free(&r->value);
+    r->value = value;
+    *ret_changed = true;
+    return 0;
+}
+
+static int
+append_reference(struct secrets *s, struct slice provider, struct slice reference, struct buf *into)
+{
+    bool changed;
+    int err = 0;
+    pthread_mutex_lock(&s->lock);
+    struct resolved *r = find_resolved(s, provider, reference);
+    if (!r)
+        r = add_resolved(s, provider, reference);
+    if (!r)
+        err = ERR_NOMEM;
+    else if (r->value.len == 0 || clock_mono_ms() - r->looked_ms >= REFRESH_MS)
+        err = look(s, r, &changed);
+    if (!err)
+        err = buf_add_slice(into, buf_slice(&r->sealed));
+    pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+int
+secrets_provider_credential(struct secrets *s, struct slice provider, const struct json *body,
+                            struct buf *into, struct buf *why)
+{
+    const struct json *credential = json_get(body, "credential");
+    struct slice sealed = json_str(json_get(credential, "sealed"));
+    struct slice reference = json_str(credential);
+    size_t len;
+    int err = 0;
+    if (sealed.at) {
+        char *room = buf_reserve(into, sealed.len);
+        err = room ? base64_decode(sealed, room, &len) : ERR_NOMEM;
+        if (!err)
+            buf_commit(into, len);
+    } else if (reference.at) {
+        err = append_reference(s, provider, reference, into);
+    }
+    if (err && err != ERR_NOMEM &&
+        buf_addf(why, "provider '%.*s': its credential %.*s cannot be resolved now",
+                 SLICE_ARG(provider), SLICE_ARG(reference)) != 0)
+        return ERR_NOMEM;
+    return err;
+}
+
+bool
+secrets_refresh(struct secrets *s)
+{
+    bool any = false;
+    struct resolved *r;
+    pthread_mutex_lock(&s->lock);
+    LIST_FOREACH(r, &s->resolved, link)
+    {
+        bool changed = false;
+        if (look(s, r, &changed) == 0 && changed)
+            any = true;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return any;
+}
