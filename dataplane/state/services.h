@@ -1,7 +1,7 @@
 /*
  * What a worker lends to its requests. One per worker process, made by worker.c before the first
- * request and outliving the last; stages reach everything that is not the request itself through it,
- * so that no stage reads a global.
+ * request and outliving the last; stages reach everything that is not the request itself through
+ * it, so that no stage reads a global.
  */
 #ifndef DATAPLANE_STATE_SERVICES_H
 #define DATAPLANE_STATE_SERVICES_H
@@ -16,7 +16,7 @@
 #include <sys/queue.h>
 
 struct estimates;
-struct metrics_page;
+struct metrics;
 struct outlet;
 struct pin;
 struct request;
@@ -27,32 +27,33 @@ TAILQ_HEAD(request_list, request);
 /* Bounds of one worker; the defaults are those of limits_default. */
 struct limits {
     struct http_limits http;
-    uint64_t held_bytes;      /* request bodies and buffered answers of all requests together */
-    size_t answer_bytes;      /* a JSON answer up to this is held whole before it is passed on */
-    size_t event_bytes;       /* one server-sent event */
-    unsigned requests;        /* in flight at once */
-    unsigned drains;          /* upstream calls going on without their client */
-    int drain_ms;             /* how long such a call may go on */
-    int terminal_ms;          /* wait for the end of a stream that has said [DONE] */
+    uint64_t held_bytes; /* request bodies and buffered answers of all requests together */
+    size_t answer_bytes; /* a JSON answer up to this is held whole before it is passed on */
+    size_t event_bytes;  /* one server-sent event */
+    unsigned requests;   /* in flight at once */
+    unsigned drains;     /* upstream calls going on without their client */
+    int drain_ms;        /* how long such a call may go on */
+    int terminal_ms;     /* wait for the end of a stream that has said [DONE] */
 };
 extern const struct limits limits_default;
 
 struct services {
     struct loop *loop;
     struct http_client *client;
-    struct pin *pin;                /* the policy in force; NULL content: none yet */
+    struct pin *pin; /* the policy in force; NULL content: none yet */
     struct spool *spool;
     struct estimates *estimates;
-    struct metrics_page *metrics;
+    struct metrics *metrics;
     struct outlet *outlet;
     struct limits limits;
-    struct request_list requests;   /* in flight, oldest first */
+    struct request_list requests; /* in flight, oldest first */
     unsigned request_count;
     unsigned drain_count;
     uint64_t held_bytes;
-    bool draining;                  /* SIGTERM came: answers are the connection's last */
-    bool access_log;                /* a line for every request, not only for failures */
-    void (*on_request_gone)(void *ctx); /* after each request's end; the worker waits for the last */
+    bool draining;   /* SIGTERM came: answers are the connection's last */
+    bool access_log; /* a line for every request, not only for failures */
+    void (*on_request_gone)(
+        void *ctx); /* after each request's end; the worker waits for the last */
     void *ctx;
     /* "epoch.version" of the policy last asked about, so that it is not printed for each answer */
     struct {

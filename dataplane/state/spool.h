@@ -41,6 +41,7 @@ struct spool_limits {
     uint64_t bytes;         /* of all segments of this slot together; 0: 1 GiB */
     uint32_t segment_bytes; /* 0: 4 MiB */
     enum spool_sync sync;
+    bool drain_only; /* recover and upload, make no segment ahead: for slots that no worker runs */
 };
 
 /* Opens slot `slot` under dir (made when missing, mode 0700), recovers what is there, allocates the
@@ -105,17 +106,20 @@ void spool_depth(const struct spool *s, struct spool_depth *ret_depth);
 /* --- slots that no worker runs ------------------------------------------------------------------
  */
 
-/* Slots >= first that have something on disk and are not locked; at most max. Returns how many. */
+/* Slots >= first that have records on disk; at most max. Returns how many. One that another process
+ * holds gives ERR_CONFLICT when opened. */
 size_t spool_orphans(const char *dir, unsigned first, unsigned *ret_slots, size_t max);
 
 /* --- the supervisor's part
  * ------------------------------------------------------------------------ */
 
-/* Group flush for all slots under dir. Run spool_flush every 10 ms; it costs a memory read a slot
- * when nothing was written. A failed flush is told to the worker through the slot's shared page: it
- * moves what the bad segment holds to a new file. */
+/* Group flush of slots 0..slots-1 under dir. Run spool_flush every 10 ms; it costs a memory read a
+ * slot when nothing was written. A failed flush is told to the worker through a page they share: it
+ * moves what the bad segment holds to a new file. Make it before the workers are forked. */
 struct spool_flusher;
-struct spool_flusher *spool_flusher_new(const char *dir); /* NULL: no memory */
+/* 0, ERR_NOMEM, ERR_FULL, ERR_IO. */
+MUST_CHECK int spool_flusher_new(const char *dir, unsigned slots,
+                                 struct spool_flusher **ret_flusher);
 void spool_flusher_free(struct spool_flusher *f);
 /* How many files were flushed. */
 size_t spool_flush(struct spool_flusher *f);
