@@ -36,7 +36,7 @@ struct h2_guard {
     unsigned have;          /* bytes in head */
     unsigned continuations; /* of the header block that is open */
     int64_t block_since_ms; /* the header block began; -1: none is open */
-    uint64_t frames;        /* complete ones */
+    uint32_t last_id;       /* the highest stream that had HEADERS */
     unsigned char head[13]; /* the frame header and what of the payload matters */
     bool block_ends;        /* the frame being read ends the open header block */
     bool is_client;         /* then the peer may reset what it wants */
