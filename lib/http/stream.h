@@ -77,8 +77,6 @@ void http_server_unlink(struct http_server_conn *c);
  * handlers with conn_set_handlers(). */
 void h1_server_open(struct http_server *s, struct conn *c, struct slice seen);
 void h2_server_open(struct http_server *s, struct conn *c, struct slice seen);
-/* Replaces who is called (declared here since only lib/http re-points a connection). */
-void conn_set_handlers(struct conn *c, const struct conn_handlers *h, void *ctx);
 
 /* The JSON body of an error that the server itself answers, by the config's error_body. */
 int http_server_error_body(struct http_server *s, int status, const char *code, const char *message,

@@ -6,8 +6,9 @@
  * (or at once when it is large); what the kernel does not take waits for writability. No
  * epoll_ctl per request.
  *
- * A failure or the peer's end is told once, by on_end; afterwards no callback comes. conn_close()
- * never calls back. Both are safe inside callbacks: memory goes after the callback.
+ * A failure is told once, by on_end; afterwards no callback comes, and the conn waits for
+ * conn_close(). conn_close() never calls back. Both are safe inside callbacks: memory goes after
+ * the callback.
  */
 #ifndef LIB_NET_CONN_H
 #define LIB_NET_CONN_H
@@ -23,13 +24,15 @@
 struct conn;
 
 struct conn_handlers {
-    /* Bytes have come; valid during the call. */
+    /* Bytes have come; valid during the call. They lie in the loop's scratch buffer, which the
+     * receiver may overwrite (decoding in place). */
     void (*on_data)(void *ctx, struct slice bytes);
     /* The output that passed `high` has drained below `low`. */
     void (*on_drained)(void *ctx);
     /* ERR_CLOSED: the peer finished sending in order (FIN, or close_notify): writing is still
-     * possible until conn_close. ERR_TRUNCATED: TLS ended without close_notify. Others: broken.
-     * errno-free; `why` is a static text for the log. */
+     * possible until conn_close, and a failure of that is told by a second on_end.
+     * ERR_TRUNCATED: TLS ended without close_notify. ERR_CONNECT, ERR_TLS: never opened. Others:
+     * broken. errno-free; `why` is a static text for the log. */
     void (*on_end)(void *ctx, int err, const char *why);
     /* Connecting or handshaking is done; never called for an accepted clear connection. */
     void (*on_open)(void *ctx);
@@ -44,6 +47,8 @@ struct conn *conn_accepted(struct loop *l, int fd, struct tls_server *tls,
 struct conn *conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len,
                           struct tls_client *tls, const char *tls_name,
                           const struct conn_handlers *h, void *ctx);
+/* Replaces who is called. For lib/http, which learns the protocol after the first bytes. */
+void conn_set_handlers(struct conn *c, const struct conn_handlers *h, void *ctx);
 /* Abandons it: unsent output is tried once, then dropped; never calls back. NULL is fine. */
 void conn_close(struct conn *c);
 /* As conn_close, but the peer sees a reset (SO_LINGER 0) where the transport allows: an abnormal
@@ -59,10 +64,20 @@ void conn_shutdown(struct conn *c);
 MUST_CHECK int conn_write(struct conn *c, struct slice bytes);
 /* The same for many pieces at once. Large ones are tried directly, without a copy. */
 MUST_CHECK int conn_writev(struct conn *c, const struct slice *pieces, size_t count);
+/* Room for n more bytes of output, to be formatted in place: valid until the next call on the conn.
+ * conn_commit() then says how many were written. NULL: no memory, or after an end. */
+char *conn_reserve(struct conn *c, size_t n);
+void conn_commit(struct conn *c, size_t n);
+/* Sends what is corked and then as much of the pieces as the kernel takes now, copying nothing: how
+ * many bytes of the pieces were taken. When it was not all, on_drained comes as soon as more can be
+ * taken. For large bodies that stay where they are. */
+size_t conn_send(struct conn *c, const struct slice *pieces, size_t count);
 /* Sends what is corked now instead of at the callback's end. */
 void conn_flush(struct conn *c);
 /* Output bytes not yet taken by the kernel. */
 size_t conn_pending(const struct conn *c);
+/* For how long the kernel has taken nothing of the output that waits; 0: nothing waits. */
+int64_t conn_stalled_ms(const struct conn *c);
 /* on_drained comes when pending falls below this after it was above. Default 128 KiB / 64 KiB. */
 void conn_set_marks(struct conn *c, size_t low_bytes, size_t high_bytes);
 /* Stops and resumes on_data: back-pressure. Bytes stay in the kernel. */

@@ -25,6 +25,8 @@ dns_resolve(struct dns *d, const char *host, int port,
             void (*on_done)(void *ctx, int err, const struct sockaddr_storage *addresses, size_t n),
             void *ctx);
 void dns_cancel(struct dns_query *q);
+/* Asks this server ("127.0.0.1:5353") instead of those of /etc/resolv.conf. 0 or ERR_NOMEM. */
+MUST_CHECK int dns_set_servers(struct dns *d, const char *server);
 
 /* --- the egress guard ------------------------------------------------------------------------ */
 
