@@ -1,0 +1,182 @@
+/* Models: what clients ask for, and where it goes. */
+#include "lib/policy/policy_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT_TARGETS 64
+#define LIMIT_WEIGHT 1000000
+
+struct place {
+    size_t at;
+    struct slice name;
+    struct buf *why;
+};
+
+#define BAD(p, err, format, ...)                                                                   \
+    refuse((p)->why, (err), "models[%zu] '%.*s': " format, (p)->at,                                \
+           SLICE_ARG((p)->name) __VA_OPT__(, ) __VA_ARGS__)
+
+static int
+take_strategy(const struct place *at, struct slice name, enum route_strategy *ret)
+{
+    if (name.len == 0 || slice_is(name, "weighted"))
+        *ret = ROUTE_WEIGHTED;
+    else if (slice_is(name, "priority"))
+        *ret = ROUTE_PRIORITY;
+    else
+        return BAD(at, ERR_NOT_FOUND, "strategy: no strategy '%.*s' (weighted, priority)",
+                   SLICE_ARG(name));
+    return 0;
+}
+
+static int
+take_target(struct policy_core *c, const struct place *at, size_t i, const struct section_target *t,
+            struct policy_target *to)
+{
+    const struct policy_provider *provider = map_find(&c->provider_by_name, t->provider);
+
+    if (!provider)
+        return BAD(at, ERR_NOT_FOUND, "targets[%zu]: no provider '%.*s'", i,
+                   SLICE_ARG(t->provider));
+    if (!name_is_valid(t->model))
+        return BAD(at, ERR_SYNTAX, "targets[%zu]: the model's name is empty or malformed", i);
+    if (t->weight > LIMIT_WEIGHT)
+        return BAD(at, ERR_SYNTAX, "targets[%zu]: the weight is over %d", i, LIMIT_WEIGHT);
+    to->provider = provider;
+    to->model = arena_copy(&c->arena, t->model);
+    to->weight = t->weight;
+    to->price = prices_find(c, provider, t->model);
+    return to->model.at ? 0 : BAD(at, ERR_NOMEM, "no memory");
+}
+
+static int
+take_targets(struct policy_core *c, const struct place *at, const struct section_model *m,
+             struct policy_model *to)
+{
+    struct policy_target *all;
+    int err;
+
+    if (m->target_count == 0)
+        return BAD(at, ERR_SYNTAX, "there is no target");
+    if (m->target_count > LIMIT_TARGETS)
+        return BAD(at, ERR_LIMIT, "more than %d targets", LIMIT_TARGETS);
+    all = arena_zalloc(&c->arena, m->target_count * sizeof(*all));
+    if (!all)
+        return BAD(at, ERR_NOMEM, "no memory");
+    for (size_t i = 0; i < m->target_count; i++) {
+        if ((err = take_target(c, at, i, &m->targets[i], &all[i])) != 0)
+            return err;
+        to->weights += all[i].weight;
+    }
+    if (to->weights == 0)
+        return BAD(at, ERR_SYNTAX, "targets: all weights are zero");
+    to->targets = all;
+    to->count = m->target_count;
+    return 0;
+}
+
+static int
+take_model(struct policy_core *c, const struct place *at, const struct section_model *m,
+           struct policy_model *to)
+{
+    int err;
+
+    if (!name_is_valid(m->name))
+        return BAD(at, ERR_SYNTAX, "name: is empty, too long or malformed");
+    if (slice_find(m->name, '*', 0) < m->name.len)
+        return BAD(at, ERR_SYNTAX, "name: must not contain '*'");
+    if ((err = take_strategy(at, m->strategy, &to->strategy)) != 0 ||
+        (err = take_targets(c, at, m, to)) != 0)
+        return err;
+    to->name = arena_copy(&c->arena, m->name);
+    to->free = m->free;
+    to->created_unix_s = m->created_unix_s;
+    return to->name.at ? 0 : BAD(at, ERR_NOMEM, "no memory");
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    const struct policy_model *x = a;
+    const struct policy_model *y = b;
+
+    return strcmp(x->name.at, y->name.at);
+}
+
+static int
+index_models(struct policy_core *c, struct buf *why)
+{
+    if (c->model_count)
+        qsort(c->models, c->model_count, sizeof(*c->models), by_name);
+    for (size_t i = 0; i < c->model_count; i++) {
+        struct policy_model *m = &c->models[i];
+
+        if (map_find(&c->model_by_name, m->name))
+            return refuse(why, ERR_EXISTS, "models: '%.*s' is there twice", SLICE_ARG(m->name));
+        if (map_put(&c->model_by_name, m->name, m) != 0)
+            return refuse(why, ERR_NOMEM, "models: no memory");
+    }
+    return 0;
+}
+
+static int
+check_fallbacks(const struct policy_core *c, const struct place *at, const struct section_model *m)
+{
+    for (size_t i = 0; i < m->fallback_count; i++) {
+        if (slice_eq(m->fallbacks[i], m->name))
+            return BAD(at, ERR_SYNTAX, "fallbacks[%zu]: falls back to itself", i);
+        if (!map_find(&c->model_by_name, m->fallbacks[i]))
+            return BAD(at, ERR_NOT_FOUND, "fallbacks[%zu]: no model '%.*s'", i,
+                       SLICE_ARG(m->fallbacks[i]));
+    }
+    return 0;
+}
+
+/* The items once: to fill in models, and (when all are known) to check what they name. */
+static int
+each_model(struct policy_core *c, bool fill, struct buf *why)
+{
+    struct item_walk w = {"models", SECTION_MODEL, c->bytes[CORE_MODELS], 0, 0};
+    struct arena scratch;
+    struct slice item;
+    int err;
+
+    arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
+    while ((err = item_next(&w, &item, why)) == 1) {
+        struct section_model m;
+        struct place at;
+
+        if (section_get_model(item, &scratch, &m) != 0) {
+            err = refuse(why, ERR_SYNTAX, "models[%zu]: malformed", w.at);
+            break;
+        }
+        at = (struct place){w.at, m.name, why};
+        err = fill ? take_model(c, &at, &m, &c->models[c->model_count++])
+                   : check_fallbacks(c, &at, &m);
+        arena_free(&scratch);
+        if (err)
+            break;
+    }
+    arena_free(&scratch);
+    return err;
+}
+
+int
+models_compile(struct policy_core *c, struct buf *why)
+{
+    struct item_walk w = {"models", SECTION_MODEL, c->bytes[CORE_MODELS], 0, 0};
+    struct slice item;
+    int err;
+
+    while ((err = item_next(&w, &item, why)) == 1)
+        ;
+    if (err)
+        return err;
+    c->models = arena_zalloc(&c->arena, (w.next + 1) * sizeof(*c->models));
+    if (!c->models)
+        return refuse(why, ERR_NOMEM, "models: no memory");
+    if ((err = each_model(c, true, why)) != 0 || (err = index_models(c, why)) != 0)
+        return err;
+    return each_model(c, false, why);
+}

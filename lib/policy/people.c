@@ -1,0 +1,159 @@
+/* Teams, projects and users: whom keys belong to. */
+#include "lib/policy/policy_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT_TEAM_MODELS 4096
+
+struct place {
+    const char *list;
+    size_t at;
+    struct slice name;
+    struct buf *why;
+};
+
+#define BAD(p, err, format, ...)                                                                   \
+    refuse((p)->why, (err), "%s[%zu] '%.*s': " format, (p)->list, (p)->at,                         \
+           SLICE_ARG((p)->name) __VA_OPT__(, ) __VA_ARGS__)
+
+/* Enters an item under its name, checked. */
+static int
+enter(struct policy_people *p, struct map *map, const struct place *at, void *item,
+      struct slice *ret_name)
+{
+    if (!name_is_valid(at->name))
+        return BAD(at, ERR_SYNTAX, "name: is empty, too long or malformed");
+    if (map_find(map, at->name))
+        return BAD(at, ERR_EXISTS, "is there twice");
+    *ret_name = arena_copy(&p->arena, at->name);
+    if (!ret_name->at || map_put(map, *ret_name, item) != 0)
+        return BAD(at, ERR_NOMEM, "no memory");
+    return 0;
+}
+
+static int
+take_team(struct policy_people *p, struct place *at, struct slice item, struct arena *scratch)
+{
+    struct policy_team *to = arena_zalloc(&p->arena, sizeof(*to));
+    struct section_team t;
+    struct slice *models;
+
+    if (section_get_team(item, scratch, &t) != 0)
+        return BAD(at, ERR_SYNTAX, "malformed");
+    at->name = t.name;
+    if (t.model_count > LIMIT_TEAM_MODELS)
+        return BAD(at, ERR_LIMIT, "allow: more than %d models", LIMIT_TEAM_MODELS);
+    models = arena_alloc(&p->arena, (t.model_count + 1) * sizeof(*models));
+    if (!to || !models)
+        return BAD(at, ERR_NOMEM, "no memory");
+    for (size_t i = 0; i < t.model_count; i++) {
+        if (!name_is_valid(t.models[i]))
+            return BAD(at, ERR_SYNTAX, "allow.models[%zu]: is empty or malformed", i);
+        models[i] = arena_copy(&p->arena, t.models[i]);
+        if (!models[i].at)
+            return BAD(at, ERR_NOMEM, "no memory");
+    }
+    to->disabled = t.disabled;
+    to->all_models = t.all_models;
+    to->models = models;
+    to->count = t.model_count;
+    return enter(p, &p->teams, at, to, &to->name);
+}
+
+static int
+take_project(struct policy_people *p, struct place *at, struct slice item, struct arena *scratch)
+{
+    struct policy_project *to = arena_zalloc(&p->arena, sizeof(*to));
+    struct section_project s;
+
+    if (section_get_project(item, scratch, &s) != 0)
+        return BAD(at, ERR_SYNTAX, "malformed");
+    at->name = s.name;
+    if (!to)
+        return BAD(at, ERR_NOMEM, "no memory");
+    to->disabled = s.disabled;
+    to->team = map_find(&p->teams, s.team);
+    if (!to->team)
+        return BAD(at, ERR_NOT_FOUND, "no team '%.*s'", SLICE_ARG(s.team));
+    return enter(p, &p->projects, at, to, &to->name);
+}
+
+static int
+take_user(struct policy_people *p, struct place *at, struct slice item, struct arena *scratch)
+{
+    struct policy_user *to = arena_zalloc(&p->arena, sizeof(*to));
+    struct section_user s;
+
+    if (section_get_user(item, scratch, &s) != 0)
+        return BAD(at, ERR_SYNTAX, "malformed");
+    at->name = s.name;
+    if (!to)
+        return BAD(at, ERR_NOMEM, "no memory");
+    for (size_t i = 0; i < s.team_count; i++)
+        if (!map_find(&p->teams, s.teams[i]))
+            return BAD(at, ERR_NOT_FOUND, "teams[%zu]: no team '%.*s'", i, SLICE_ARG(s.teams[i]));
+    to->disabled = s.disabled;
+    return enter(p, &p->users, at, to, &to->name);
+}
+
+typedef int take_item(struct policy_people *, struct place *, struct slice, struct arena *);
+
+static int
+each_item(struct policy_people *p, struct slice bytes, enum section_item kind, const char *list,
+          take_item *take, struct buf *why)
+{
+    struct item_walk w = {"teams", kind, bytes, 0, 0};
+    struct arena scratch;
+    struct slice item;
+    int err;
+
+    arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
+    while ((err = item_next(&w, &item, why)) == 1) {
+        err = take(p, &(struct place){list, w.at, SLICE(""), why}, item, &scratch);
+        arena_free(&scratch);
+        if (err)
+            break;
+    }
+    arena_free(&scratch);
+    return err;
+}
+
+int
+people_compile(struct slice bytes, struct policy_people **ret_people, struct buf *why)
+{
+    struct policy_people *p = calloc(1, sizeof(*p));
+    int err;
+
+    if (!p)
+        return refuse(why, ERR_NOMEM, "teams: no memory");
+    atomic_init(&p->refs, 1);
+    arena_init(&p->arena, 0);
+    map_init(&p->teams);
+    map_init(&p->projects);
+    map_init(&p->users);
+    hash_sha256(bytes.at, bytes.len, p->digest);
+    err = each_item(p, bytes, SECTION_TEAM, "teams", take_team, why);
+    if (!err)
+        err = each_item(p, bytes, SECTION_PROJECT, "projects", take_project, why);
+    if (!err)
+        err = each_item(p, bytes, SECTION_USER, "users", take_user, why);
+    if (err) {
+        people_unref(p);
+        return err;
+    }
+    *ret_people = p;
+    return 0;
+}
+
+void
+people_unref(struct policy_people *p)
+{
+    if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
+        return;
+    map_free(&p->teams);
+    map_free(&p->projects);
+    map_free(&p->users);
+    arena_free(&p->arena);
+    free(p);
+}

@@ -1,0 +1,160 @@
+/*
+ * What a compiled policy is made of. Three kinds of parts are counted apart, so that generations
+ * share what did not change:
+ *
+ *   core     settings, providers, prices and models: they point at each other; rebuilt together
+ *   people   teams, projects and users
+ *   binding  one shard of keys (packed, with names) and what its names mean among the people
+ *
+ * Parts are immutable once compiled. Their counts are atomic: a helper thread compiles the next
+ * generation while the loop uses this one.
+ */
+#ifndef LIB_POLICY_INTERNAL_H
+#define LIB_POLICY_INTERNAL_H
+
+#include "lib/base/arena.h"
+#include "lib/base/map.h"
+#include "lib/control/section.h"
+#include "lib/policy/compile.h"
+
+#include <stdatomic.h>
+
+#define KEY_SHARDS 256
+#define LIMIT_NAME_BYTES 200
+#define LIMIT_ITEMS 1000000 /* of any one list */
+
+/* --- core
+ * ----------------------------------------------------------------------------------------- */
+
+enum core_section { CORE_MODELS, CORE_PRICES, CORE_PROVIDERS, CORE_SETTINGS, CORE_SECTIONS };
+
+struct price_glob {
+    struct slice pattern; /* ends in '*' */
+    const struct policy_price *price;
+};
+
+/* All prices given under one name: a provider's, or "kind:openai". */
+struct price_group {
+    struct slice name;
+    struct map exact;         /* model -> const struct policy_price */
+    struct price_glob *globs; /* longest first */
+    size_t count;
+};
+
+struct policy_core {
+    atomic_uint refs;
+    struct arena arena;
+    unsigned char digests[CORE_SECTIONS][SHA256_BYTES];
+    struct slice bytes[CORE_SECTIONS]; /* kept: one that changes needs the others again */
+    bool opened;                       /* compiled with the seal key */
+    struct hmac *pepper;               /* NULL while closed */
+    struct policy_provider *providers;
+    size_t provider_count;
+    struct map provider_by_name;
+    struct map groups;                      /* name -> struct price_group */
+    const struct price_group **own, **book; /* by provider index; NULL: none */
+    struct policy_model *models;            /* by name */
+    size_t model_count;
+    struct map model_by_name;
+};
+
+/* Everything of the four sections. 0 or an error with its place in *why. */
+MUST_CHECK int core_compile(const struct slice bytes[static CORE_SECTIONS],
+                            const unsigned char *seal_key, struct policy_core **ret_core,
+                            struct buf *why);
+void core_unref(struct policy_core *c);
+const char *core_section_name(enum core_section s);
+
+/* The parts of core_compile, by file: providers.c, prices.c, models.c. */
+MUST_CHECK int providers_compile(struct policy_core *c, const unsigned char *seal_key,
+                                 struct buf *why);
+void providers_free(struct policy_core *c);
+MUST_CHECK int prices_compile(struct policy_core *c, struct buf *why);
+void prices_free(struct policy_core *c);
+const struct policy_price *prices_find(const struct policy_core *c,
+                                       const struct policy_provider *provider, struct slice model);
+MUST_CHECK int models_compile(struct policy_core *c, struct buf *why);
+
+/* --- people
+ * --------------------------------------------------------------------------------------- */
+
+struct policy_project {
+    struct slice name;
+    const struct policy_team *team;
+    bool disabled;
+};
+
+struct policy_user {
+    struct slice name;
+    bool disabled;
+};
+
+struct policy_people {
+    atomic_uint refs;
+    struct arena arena;
+    unsigned char digest[SHA256_BYTES];
+    struct map teams, projects, users; /* by name */
+};
+
+MUST_CHECK int people_compile(struct slice bytes, struct policy_people **ret_people,
+                              struct buf *why);
+void people_unref(struct policy_people *p);
+
+/* --- keys
+ * ----------------------------------------------------------------------------------------- */
+
+struct key_shard;
+struct key_binding;
+
+/* A shard's section, packed. `number` is the first byte of every digest in it. */
+MUST_CHECK int shard_compile(struct slice bytes, unsigned number, struct key_shard **ret_shard,
+                             struct buf *why);
+struct key_shard *shard_ref(struct key_shard *s);
+void shard_unref(struct key_shard *s);
+size_t shard_count(const struct key_shard *s);
+size_t shard_memory(const struct key_shard *s); /* bytes it occupies */
+
+/* Names to people: takes the shard's reference, also on failure. digest: of its section. */
+MUST_CHECK int binding_make(struct key_shard *shard, unsigned number,
+                            const unsigned char digest[static SHA256_BYTES],
+                            struct policy_people *people, struct key_binding **ret_binding,
+                            struct buf *why);
+struct key_binding *binding_ref(struct key_binding *b);
+void binding_unref(struct key_binding *b);
+struct key_shard *binding_shard(const struct key_binding *b); /* borrowed */
+const unsigned char *binding_digest(const struct key_binding *b);
+/* Fills *ret and returns true when the digest is there. */
+bool binding_find(const struct key_binding *b, const unsigned char digest[static SHA256_BYTES],
+                  struct policy_key *ret);
+
+/* --- all together
+ * --------------------------------------------------------------------------------- */
+
+struct policy {
+    atomic_uint refs;
+    uint64_t epoch, version, revision;
+    struct policy_core *core;
+    struct policy_people *people;
+    struct key_binding *bindings[KEY_SHARDS]; /* NULL: an empty shard */
+    size_t key_count;
+};
+
+/* --- refusing
+ * ------------------------------------------------------------------------------------- */
+
+/* Sets the message and returns err. */
+int refuse(struct buf *why, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A name of configuration: 1..200 bytes, valid UTF-8, no control characters. */
+bool name_is_valid(struct slice name);
+/* Walks a section's items of one kind; `at` counts them. Returns 1 with the item, 0 at the end, or
+ * an error with the place in *why. */
+struct item_walk {
+    const char *section;
+    enum section_item kind;
+    struct slice rest;
+    size_t at; /* index of the item last given */
+    size_t next;
+};
+int item_next(struct item_walk *w, struct slice *ret_item, struct buf *why);
+
+#endif
