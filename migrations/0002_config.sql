@@ -6,7 +6,7 @@
 -- "digest" (hex of HMAC-SHA-256 under the pepper), beside its display "prefix".
 CREATE TABLE config_items (
     kind       text        NOT NULL CHECK (kind ~ '^[a-z][a-z_]{1,31}$'),
-    name       text        NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    name       text COLLATE "C" NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     id         uuid        NOT NULL UNIQUE,
     body       jsonb       NOT NULL CHECK (jsonb_typeof(body) = 'object'),
     revision   bigint      NOT NULL CHECK (revision > 0),
@@ -16,6 +16,13 @@ CREATE TABLE config_items (
 );
 -- A digest finds one key only, whatever a hand-written statement does.
 CREATE UNIQUE INDEX config_items_digest ON config_items ((body ->> 'digest')) WHERE kind = 'keys';
+
+-- Who refers to a team, project or user, among very many keys.
+CREATE INDEX config_items_team ON config_items (kind, (body ->> 'team'));
+CREATE INDEX config_items_project ON config_items (kind, (body ->> 'project'))
+    WHERE body ->> 'project' IS NOT NULL;
+CREATE INDEX config_items_user ON config_items (kind, (body ->> 'user'))
+    WHERE body ->> 'user' IS NOT NULL;
 
 CREATE TABLE revisions (
     revision   bigint      PRIMARY KEY CHECK (revision > 0),
@@ -31,7 +38,7 @@ CREATE TABLE revisions (
 CREATE TABLE revision_changes (
     revision   bigint NOT NULL REFERENCES revisions (revision),
     kind       text   NOT NULL,
-    name       text   NOT NULL,
+    name       text COLLATE "C" NOT NULL,
     id         uuid   NOT NULL,
     before     jsonb,
     after      jsonb,

@@ -3,7 +3,7 @@
 -- A token is stored as its SHA-256 only.
 CREATE TABLE admin_tokens (
     id         uuid        PRIMARY KEY,
-    name       text        NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
+    name       text COLLATE "C" NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
     role       text        NOT NULL CHECK (role IN ('admin', 'read-only')),
     digest     bytea       NOT NULL UNIQUE CHECK (length(digest) = 32),
     prefix     text        NOT NULL,

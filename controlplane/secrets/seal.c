@@ -523,7 +523,7 @@ secrets_provider_credential(struct secrets *s, struct slice provider, const stru
     size_t len;
     int err = 0;
     if (sealed.at) {
-        char *room = buf_reserve(into, sealed.len);
+        char *room = buf_reserve(into, sealed.len + 4); /* what base64_decode may touch */
         err = room ? base64_decode(sealed, room, &len) : ERR_NOMEM;
         if (!err)
             buf_commit(into, len);
