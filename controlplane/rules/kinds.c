@@ -152,22 +152,22 @@ static const struct kind_default free_default[] = {{NULL, "free", "false"}};
 
 /* ---- the kinds --------------------------------------------------------------------------------- */
 
-static const struct field_table provider_table = TABLE("provider", provider_rows);
-static const struct field_table model_table = TABLE("model", model_rows);
-static const struct field_table team_table = TABLE("team", team_rows);
-static const struct field_table project_table = TABLE("project", project_rows);
-static const struct field_table user_table = TABLE("user", user_rows);
-static const struct field_table key_table = TABLE("key", key_rows);
-static const struct field_table price_table = TABLE("price", price_rows);
+const struct field_table provider_fields = TABLE("provider", provider_rows);
+const struct field_table model_fields = TABLE("model", model_rows);
+const struct field_table team_fields = TABLE("team", team_rows);
+const struct field_table project_fields = TABLE("project", project_rows);
+const struct field_table user_fields = TABLE("user", user_rows);
+const struct field_table key_fields = TABLE("key", key_rows);
+const struct field_table price_fields = TABLE("price", price_rows);
 
 static const struct field_row document_rows[] = {
-    {.name = "providers", .kind = FIELD_LIST, .item = &provider_table, .help = "Upstreams."},
-    {.name = "models", .kind = FIELD_LIST, .item = &model_table, .help = "Names that clients ask for."},
-    {.name = "teams", .kind = FIELD_LIST, .item = &team_table, .help = "Who keys belong to."},
-    {.name = "projects", .kind = FIELD_LIST, .item = &project_table, .help = "Parts of a team's work."},
-    {.name = "users", .kind = FIELD_LIST, .item = &user_table, .help = "People and service accounts."},
-    {.name = "keys", .kind = FIELD_LIST, .item = &key_table, .help = "API keys, without their secrets."},
-    {.name = "prices", .kind = FIELD_LIST, .item = &price_table, .help = "What providers' models cost."},
+    {.name = "providers", .kind = FIELD_LIST, .item = &provider_fields, .help = "Upstreams."},
+    {.name = "models", .kind = FIELD_LIST, .item = &model_fields, .help = "Names that clients ask for."},
+    {.name = "teams", .kind = FIELD_LIST, .item = &team_fields, .help = "Who keys belong to."},
+    {.name = "projects", .kind = FIELD_LIST, .item = &project_fields, .help = "Parts of a team's work."},
+    {.name = "users", .kind = FIELD_LIST, .item = &user_fields, .help = "People and service accounts."},
+    {.name = "keys", .kind = FIELD_LIST, .item = &key_fields, .help = "API keys, without their secrets."},
+    {.name = "prices", .kind = FIELD_LIST, .item = &price_fields, .help = "What providers' models cost."},
 };
 const struct field_table document_table = TABLE("configuration", document_rows);
 
@@ -178,13 +178,13 @@ static int check_price(const struct json *item, const char *path, struct buf *wh
 
 #define ROWS(array) (array), COUNT(array)
 const struct kind kinds[KIND_COUNT] = {
-    {KIND_PROVIDERS, "providers", "provider", &provider_table, NULL, 0, ROWS(provider_defaults), false, check_provider},
-    {KIND_MODELS, "models", "model", &model_table, ROWS(model_references), ROWS(model_defaults), true, check_model},
-    {KIND_TEAMS, "teams", "team", &team_table, NULL, 0, ROWS(disabled_default), false, NULL},
-    {KIND_PROJECTS, "projects", "project", &project_table, ROWS(project_references), ROWS(disabled_default), false, NULL},
-    {KIND_USERS, "users", "user", &user_table, ROWS(user_references), ROWS(user_defaults), false, NULL},
-    {KIND_KEYS, "keys", "key", &key_table, ROWS(key_references), ROWS(key_defaults), false, check_tags},
-    {KIND_PRICES, "prices", "price", &price_table, ROWS(price_references), ROWS(free_default), true, check_price},
+    {KIND_PROVIDERS, "providers", "provider", &provider_fields, NULL, 0, ROWS(provider_defaults), false, check_provider},
+    {KIND_MODELS, "models", "model", &model_fields, ROWS(model_references), ROWS(model_defaults), true, check_model},
+    {KIND_TEAMS, "teams", "team", &team_fields, NULL, 0, ROWS(disabled_default), false, NULL},
+    {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, NULL},
+    {KIND_USERS, "users", "user", &user_fields, ROWS(user_references), ROWS(user_defaults), false, NULL},
+    {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_tags},
+    {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(free_default), true, check_price},
 };
 // clang-format on
 

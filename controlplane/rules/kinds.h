@@ -58,6 +58,8 @@ struct kind {
 };
 
 extern const struct kind kinds[KIND_COUNT];
+extern const struct field_table provider_fields, model_fields, team_fields, project_fields,
+    user_fields, key_fields, price_fields;
 /* All lists as members of one map: the schema of a configuration document. */
 extern const struct field_table document_table;
 

@@ -1,0 +1,77 @@
+/*
+ * The route table: every endpoint there is, with what it takes to call it. docs/openapi.yaml says the
+ * same for people; a test holds the two together.
+ */
+#include "controlplane/api/handlers.h"
+#include "controlplane/rules/fields.h"
+#include "controlplane/rules/kinds.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+// clang-format off
+const struct field_table api_any_object = {.noun = "patch", .rows = NULL, .count = 0};
+
+static const struct field_row apply_rows[] = {
+    {.name = "document", .kind = FIELD_MAP, .required = true, .item = &document_table, .help = "The configuration."},
+    {.name = "prune", .kind = FIELD_BOOL, .help = "Delete what a named list does not contain."},
+    {.name = "dry_run", .kind = FIELD_BOOL, .help = "Check and compare only."},
+    {.name = "note", .kind = FIELD_TEXT, .max = 1000, .help = "Why; kept with the revision."},
+};
+static const struct field_table apply_body = {.noun = "call", .rows = apply_rows, .count = COUNT(apply_rows)};
+
+static const struct field_row rollback_rows[] = {
+    {.name = "dry_run", .kind = FIELD_BOOL, .help = "Compare only."},
+    {.name = "note", .kind = FIELD_TEXT, .max = 1000, .help = "Why; kept with the revision."},
+};
+static const struct field_table rollback_body = {.noun = "call", .rows = rollback_rows, .count = COUNT(rollback_rows)};
+
+static const char *const roles[] = {"admin", "read-only", NULL};
+static const struct field_row token_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "The actor of the audit log."},
+    {.name = "role", .kind = FIELD_ENUM, .required = true, .values = roles, .help = "What it may do."},
+    {.name = "expires", .kind = FIELD_TIME, .help = "When it stops to work."},
+};
+static const struct field_table token_body = {.noun = "token", .rows = token_rows, .count = COUNT(token_rows)};
+
+/* The six endpoints of a kind. */
+#define RESOURCE(plural, noun, fields, filters)                                                                                            \
+    {"GET",    "/api/v1/" plural,           plural ":read",  API_READ,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
+    {"POST",   "/api/v1/" plural,           plural ":write", API_WRITE, &(fields),       resources_create,  noun ".create",  "Create a " noun, NULL},  \
+    {"GET",    "/api/v1/" plural "/{name}", plural ":read",  API_READ,  NULL,            resources_get,     NULL,            "Read a " noun, NULL},    \
+    {"PUT",    "/api/v1/" plural "/{name}", plural ":write", API_WRITE, &(fields),       resources_replace, noun ".replace", "Replace a " noun, NULL}, \
+    {"PATCH",  "/api/v1/" plural "/{name}", plural ":write", API_WRITE, &api_any_object, resources_patch,   noun ".change",  "Change a " noun, NULL},  \
+    {"DELETE", "/api/v1/" plural "/{name}", plural ":write", API_WRITE, NULL,            resources_delete,  noun ".delete",  "Delete a " noun, NULL}
+
+#define USAGE_FILTERS "from to team project user key model provider"
+
+const struct route api_routes[] = {
+    RESOURCE("providers", "provider", provider_fields, ""),
+    RESOURCE("models", "model", model_fields, ""),
+    RESOURCE("teams", "team", team_fields, ""),
+    RESOURCE("projects", "project", project_fields, " team"),
+    RESOURCE("users", "user", user_fields, ""),
+    RESOURCE("keys", "key", key_fields, " team"),
+    RESOURCE("prices", "price", price_fields, ""),
+    {"GET",    "/api/v1/config",                        "config:read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
+    {"POST",   "/api/v1/config/apply",                  "config:write",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},
+    {"GET",    "/api/v1/config/schema",                 "config:read",    API_READ,  NULL,           config_schema,      NULL,                "JSON Schema of the document", NULL},
+    {"GET",    "/api/v1/revisions",                     "config:read",    API_READ,  NULL,           revisions_list,     NULL,                "List revisions, newest first", "limit cursor"},
+    {"GET",    "/api/v1/revisions/{revision}",          "config:read",    API_READ,  NULL,           revisions_get,      NULL,                "Read a revision with its changes", NULL},
+    {"POST",   "/api/v1/revisions/{revision}/rollback", "config:write",   API_WRITE, &rollback_body, revisions_rollback, "config.rollback",   "Restore a revision as a new one", NULL},
+    {"GET",    "/api/v1/tokens",                        "tokens:read",    API_READ,  NULL,           tokens_list,        NULL,                "List admin tokens", "limit cursor"},
+    {"POST",   "/api/v1/tokens",                        "tokens:write",   API_WRITE, &token_body,    tokens_create,      "token.create",      "Create an admin token", NULL},
+    {"DELETE", "/api/v1/tokens/{name}",                 "tokens:write",   API_WRITE, NULL,           tokens_delete,      "token.delete",      "Revoke an admin token", NULL},
+    {"GET",    "/api/v1/whoami",                        "whoami:read",    API_READ,  NULL,           system_whoami,      NULL,                "Who is calling", NULL},
+    {"GET",    "/api/v1/audit",                         "audit:read",     API_READ,  NULL,           audit_list,         NULL,                "List what was done, newest first", "limit cursor actor action object"},
+    {"GET",    "/api/v1/audit/verify",                  "audit:read",     API_READ,  NULL,           audit_verify_now,   NULL,                "Prove the audit log whole", NULL},
+    {"GET",    "/api/v1/snapshots",                     "snapshots:read", API_READ,  NULL,           snapshots_list,     NULL,                "List snapshots, newest first", "limit cursor"},
+    {"GET",    "/api/v1/workers",                       "workers:read",   API_READ,  NULL,           workers_list,       NULL,                "List workers and what they hold", "limit cursor"},
+    {"GET",    "/api/v1/usage",                         "usage:read",     API_READ,  NULL,           usage_summary,      NULL,                "Usage in sums", "group_by " USAGE_FILTERS},
+    {"GET",    "/api/v1/usage/events",                  "usage:read",     API_READ,  NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
+    {"GET",    "/api/v1/ledger/accounts",               "ledger:read",    API_READ,  NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
+    {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},
+    {"GET",    "/readyz",                               "public",         API_READ,  NULL,           system_ready,       NULL,                "It can serve", NULL},
+    {"GET",    "/metrics",                              "public",         API_READ,  NULL,           system_metrics,     NULL,                "Prometheus metrics", NULL},
+};
+// clang-format on
+const size_t api_route_count = COUNT(api_routes);
