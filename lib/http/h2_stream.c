@@ -18,7 +18,6 @@
 #define PROGRESS_BYTES 1024
 /* An empty out buffer above this is given back. */
 #define KEPT_OUT_BYTES 1024
-#define RATE_SPAN_MS 30000
 
 static const struct http_stream_ops stream_ops;
 
@@ -559,7 +558,7 @@ is_too_slow(struct h2_stream *st, int64_t now_ms)
     const struct http_limits *limits = h2_conn_of(st)->core->limits;
     if (now_ms - st->body_ms > limits->body_idle_ms)
         return true;
-    if (now_ms - st->rate_ms < RATE_SPAN_MS)
+    if (now_ms - st->rate_ms < limits->body_idle_ms) /* the span of the average, too */
         return false;
     uint64_t wanted = (uint64_t)limits->body_min_rate * (uint64_t)(now_ms - st->rate_ms) / 1000;
     if (st->received - st->rate_bytes < wanted)

@@ -47,7 +47,8 @@ struct http_stream {
 struct http_server_conn_ops {
     void (*drain)(struct http_server_conn *);  /* graceful: finish what runs, take no more */
     void (*destroy)(struct http_server_conn *, int err, const char *why); /* on_abort each stream, free */
-    void (*tick)(struct http_server_conn *, int64_t now_ms); /* deadlines; called once a second */
+    /* Deadlines: called twice a second. NULL: it keeps timers of its own. */
+    void (*tick)(struct http_server_conn *, int64_t now_ms);
 };
 
 /* The head of h1's and h2's own connection structs; linked into the server's list by
@@ -74,8 +75,8 @@ void http_server_unlink(struct http_server_conn *c);
 
 /* Take a connection whose handlers server.c had installed; `seen` are the bytes already read (the
  * h2 preface among them), to be parsed as the first input. Implementations re-point the conn's
- * handlers with conn_set_handlers(). */
-void h1_server_open(struct http_server *s, struct conn *c, struct slice seen);
+ * handlers with conn_set_handlers(). since_ms: when the connection was accepted. */
+void h1_server_open(struct http_server *s, struct conn *c, struct slice seen, int64_t since_ms);
 void h2_server_open(struct http_server *s, struct conn *c, struct slice seen);
 
 /* The JSON body of an error that the server itself answers, by the config's error_body. */
@@ -89,14 +90,18 @@ struct slice http_date(struct loop *l);
 struct http_client_conn;
 
 struct http_client_conn_ops {
-    /* Puts the call's request on the wire; call->conn is set. Called when the connection has room. */
+    /* Puts the call's request on the wire; call->conn is set, request.authority filled in, on_send
+     * has been asked by client.c. Called when the connection has room. */
     void (*send)(struct http_client_conn *, struct http_call *);
-    /* The call is cancelled: forget it; h1 destroys the connection. */
+    /* The call is cancelled: forget it; h1 retires the connection. client.c then takes the call off
+     * (calls--) and destroys a retired connection that has none left. */
     void (*cancel)(struct http_client_conn *, struct http_call *);
     void (*pause)(struct http_client_conn *, struct http_call *);
     void (*resume)(struct http_client_conn *, struct http_call *);
     /* How many more calls it can take now (h1: 0 or 1). */
     size_t (*room)(const struct http_client_conn *);
+    /* Closes the connection and frees it after the callback (loop_bury): the pool lets it go. No
+     * call is on it. */
     void (*destroy)(struct http_client_conn *);
 };
 
@@ -106,9 +111,10 @@ struct http_client_conn {
     struct conn *conn;
     TAILQ_ENTRY(http_client_conn) link;
     bool reused;      /* carried a call before */
-    size_t calls;     /* in flight */
+    size_t calls;     /* in flight; kept by client.c */
     int64_t idle_since_ms;
 };
+/* NULL: no memory; the conn is still the caller's then. */
 struct http_client_conn *h1_client_open(struct http_origin *o, struct conn *c);
 struct http_client_conn *h2_client_open(struct http_origin *o, struct conn *c);
 
@@ -122,26 +128,31 @@ struct http_call {
     struct arena arena;
     struct http_request request; /* method, path, fields copied into the arena; body by reference */
     struct http_head response;
-    bool sent;       /* request bytes went to a connection */
-    bool got_byte;   /* a byte of a response came */
+    bool sent;       /* handed to a connection */
+    bool got_byte;   /* a byte of a response came: set by the protocol */
     bool got_head;
-    bool retried;
+    bool retried;    /* on its second connection, which must be a new one */
+    bool paused;
     bool over;
-    int64_t started_ms, deadline_ms, last_byte_ms;
+    int64_t started_ms, deadline_ms;
+    int64_t last_byte_ms; /* of the last progress; the protocol sets it when request bytes leave */
+    struct timer timer;
     void *wire;      /* the protocol's own state for this call */
     TAILQ_ENTRY(http_call) link;
 };
 
-/* What the protocol files tell client.c; each ends the call for them. */
+/* What the protocol files tell client.c. Any of these may end the call or cancel others: after it,
+ * look again before touching the call. */
 void http_call_head(struct http_call *call);               /* call->response is filled */
 void http_call_body(struct http_call *call, struct slice bytes);
-/* Complete. keep: the connection may carry another call. The pool decides and may destroy. */
+/* Complete. This and http_call_fail end the call for the protocol. keep: the connection may carry another call. The pool decides and may destroy. */
 void http_call_end(struct http_call *call, bool keep);
 /* unprocessed: provably not processed (GOAWAY, REFUSED_STREAM, idle close before a byte). */
 void http_call_fail(struct http_call *call, int err, const char *why, bool unprocessed);
 /* The connection has become unusable for new calls (closed by the peer while idle, GOAWAY): out of
  * the pool; destroyed when it has no call. */
 void http_client_conn_retire(struct http_client_conn *c);
+struct http_client *http_origin_client(const struct http_origin *o);
 struct loop *http_client_loop(struct http_client *c);
 const struct http_limits *http_client_limits(const struct http_client *c);
 
