@@ -44,6 +44,11 @@ const char *http_reason(int status);
 /* Token (RFC 9110 5.6.2) and field-value characters. */
 bool http_is_token(struct slice s);
 bool http_is_field_value(struct slice s);
+/* A request target in origin form (path and query): printable, no fragment, whole escapes, none of
+ * them NUL. Dot segments and empty ones are left alone: nothing here matches paths but exactly. */
+bool http_is_path(struct slice s);
+/* host, host:port, [v6], [v6]:port; no userinfo, not empty. */
+bool http_is_authority(struct slice s);
 
 /* The limits of a server or client; all bounded, all with the default of http_limits_default. */
 struct http_limits {

@@ -111,6 +111,7 @@ struct http_client_conn {
     struct conn *conn;
     TAILQ_ENTRY(http_client_conn) link;
     bool reused;      /* carried a call before */
+    bool retired;     /* takes no more calls: set by http_client_conn_retire */
     size_t calls;     /* in flight; kept by client.c */
     int64_t idle_since_ms;
 };
@@ -145,7 +146,8 @@ struct http_call {
  * look again before touching the call. */
 void http_call_head(struct http_call *call);               /* call->response is filled */
 void http_call_body(struct http_call *call, struct slice bytes);
-/* Complete. This and http_call_fail end the call for the protocol. keep: the connection may carry another call. The pool decides and may destroy. */
+/* Complete. This and http_call_fail end the call for the protocol. keep: the connection may carry
+ * another call. The pool decides and may destroy. */
 void http_call_end(struct http_call *call, bool keep);
 /* unprocessed: provably not processed (GOAWAY, REFUSED_STREAM, idle close before a byte). */
 void http_call_fail(struct http_call *call, int err, const char *why, bool unprocessed);

@@ -58,12 +58,18 @@ struct entry {
     TAILQ_ENTRY(entry) link;
 };
 
+/* One of the two questions. */
+struct side {
+    struct lookup *lookup;
+    struct evdns_request *request; /* NULL iff answered */
+};
+
 /* Outlives its entry's interest in it: the resolver calls back even when cancelled. */
 struct lookup {
     struct dns *dns;
     struct entry *entry; /* NULL: nobody waits any more */
-    struct evdns_request *requests[2];
-    int left; /* callbacks still to come */
+    struct side sides[2]; /* A, AAAA */
+    int left;             /* callbacks still to come */
     struct address_set found4, found6;
     int64_t ttl_ms;
     struct timer timer;
@@ -350,16 +356,14 @@ note_ttl(struct lookup *k, int ttl_s)
 static void
 on_resolved(int result, char type, int count, int ttl, void *addresses, void *arg)
 {
-    struct lookup *k = arg;
+    struct side *side = arg;
+    struct lookup *k = side->lookup;
     if (!k->dns)
         return; /* the resolver was freed meanwhile; k goes soon */
     struct loop *l = k->dns->loop;
     loop_enter(l);
     k->left--;
-    if (type == DNS_IPv6_AAAA)
-        k->requests[1] = NULL;
-    else
-        k->requests[0] = NULL;
+    side->request = NULL;
     for (int i = 0; result == DNS_ERR_NONE && i < count; i++) {
         if (type == DNS_IPv4_A)
             add4(&k->found4, (const char *)addresses + 4 * i);
@@ -382,8 +386,8 @@ on_lookup_due(void *ctx)
     lookup_over(k, ERR_TIMEOUT);
     /* The cancelled ones call back too, and the last of them frees k. */
     for (int i = 0; i < 2; i++)
-        if (k->requests[i])
-            evdns_cancel_request(k->dns->resolver, k->requests[i]);
+        if (k->sides[i].request)
+            evdns_cancel_request(k->dns->resolver, k->sides[i].request);
 }
 
 static bool
@@ -415,10 +419,12 @@ lookup_start(struct dns *d, struct entry *e)
     k->entry = e;
     k->ttl_ms = TTL_MAX_MS;
     TAILQ_INSERT_TAIL(&d->lookups, k, link);
-    k->left = 2;
-    k->requests[0] = evdns_base_resolve_ipv4(d->resolver, e->name, 0, on_resolved, k);
-    k->requests[1] = evdns_base_resolve_ipv6(d->resolver, e->name, 0, on_resolved, k);
-    k->left = (k->requests[0] != NULL) + (k->requests[1] != NULL);
+    k->sides[0].lookup = k->sides[1].lookup = k;
+    k->sides[0].request =
+        evdns_base_resolve_ipv4(d->resolver, e->name, 0, on_resolved, &k->sides[0]);
+    k->sides[1].request =
+        evdns_base_resolve_ipv6(d->resolver, e->name, 0, on_resolved, &k->sides[1]);
+    k->left = (k->sides[0].request != NULL) + (k->sides[1].request != NULL);
     if (k->left == 0) {
         lookup_unlink(k);
         return false;
