@@ -229,6 +229,20 @@ section_next(struct slice name, struct slice *rest, struct slice *ret_item)
     return more == 0 ? SECTION_END : more;
 }
 
+int
+section_key_digest(struct slice item, unsigned char ret_digest[static 32])
+{
+    struct slice content;
+    unsigned field;
+
+    while (wire_next(&item, &field, &content) == 1)
+        if (field == 1 && content.len == 32) {
+            memcpy(ret_digest, content.at, 32);
+            return 0;
+        }
+    return ERR_SYNTAX;
+}
+
 /* The text of a field: protobuf-c gives "" for what is absent. */
 static struct slice
 text(const char *s)

@@ -119,6 +119,9 @@ enum section_item {
  * over LIMIT_ITEM_BYTES), ERR_NOT_FOUND (no section is called so). */
 int section_next(struct slice name, struct slice *rest, struct slice *ret_item);
 
+/* The digest of a key's item, without unpacking the rest: 0 or ERR_SYNTAX. */
+MUST_CHECK int section_key_digest(struct slice item, unsigned char ret_digest[static 32]);
+
 /* One item to its plain form; slices point into the arena. 0, or ERR_SYNTAX (malformed, or over the
  * arena's bound). */
 MUST_CHECK int section_get_provider(struct slice item, struct arena *a,

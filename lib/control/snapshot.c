@@ -297,7 +297,7 @@ snapshot_open(struct slice envelope, const struct snapshot_trust *trust, struct 
     const Headgate__Snapshot__Envelope *e;
     enum snapshot_refusal r;
 
-    if (envelope.len > LIMIT_ROOT_BYTES + 1024)
+    if (envelope.len > LIMIT_ENVELOPE_BYTES)
         return SNAPSHOT_OVERSIZE;
     e = message_read(&headgate__snapshot__envelope__descriptor, envelope, a);
     if (!e)
@@ -308,6 +308,16 @@ snapshot_open(struct slice envelope, const struct snapshot_trust *trust, struct 
     if (r == SNAPSHOT_FINE)
         r = check_scope(ret_root, trust);
     return r;
+}
+
+enum snapshot_refusal
+snapshot_peek(struct slice envelope, struct arena *a, struct snapshot_root *ret_root)
+{
+    const Headgate__Snapshot__Envelope *e = NULL;
+
+    if (envelope.len <= LIMIT_ENVELOPE_BYTES)
+        e = message_read(&headgate__snapshot__envelope__descriptor, envelope, a);
+    return e ? get_root(message_bytes(e->root.data, e->root.len), a, ret_root) : SNAPSHOT_TORN;
 }
 
 enum snapshot_refusal

@@ -16,6 +16,7 @@
     ((size_t)192 << 20) /* all sections together: a million keys are 80 MB */
 #define LIMIT_SECTION_BYTES ((size_t)32 << 20)
 #define LIMIT_ROOT_BYTES ((size_t)256 << 10)
+#define LIMIT_ENVELOPE_BYTES (LIMIT_ROOT_BYTES + 1024)
 #define LIMIT_SECTIONS 1024
 #define CLOCK_SKEW_MS (5 * 60 * 1000)
 
@@ -65,6 +66,10 @@ struct snapshot_trust {
  * and SNAPSHOT_EXPIRED (whose holder may go on serving it). */
 enum snapshot_refusal snapshot_open(struct slice envelope, const struct snapshot_trust *trust,
                                     struct arena *a, struct snapshot_root *ret_root);
+/* Decodes without verifying, for an envelope whose bytes are vouched for otherwise (its digest is
+ * under a MAC). SNAPSHOT_FINE or why it does not decode. */
+enum snapshot_refusal snapshot_peek(struct slice envelope, struct arena *a,
+                                    struct snapshot_root *ret_root);
 /* Whether these are the bytes the root means: SNAPSHOT_FINE, SNAPSHOT_TORN, SNAPSHOT_OVERSIZE. */
 enum snapshot_refusal snapshot_check_section(const struct section_ref *ref, struct slice bytes);
 /* Where a candidate stands to what is held: SNAPSHOT_FINE when it is newer, SNAPSHOT_OLD when

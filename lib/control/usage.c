@@ -39,6 +39,37 @@ usage_set_price(struct usage *u, const struct policy_price *price)
     u->price_reasoning = p->reasoning;
 }
 
+static void
+clip(struct slice *s, size_t max)
+{
+    if (s->len <= max)
+        return;
+    while (max > 0 && ((unsigned char)s->at[max] & 0xc0) == 0x80)
+        max--;
+    s->len = max;
+}
+
+void
+usage_clip(struct usage *u)
+{
+    struct slice *names[] = {&u->key, &u->key_id, &u->team, &u->project, &u->user, &u->provider};
+    struct slice *texts[] = {&u->request_id,     &u->end_user,           &u->model,
+                             &u->provider_model, &u->endpoint,           &u->error_code,
+                             &u->price_version,  &u->upstream_request_id};
+    size_t bytes = 0, i;
+
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+        clip(names[i], LIMIT_USAGE_NAME_BYTES);
+    for (i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        clip(texts[i], LIMIT_USAGE_TEXT_BYTES);
+    for (i = 0; i < u->tag_count; i++) {
+        bytes += u->tags[i].name.len + u->tags[i].value.len + 16;
+        if (bytes > LIMIT_USAGE_TAGS_BYTES)
+            break;
+    }
+    u->tag_count = i;
+}
+
 /* --- writing: a cursor that remembers an overflow ------------------------------------------------
  */
 

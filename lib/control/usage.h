@@ -19,9 +19,12 @@
 
 #define ATTEMPT_ID_BYTES 16
 #define SPOOL_ID_BYTES 16
-/* A serialised record is never longer: names are bounded by the configuration, what comes from a
- * client (end_user, tags of a request) is cut to fit. */
-#define LIMIT_USAGE_BYTES 4096
+/* A serialised record is never longer (usage_clip). */
+#define LIMIT_USAGE_BYTES 12288
+#define LIMIT_USAGE_NAME_BYTES 1024 /* names of configuration items, 200 characters at most */
+#define LIMIT_USAGE_TEXT_BYTES                                                                     \
+    256 /* what a client or an upstream chose: request ids, models, ... */
+#define LIMIT_USAGE_TAGS_BYTES 2048
 /* Records of one batch, and their bytes together. */
 #define LIMIT_BATCH_RECORDS 4096
 #define LIMIT_BATCH_BYTES ((size_t)1 << 20)
@@ -64,6 +67,9 @@ struct usage {
 
 /* Copies version and the six prices; price NULL (a free model): all zero. */
 void usage_set_price(struct usage *u, const struct policy_price *price);
+/* Shortens what is too long, at whole UTF-8 characters; tags beyond the bound are left out.
+ * Afterwards usage_encode() fits LIMIT_USAGE_BYTES. */
+void usage_clip(struct usage *u);
 /* Serialises into ret_bytes[0..room): 0 with the length, or ERR_LIMIT when it does not fit. */
 MUST_CHECK int usage_encode(const struct usage *u, void *ret_bytes, size_t room, size_t *ret_len);
 /* 0, ERR_SYNTAX (not a Usage, or no 16-byte attempt id), ERR_NOMEM. Ranges are not judged here. */

@@ -1,0 +1,349 @@
+#include "controlplane/publish/item_bytes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/encode.h"
+#include "lib/base/rand.h"
+#include "lib/control/section.h"
+
+static const char openai_base_url[] = "https://api.openai.com/v1";
+
+/* What one conversion needs; memory for lists and texts is the arena's. */
+struct job {
+    const struct item_source *s;
+    struct arena arena;
+    struct buf *why;
+    int err; /* the first one; the message is set */
+};
+
+static int
+fail(struct job *j, int err, const char *member, const char *reason)
+{
+    if (j->err)
+        return j->err;
+    j->err = err;
+    buf_clear(j->why);
+    if (buf_addf(j->why, "%s '%.*s': %s%s%s", kind_at(j->s->kind)->plural, SLICE_ARG(j->s->name),
+                 member, *member ? ": " : "", reason) != 0)
+        j->err = ERR_NOMEM;
+    return j->err;
+}
+
+/* --- members of a body
+ * ------------------------------------------------------------------------------- */
+
+/* "" when absent. */
+static struct slice
+text(const struct json *map, const char *name)
+{
+    struct slice s = json_str(json_get(map, name));
+
+    return s.at ? s : SLICE("");
+}
+
+static bool
+is_true(const struct json *map, const char *name)
+{
+    return json_is_true(json_get(map, name));
+}
+
+static int64_t
+number(struct job *j, const struct json *map, const char *name, int64_t absent)
+{
+    const struct json *v = json_get(map, name);
+    int64_t n = absent;
+
+    if (v && json_to_int(v, &n) != 0)
+        fail(j, ERR_SYNTAX, name, "is no integer");
+    return n;
+}
+
+static void *
+take(struct job *j, size_t bytes)
+{
+    void *at = arena_zalloc(&j->arena, bytes);
+
+    if (!at)
+        fail(j, ERR_NOMEM, "", "no memory");
+    return at;
+}
+
+static const struct slice *
+texts(struct job *j, const struct json *list, size_t *ret_count)
+{
+    struct slice *all = take(j, (json_size(list) + 1) * sizeof(*all));
+
+    *ret_count = all ? json_size(list) : 0;
+    for (size_t i = 0; i < *ret_count; i++) {
+        all[i] = json_str(json_at(list, i));
+        if (!all[i].at)
+            all[i] = SLICE("");
+    }
+    return all;
+}
+
+static const struct section_pair *
+pairs(struct job *j, struct json *map, size_t *ret_count)
+{
+    struct section_pair *all = take(j, (json_size(map) + 1) * sizeof(*all));
+    struct json *value;
+    void *iter = NULL;
+    const char *name;
+
+    *ret_count = 0;
+    while (all && map && json_each(map, &iter, &name, &value))
+        all[(*ret_count)++] = (struct section_pair){slice_of(name), json_str(value)};
+    return all;
+}
+
+/* --- the kinds
+ * ------------------------------------------------------------------------------------------ */
+
+static struct slice
+sealed_credential(struct job *j)
+{
+    struct slice sealed = SLICE("");
+    struct buf bytes;
+    int err;
+
+    if (!j->s->credential)
+        return sealed;
+    buf_init(&bytes, 0);
+    buf_clear(j->why);
+    err = j->s->credential(j->s->ctx, j->s->name, j->s->body, &bytes, j->why);
+    if (err)
+        j->err = err;
+    else if (bytes.len && !(sealed = arena_copy(&j->arena, buf_slice(&bytes))).at)
+        fail(j, ERR_NOMEM, "", "no memory");
+    buf_free(&bytes);
+    return sealed;
+}
+
+static int
+put_provider(struct job *j, struct buf *into)
+{
+    const struct json *body = j->s->body;
+    const struct json *timeouts = json_get(body, "timeouts");
+    struct section_provider p = {
+        .name = j->s->name,
+        .kind = text(body, "kind"),
+        .base_url = text(body, "base_url"),
+        .http = text(body, "http"),
+        .on_disconnect = text(body, "on_disconnect"),
+        .allow_private = is_true(body, "allow_private"),
+        .connect_ms = (uint32_t)number(j, timeouts, "connect_ms", 0),
+        .first_byte_ms = (uint32_t)number(j, timeouts, "first_byte_ms", 0),
+        .between_bytes_ms = (uint32_t)number(j, timeouts, "between_bytes_ms", 0),
+        .total_ms = (uint32_t)number(j, timeouts, "total_ms", 0),
+    };
+
+    if (p.base_url.len == 0 && slice_is(p.kind, "openai"))
+        p.base_url = slice_of(openai_base_url);
+    if (slice_is(p.http, "auto"))
+        p.http = SLICE("");
+    p.headers = pairs(j, json_get(body, "headers"), &p.header_count);
+    p.sealed_credential = sealed_credential(j);
+    return j->err ? j->err : section_put_provider(into, &p);
+}
+
+static int
+put_model(struct job *j, struct buf *into)
+{
+    const struct json *body = j->s->body;
+    const struct json *list = json_get(body, "targets");
+    struct section_target *targets = take(j, (json_size(list) + 1) * sizeof(*targets));
+    struct section_model m = {
+        .name = j->s->name,
+        .strategy = text(body, "strategy"),
+        .free = is_true(body, "free"),
+        .created_unix_s = j->s->created_ms / 1000,
+        .targets = targets,
+        .target_count = json_size(list),
+    };
+
+    for (size_t i = 0; targets && i < m.target_count; i++) {
+        const struct json *t = json_at(list, i);
+
+        targets[i].provider = text(t, "provider");
+        targets[i].model = text(t, "model");
+        targets[i].weight = (uint32_t)number(j, t, "weight", 1);
+    }
+    m.fallbacks = texts(j, json_get(body, "fallbacks"), &m.fallback_count);
+    return j->err ? j->err : section_put_model(into, &m);
+}
+
+static int
+put_team(struct job *j, struct buf *into)
+{
+    const struct json *models = json_get(json_get(j->s->body, "allow"), "models");
+    struct section_team t = {
+        .name = j->s->name,
+        .all_models = !models,
+        .disabled = is_true(j->s->body, "disabled"),
+    };
+
+    t.models = texts(j, models, &t.model_count);
+    return j->err ? j->err : section_put_team(into, &t);
+}
+
+static int
+put_project(struct job *j, struct buf *into)
+{
+    struct section_project p = {j->s->name, text(j->s->body, "team"),
+                                is_true(j->s->body, "disabled")};
+
+    return section_put_project(into, &p);
+}
+
+static int
+put_user(struct job *j, struct buf *into)
+{
+    struct section_user u = {
+        .name = j->s->name,
+        .service = slice_is(text(j->s->body, "kind"), "service"),
+        .disabled = is_true(j->s->body, "disabled"),
+    };
+
+    u.teams = texts(j, json_get(j->s->body, "teams"), &u.team_count);
+    return j->err ? j->err : section_put_user(into, &u);
+}
+
+static int64_t
+expiry(struct job *j)
+{
+    struct slice s = text(j->s->body, "expires");
+    char at[64];
+    int64_t ms = 0;
+
+    if (s.len == 0)
+        return 0;
+    snprintf(at, sizeof(at), "%.*s", SLICE_ARG(s));
+    if (s.len >= sizeof(at) || clock_parse_rfc3339(at, &ms) != 0)
+        fail(j, ERR_SYNTAX, "expires", "is no time");
+    return ms > 0 ? ms : 1; /* 0 would say: never */
+}
+
+static int
+put_key(struct job *j, struct buf *into, unsigned char ret_digest[static SHA256_BYTES])
+{
+    const struct json *body = j->s->body;
+    struct json *tags = json_get(body, "tags");
+    const struct json *models = json_get(body, "models");
+    unsigned char id[16];
+    struct section_key k = {
+        .digest = slice_make(ret_digest, SHA256_BYTES),
+        .name = j->s->name,
+        .team = text(body, "team"),
+        .project = text(body, "project"),
+        .user = text(body, "user"),
+        .all_models = !models,
+        .disabled = is_true(body, "disabled"),
+        .refuse_on_partition = slice_is(text(body, "on_partition"), "refuse"),
+    };
+
+    if (hex_decode(text(body, "digest"), ret_digest, SHA256_BYTES) != 0)
+        return fail(j, ERR_SYNTAX, "digest", "is missing or malformed");
+    if (j->s->id.len && uuid_parse(j->s->id.at, j->s->id.len, id) != 0)
+        return fail(j, ERR_SYNTAX, "id", "is no uuid");
+    k.id = j->s->id.len ? slice_make(id, sizeof(id)) : SLICE("");
+    k.models = texts(j, models, &k.model_count);
+    k.tags = pairs(j, tags, &k.tag_count);
+    k.expires_ms = expiry(j);
+    return j->err ? j->err : section_put_key(into, &k);
+}
+
+/* An amount is text, or (in a document that was never stored) a JSON number. */
+static bool
+price(struct job *j, const char *member, picos_tok *ret)
+{
+    const struct json *v = json_get(j->s->body, member);
+    struct buf digits;
+
+    if (!v)
+        return false;
+    buf_init(&digits, 64);
+    if (json_str(v).at ? buf_add_slice(&digits, json_str(v)) : json_write(v, false, 0, &digits))
+        fail(j, ERR_SYNTAX, member, "is no amount");
+    else if (money_parse_per_mtok(buf_slice(&digits), ret) != 0)
+        fail(j, ERR_SYNTAX, member, "is no amount");
+    buf_free(&digits);
+    return true;
+}
+
+static int
+put_price(struct job *j, struct buf *into)
+{
+    char version[32];
+    int len = snprintf(version, sizeof(version), "r%lld", (long long)j->s->revision);
+    struct section_price p = {
+        .provider = text(j->s->body, "provider"),
+        .model = text(j->s->body, "model"),
+        .version = slice_make(version, (size_t)len),
+        .free = is_true(j->s->body, "free"),
+    };
+
+    price(j, "input_per_mtok_usd", &p.input);
+    price(j, "output_per_mtok_usd", &p.output);
+    p.has_cached_input = price(j, "cached_input_per_mtok_usd", &p.cached_input);
+    p.has_cache_write = price(j, "cache_write_per_mtok_usd", &p.cache_write);
+    p.has_cache_write_1h = price(j, "cache_write_1h_per_mtok_usd", &p.cache_write_1h);
+    p.has_reasoning = price(j, "reasoning_per_mtok_usd", &p.reasoning);
+    return j->err ? j->err : section_put_price(into, &p);
+}
+
+/* --- all
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static int
+put(struct job *j, struct buf *into, unsigned char *ret_digest)
+{
+    switch (j->s->kind) {
+    case KIND_PROVIDERS:
+        return put_provider(j, into);
+    case KIND_MODELS:
+        return put_model(j, into);
+    case KIND_TEAMS:
+        return put_team(j, into);
+    case KIND_PROJECTS:
+        return put_project(j, into);
+    case KIND_USERS:
+        return put_user(j, into);
+    case KIND_KEYS:
+        return put_key(j, into, ret_digest);
+    case KIND_PRICES:
+        return put_price(j, into);
+    case KIND_COUNT:
+        break;
+    }
+    return fail(j, ERR_SYNTAX, "", "of a kind that is not published");
+}
+
+int
+item_bytes(const struct item_source *s, struct buf *into, unsigned char *ret_digest,
+           struct buf *why)
+{
+    struct job j = {.s = s, .why = why};
+    int err;
+
+    arena_init(&j.arena, 0);
+    err = put(&j, into, ret_digest);
+    if (err && !j.err)
+        fail(&j, err, "", err == ERR_LIMIT ? "the section is full" : "no memory");
+    arena_free(&j.arena);
+    return err;
+}
+
+const char *
+item_section(enum kind_id kind)
+{
+    static const char *const sections[KIND_COUNT] = {
+        [KIND_PROVIDERS] = "providers", [KIND_MODELS] = "models", [KIND_TEAMS] = "teams",
+        [KIND_PROJECTS] = "teams",      [KIND_USERS] = "teams",   [KIND_KEYS] = "keys",
+        [KIND_PRICES] = "prices",
+    };
+
+    return sections[kind];
+}
