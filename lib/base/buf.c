@@ -78,7 +78,7 @@ make_room(struct buf *b, size_t n)
         compact(b);
         return 0;
     }
-    if (n > SIZE_MAX - b->len)
+    if (n > PTRDIFF_MAX - b->len) /* no allocation is larger */
         return ERR_NOMEM;
     size_t need = b->len + n;
     return grow(b, need <= b->cap && b->cap <= SIZE_MAX / 2 ? b->cap * 2 : need);
