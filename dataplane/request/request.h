@@ -39,8 +39,9 @@ struct endpoint {
 enum answer_mode {
     ANSWER_NONE,
     ANSWER_STREAM, /* server-sent events, through the passage */
-    ANSWER_WHOLE,  /* complete in `held` or `piece` before the client sees any of it */
+    ANSWER_WHOLE,  /* complete in `held` before the client sees any of it */
     ANSWER_LONG,   /* too long to hold: passed on as it comes */
+    ANSWER_ERROR,  /* the provider's own: it becomes a reply */
 };
 
 struct request {
@@ -64,7 +65,8 @@ struct request {
     TAILQ_ENTRY(request) link;
 
     struct { /* stages/authenticate.c */
-        const struct policy_key *key;
+        const struct policy_key *key; /* NULL until the key was found good */
+        struct policy_key found;
     } who;
 
     struct { /* stages/receive.c */
@@ -112,10 +114,9 @@ struct request {
         int64_t first_byte_ms;  /* monotonic; 0: no byte of a body came */
         struct buf held;        /* bytes not given to the client yet */
         size_t held_charge;     /* of the worker's budget */
-        struct slice piece;     /* ANSWER_WHOLE that came in one piece: valid during the callback */
         struct passage passage;
         struct usage_report report;
-        int err;                /* of a failed attempt */
+        int err;                /* why the attempt failed or was stopped */
     } answer;
 
     struct reply reply; /* request/reply.c: an answer of our own */
@@ -124,9 +125,8 @@ struct request {
         int status;                  /* that the client was given; 0: none */
         enum usage_outcome outcome;  /* USAGE_DONE unless delivery ended badly; 0: not delivered */
         const char *error_code;      /* static; of a failure after the answer began */
-        struct timer terminal;
+        struct timer timer;          /* waits for an end after [DONE]; or ends what cannot go on */
         struct buf tail;             /* of an ANSWER_LONG: where the usage is */
-        uint64_t bytes;
     } sent;
 
     struct { /* request/settle.c */

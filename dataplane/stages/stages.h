@@ -28,5 +28,8 @@ void receive_more(struct request *r, struct slice bytes);
 void receive_end(struct request *r);
 /* The client can take more again. */
 void deliver_drained(struct request *r);
+/* The drain's time is up: tells a client that is still there, in whichever way is left. The caller
+ * aborts r next. */
+void deliver_farewell(struct request *r);
 
 #endif

@@ -1,0 +1,316 @@
+/*
+ * What the provider reports is the truth. Where it reports nothing, or something that cannot be, the
+ * estimate of what passed is booked and marked; zero is booked only for an error of the provider's
+ * own. An attempt that was reserved is settled exactly once, on every way a request can end.
+ */
+#include "dataplane/request/settle.h"
+
+#include "dataplane/request/request.h"
+#include "dataplane/state/estimates.h"
+#include "dataplane/state/metrics.h"
+#include "lib/base/log.h"
+
+#include <assert.h>
+
+#define UNBOUNDED_OUTPUT_TOKENS 16384 /* where a request sets no limit of its own */
+
+/* --- how much -------------------------------------------------------------------------------------- */
+
+static bool
+has_output(const struct request *r)
+{
+    return r->endpoint->kind != ENDPOINT_EMBEDDINGS;
+}
+
+static nanos
+cost_of(const struct request *r, const struct tokens *t)
+{
+    nanos cost = 0;
+    if (!r->plan.price)
+        return 0; /* free on purpose: route() has seen to that */
+    return policy_cost(r->plan.price, t, &cost) ? INT64_MAX : cost;
+}
+
+static int64_t
+input_estimate(const struct request *r)
+{
+    return estimates_input(r->svc->estimates, r->plan.target->provider->name,
+                           r->plan.target->model, r->body.len);
+}
+
+/* The most that may come back, as far as it is bounded. */
+static int64_t
+output_bound(const struct request *r)
+{
+    int64_t each = r->body.max_tokens ? r->body.max_tokens : UNBOUNDED_OUTPUT_TOKENS;
+    int64_t n;
+    if (!has_output(r))
+        return 0;
+    if (__builtin_mul_overflow(each, r->body.choices, &n) || n > (INT64_C(1) << 40))
+        n = INT64_C(1) << 40;
+    return n;
+}
+
+static int64_t
+answer_estimate(const struct request *r)
+{
+    int64_t bound = output_bound(r);
+    int64_t n = estimates_answer(r->svc->estimates, r->plan.target->provider->name,
+                                 r->plan.target->model) *
+                r->body.choices;
+    return n < bound ? n : bound;
+}
+
+/* What the client was given so far, as tokens. */
+static int64_t
+delivered_estimate(const struct request *r)
+{
+    struct meter whole = {0};
+    const struct meter *m = &whole;
+    if (!has_output(r))
+        return 0;
+    if (r->answer.mode == ANSWER_STREAM)
+        m = &r->answer.passage.meter;
+    else
+        meter_count(&whole, buf_slice(&r->answer.held));
+    return estimates_output(r->svc->estimates, r->plan.target->provider->name,
+                            r->plan.target->model, m->bytes, m->chunks);
+}
+
+/* --- the tally --------------------------------------------------------------------------------------- */
+
+/* More than four times what was allowed is no count, whatever it is. */
+static bool
+is_absurd(const struct request *r, const struct tokens *t)
+{
+    int64_t bound = output_bound(r);
+    return r->body.max_tokens && t->output + t->reasoning > 4 * bound;
+}
+
+static void
+estimate(struct request *r)
+{
+    struct tokens *t = &r->tally.tokens;
+    *t = (struct tokens){.input = input_estimate(r)};
+    r->tally.estimated = true;
+    if (r->answer.status == 0) /* nothing came: it may be at work on a whole answer, or on none */
+        t->output = r->sent.outcome || r->reply.status ? 0 : answer_estimate(r);
+    else if (r->answer.mode == ANSWER_WHOLE && r->at < DELIVER)
+        t->output = answer_estimate(r);
+    else
+        t->output = delivered_estimate(r);
+}
+
+void
+settle_tally(struct request *r)
+{
+    struct usage_report *report = &r->answer.report;
+    if (r->tally.made)
+        return;
+    r->tally.made = true;
+    if (report->seen && is_absurd(r, &report->tokens)) {
+        report->suspect = true;
+        estimate(r);
+    } else if (report->seen) {
+        r->tally.tokens = report->tokens;
+    } else if (r->answer.mode != ANSWER_ERROR && !r->reply.from_provider) {
+        estimate(r);
+    }
+    r->tally.cost = cost_of(r, &r->tally.tokens);
+}
+
+/* --- the record ---------------------------------------------------------------------------------------- */
+
+static void
+copy_tags(struct request *r, struct usage *u)
+{
+    const struct policy_key *key = r->who.key;
+    size_t cursor = 0, n = 0;
+    if (key->tag_count == 0)
+        return;
+    struct policy_tag *tags = arena_alloc(&r->arena, key->tag_count * sizeof(*tags));
+    while (tags && n < key->tag_count && policy_key_tag(key, &cursor, &tags[n]))
+        n++;
+    u->tags = tags;
+    u->tag_count = n;
+}
+
+/* What is known before the first byte. */
+static void
+describe(struct request *r, struct usage *u)
+{
+    const struct policy_target *target = r->plan.target;
+    *u = (struct usage){
+        .request_id = slice_make(r->id, REQUEST_ID_BYTES - 1),
+        .attempt_no = 1,
+        .started_ms = r->started_wall_ms,
+        .key = r->who.key->name,
+        .key_id = r->who.key->id,
+        .team = r->who.key->team->name,
+        .project = r->who.key->project,
+        .user = r->who.key->user,
+        .end_user = r->body.end_user,
+        .model = r->grant.name,
+        .provider = target->provider->name,
+        .provider_model = target->model,
+        .endpoint = slice_of(r->endpoint->name),
+        .stream = r->body.stream,
+        .policy_epoch = policy_epoch(r->policy),
+        .policy_version = policy_version(r->policy),
+        .reserved = r->tally.reserved,
+    };
+    memcpy(u->attempt_id, r->wire.attempt_id, ATTEMPT_ID_BYTES);
+    usage_set_price(u, r->plan.price);
+    copy_tags(r, u);
+}
+
+int
+settle_reserve(struct request *r)
+{
+    struct usage u;
+    struct tokens most = {.input = (int64_t)r->body.len, .output = output_bound(r)};
+    r->tally.reserved = cost_of(r, &most);
+    describe(r, &u);
+    u.tokens = (struct tokens){.input = input_estimate(r), .output = answer_estimate(r)};
+    u.cost = cost_of(r, &u.tokens);
+    return spool_reserve(r->svc->spool, &u, &r->answer.hold);
+}
+
+static const char *
+error_code(const struct request *r, enum usage_outcome why)
+{
+    if (r->sent.error_code)
+        return r->sent.error_code;
+    if (r->reply.status)
+        return problems[r->reply.problem].code;
+    return why == USAGE_DONE ? "" : usage_outcome_name(why);
+}
+
+/* The upstream broke before it said what it had done. */
+static bool
+is_incomplete(const struct request *r, enum usage_outcome why)
+{
+    return !r->answer.report.seen && r->answer.mode != ANSWER_ERROR && !r->reply.from_provider &&
+           (why == USAGE_UPSTREAM_FAILED || why == USAGE_DEADLINE);
+}
+
+static void
+record(struct request *r, enum usage_outcome why)
+{
+    struct usage u;
+    settle_tally(r);
+    r->tally.incomplete = is_incomplete(r, why);
+    describe(r, &u);
+    int64_t now = loop_now_ms(r->svc->loop);
+    u.latency_ms = (uint32_t)(now - r->started_ms);
+    if (r->answer.first_byte_ms)
+        u.ttft_ms = (uint32_t)(r->answer.first_byte_ms - r->started_ms);
+    u.status = (uint32_t)r->sent.status;
+    u.upstream_status = (uint32_t)r->answer.status;
+    u.outcome = why;
+    u.error_code = slice_of(error_code(r, why));
+    u.estimated = r->tally.estimated;
+    u.incomplete = r->tally.incomplete;
+    u.tokens = r->tally.tokens;
+    u.cost = r->tally.cost;
+    u.upstream_request_id = r->answer.upstream_id;
+    if (!spool_settle(r->svc->spool, &r->answer.hold, &u))
+        r->svc->metrics->page->usage_lost_disk++;
+}
+
+/* Teaches what tokens weigh, from answers that were reported and whole. */
+static void
+learn(struct request *r)
+{
+    const struct usage_report *report = &r->answer.report;
+    const struct policy_target *target = r->plan.target;
+    uint64_t bytes = r->answer.mode == ANSWER_STREAM ? r->answer.passage.meter.bytes : 0;
+    if (!report->seen || report->suspect)
+        return;
+    estimates_learn(r->svc->estimates, target->provider->name, target->model, r->body.len,
+                    report->tokens.input + report->tokens.cache_read + report->tokens.cache_write,
+                    bytes, report->tokens.output + report->tokens.reasoning);
+}
+
+/* --- the counters and the line --------------------------------------------------------------------------- */
+
+static void
+count_usage(struct request *r, unsigned provider)
+{
+    struct metrics_page *page = r->svc->metrics->page;
+    const struct tokens *t = &r->tally.tokens;
+    const int64_t classes[METRICS_TOKENS] = {t->input,          t->cache_read, t->cache_write,
+                                             t->cache_write_1h, t->output,     t->reasoning};
+    for (size_t i = 0; i < METRICS_TOKENS; i++)
+        page->tokens[provider][i] += (uint64_t)classes[i];
+    page->cost_nanos[provider] += (uint64_t)r->tally.cost;
+    page->usage_estimated += r->tally.estimated;
+    page->usage_suspect += r->answer.report.suspect;
+}
+
+static void
+count(struct request *r, enum usage_outcome why)
+{
+    struct metrics_page *page = r->svc->metrics->page;
+    unsigned provider = metrics_provider(
+        r->svc->metrics, r->plan.target ? r->plan.target->provider : NULL);
+    enum endpoint_kind e = r->endpoint->kind;
+    unsigned class = (unsigned)r->sent.status / 100 % METRICS_CLASSES;
+    page->requests[e][class][provider]++;
+    metrics_observe(&page->duration[e], loop_now_ms(r->svc->loop) - r->started_ms);
+    if (r->answer.first_byte_ms)
+        metrics_observe(&page->first_byte[e], r->answer.first_byte_ms - r->started_ms);
+    if (r->answer.reserved)
+        count_usage(r, provider);
+    if (r->reply.problem)
+        page->refused[r->reply.problem]++;
+    if (r->answer.err)
+        page->upstream_errors[provider][problem_of_failure(r->answer.err)]++;
+    else if (r->reply.from_provider)
+        page->upstream_errors[provider][r->reply.problem]++;
+    else if (why == USAGE_UPSTREAM_FAILED)
+        page->upstream_errors[provider][PROBLEM_UPSTREAM_TRUNCATED]++;
+    if (why == USAGE_CLIENT_GONE)
+        page->client_gone++;
+}
+
+/* One line a request, for those that went wrong on our side or upstream; for all of them on demand.
+ * The trail tells where the time went: when each stage was entered, in ms. */
+static void
+tell(const struct request *r, enum usage_outcome why)
+{
+    enum log_level level = r->svc->access_log ? LOG_INFO : LOG_DEBUG;
+    if (r->sent.status >= 500 || (why != USAGE_DONE && why != USAGE_CLIENT_GONE))
+        level = LOG_WARN;
+    log_at(level, "request.done", F_SLICE("request", slice_make(r->id, REQUEST_ID_BYTES - 1)),
+           F_STR("endpoint", r->endpoint->name),
+           F_SLICE("key", r->who.key ? r->who.key->name : SLICE("")),
+           F_SLICE("team", r->who.key ? r->who.key->team->name : SLICE("")),
+           F_SLICE("model", r->grant.name),
+           F_SLICE("provider", r->plan.target ? r->plan.target->provider->name : SLICE("")),
+           F_INT("status", r->sent.status), F_INT("upstream_status", r->answer.status),
+           F_STR("outcome", usage_outcome_name(why)), F_STR("code", error_code(r, why)),
+           F_STR("stage", stage_name(r->at)), F_INT("exchange_ms", r->mark_ms[EXCHANGE]),
+           F_INT("deliver_ms", r->mark_ms[DELIVER]),
+           F_INT("total_ms", loop_now_ms(r->svc->loop) - r->started_ms),
+           F_INT("cost_nanos", r->tally.cost));
+}
+
+void
+settle(struct request *r, enum usage_outcome why)
+{
+    assert(!attempt_is_running(&r->answer.attempt));
+    if (r->client_gone)
+        why = USAGE_CLIENT_GONE;
+    else if (why == USAGE_DONE && r->sent.outcome)
+        why = r->sent.outcome;
+    if (why == USAGE_DONE && r->reply.problem && r->answer.err)
+        why = r->answer.err == ERR_TIMEOUT ? USAGE_DEADLINE : USAGE_UPSTREAM_FAILED;
+    if (r->answer.reserved) {
+        record(r, why);
+        if (why == USAGE_DONE)
+            learn(r);
+    }
+    count(r, why);
+    tell(r, why);
+}

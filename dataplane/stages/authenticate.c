@@ -1,0 +1,84 @@
+/*
+ * authenticate: whose key is this? Looks at the head alone, so that a stranger costs one header block.
+ *
+ * The key may come in any of the four fields that SDKs use. One answer for a key that is unknown,
+ * disabled or expired: whoever guesses learns nothing. The key's text is looked up and not kept.
+ */
+#include "dataplane/request/request.h"
+#include "dataplane/stages/stages.h"
+#include "lib/base/clock.h"
+
+static const char *const key_fields[] = {"authorization", "x-api-key", "api-key", "x-goog-api-key"};
+
+/* "Bearer KEY" to KEY; at == NULL when the scheme is another. RFC 9110 11.1, RFC 6750 2.1. */
+static struct slice
+bearer(struct slice value)
+{
+    struct slice scheme = slice_cut(&value, ' ');
+    if (!slice_eq_nocase(scheme, SLICE("Bearer")) || !value.at)
+        return (struct slice){0};
+    return slice_trim(value);
+}
+
+static bool
+is_key_field(struct slice name, bool *ret_bearer)
+{
+    for (size_t i = 0; i < sizeof(key_fields) / sizeof(key_fields[0]); i++) {
+        if (slice_is(name, key_fields[i])) {
+            *ret_bearer = i == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum credentials { CREDENTIALS_NONE, CREDENTIALS_ONE, CREDENTIALS_CONFLICT };
+
+/* The one key presented, however often. Two that differ are refused: which of them would be meant? */
+static enum credentials
+find_credential(const struct http_head *head, struct slice *ret_key)
+{
+    bool is_bearer;
+    *ret_key = (struct slice){0};
+    for (size_t i = 0; i < head->count; i++) {
+        if (!is_key_field(head->fields[i].name, &is_bearer))
+            continue;
+        struct slice value = head->fields[i].value;
+        struct slice key = is_bearer ? bearer(value) : slice_trim(value);
+        if (key.len == 0)
+            continue;
+        if (ret_key->len && !slice_eq(*ret_key, key))
+            return CREDENTIALS_CONFLICT;
+        *ret_key = key;
+    }
+    return ret_key->len ? CREDENTIALS_ONE : CREDENTIALS_NONE;
+}
+
+static bool
+is_usable(const struct policy_key *key, int64_t now_wall_ms)
+{
+    return key && !key->disabled && (key->expires_ms == 0 || key->expires_ms > now_wall_ms);
+}
+
+enum verdict
+authenticate(struct request *r)
+{
+    struct slice presented;
+    if (!r->policy)
+        return reply_refuse(r, PROBLEM_NO_POLICY,
+                            "The gateway has no configuration yet. Try again shortly.");
+    switch (find_credential(request_head(r), &presented)) {
+    case CREDENTIALS_NONE:
+        return reply_refuse(r, PROBLEM_NO_KEY,
+                            "No API key was given. Send it as 'Authorization: Bearer KEY'.");
+    case CREDENTIALS_CONFLICT:
+        return reply_refuse(r, PROBLEM_BAD_KEY, "Several API keys were given, and they differ.");
+    case CREDENTIALS_ONE:
+        break;
+    }
+    const struct policy_key *key = policy_find_key(r->policy, presented, &r->who.found);
+    if (!is_usable(key, r->started_wall_ms))
+        return reply_refuse(r, PROBLEM_BAD_KEY, "The API key is not valid.");
+    r->who.key = key;
+    return NEXT;
+}
