@@ -316,15 +316,26 @@ json_nearest(const struct field_table *table, struct slice name)
 
 /* --- decimals --- ----------------------------------------------------------------------------- */
 
-/* The shortest of the decimals that mean this double: what was written, up to 15 digits. */
-static void
+/* The shortest of the decimals that mean this double (what was written, up to 15 digits), without
+ * an exponent. ERR_SYNTAX for what does not fit. */
+static int
 shortest(double v, char ret_text[static JSON_DECIMAL_BYTES])
 {
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(ret_text, JSON_DECIMAL_BYTES, "%.*g", digits, v);
         if (strtod(ret_text, NULL) == v)
-            return;
+            break;
     }
+    if (!strchr(ret_text, 'e'))
+        return 0;
+    int n = snprintf(ret_text, JSON_DECIMAL_BYTES, "%.12f", v);
+    if (n < 0 || n >= JSON_DECIMAL_BYTES || strtod(ret_text, NULL) != v)
+        return ERR_SYNTAX;
+    while (ret_text[n - 1] == '0')
+        ret_text[--n] = '\0';
+    if (ret_text[n - 1] == '.')
+        ret_text[n - 1] = '\0';
+    return 0;
 }
 
 int
@@ -339,11 +350,7 @@ json_decimal(const struct json *j, char ret_text[static JSON_DECIMAL_BYTES])
     } else if (json_is_integer(t)) {
         snprintf(ret_text, JSON_DECIMAL_BYTES, "%lld", (long long)json_integer_value(t));
     } else if (json_is_real(t)) {
-        shortest(json_real_value(t), ret_text);
-        if (strchr(ret_text, 'e')) /* 1e-05: written out, at no more places than money has */
-            snprintf(ret_text, JSON_DECIMAL_BYTES, "%.9f", json_real_value(t));
-        if (strlen(ret_text) == JSON_DECIMAL_BYTES - 1)
-            return ERR_SYNTAX;
+        return shortest(json_real_value(t), ret_text);
     } else {
         return ERR_SYNTAX;
     }
