@@ -43,6 +43,7 @@ struct api_reply {
     char location[256];
     int retry_after_s;          /* 0: none */
     bool discard;               /* a dry run: roll back what the handler did, write no audit row */
+    bool unchanged;             /* nothing was done: no audit row */
     bool changed;               /* the configuration changed: tell the publisher after the commit */
     /* for the audit row: what was touched, without secrets */
     char audit_object[256];

@@ -172,7 +172,7 @@ take_back_row(const struct db_rows *rows, size_t row, struct changes *into)
     const struct kind *kind = kind_find(db_slice(rows, row, 0));
     struct json *now = NULL, *then = NULL;
     if (!kind)
-        return ERR_NOT_FOUND;
+        return ERR_IO;
     int err = parse_cell(rows, row, 2, &now);
     if (!err)
         err = parse_cell(rows, row, 4, &then);

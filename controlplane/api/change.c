@@ -1,0 +1,162 @@
+/* See change.h. */
+#include "controlplane/api/change.h"
+
+#include <stdio.h>
+
+#include "controlplane/plane.h"
+#include "controlplane/publish/publish.h"
+#include "lib/base/encode.h"
+
+/* ---- secrets in and out of bodies --------------------------------------------------------------
+ */
+
+static int
+keep_marked(struct api_reply *reply, struct json *body, struct slice marker,
+            const struct json *stored, const char *path)
+{
+    const struct json *old = json_get(stored, "credential");
+    struct slice print = json_str(json_get(old, "fingerprint"));
+    if (!print.at || !slice_eq(slice_from(marker, 7), print))
+        return api_problem(
+            reply, 400, "unknown_marker",
+            "%s%scredential: '%.*s' stands for a stored credential that this provider "
+            "does not have: give the credential itself, or a reference",
+            path, path[0] ? "." : "", SLICE_ARG(marker));
+    return json_set(body, "credential", json_copy(old));
+}
+
+static int
+store_credential(struct api_request *r, struct api_reply *reply, const char *name,
+                 struct json *body, const struct json *stored, const char *path)
+{
+    struct slice text = json_str(json_get(body, "credential"));
+    enum credential_form form;
+    const char *why;
+    struct json *sealed = NULL;
+    if (!text.at || credential_parse(text, &form, &why) != 0 || form == CREDENTIAL_REFERENCE)
+        return 0;
+    if (form == CREDENTIAL_MARKER)
+        return keep_marked(reply, body, text, stored, path);
+    int err = secrets_store_credential(r->plane->secrets, slice_of(name), text,
+                                       json_get(stored, "credential"), &sealed);
+    return err ? err : json_set(body, "credential", sealed);
+}
+
+static int
+keep_key(struct json *body, const struct json *stored)
+{
+    int err = json_set(body, "digest", json_copy(json_get(stored, "digest")));
+    return err ? err : json_set(body, "prefix", json_copy(json_get(stored, "prefix")));
+}
+
+static int
+mint_key(struct api_request *r, struct json *body, struct minted *ret_minted)
+{
+    unsigned char digest[SHA256_BYTES];
+    char hex[2 * SHA256_BYTES + 1];
+    secrets_mint_key(ret_minted->text);
+    int err =
+        secrets_key_digest(r->plane->secrets, slice_make(ret_minted->text, KEY_TEXT_BYTES), digest);
+    if (err)
+        return err;
+    hex_encode(digest, sizeof(digest), hex);
+    err = json_set_str(body, "digest", hex);
+    return err ? err : json_set_text(body, "prefix", slice_make(ret_minted->text, KEY_SHOWN_BYTES));
+}
+
+int
+change_body(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+            const char *name, const struct json *input, const struct json *stored, const char *path,
+            struct json **ret_body, struct minted *ret_minted)
+{
+    struct json *body = item_body(kind, input);
+    int err = body ? 0 : ERR_NOMEM;
+    ret_minted->text[0] = '\0';
+    if (!err && kind->id == KIND_PROVIDERS)
+        err = store_credential(r, reply, name, body, stored, path);
+    if (!err && kind->id == KIND_KEYS)
+        err = stored ? keep_key(body, stored) : mint_key(r, body, ret_minted);
+    if (!err) {
+        *ret_body = body;
+        return 0;
+    }
+    json_free(body);
+    return err <= -400 ? err : api_fail(r, reply, err);
+}
+
+/* ---- writing -----------------------------------------------------------------------------------
+ */
+
+int
+change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
+             const struct revision_note *note, int64_t *ret_revision)
+{
+    struct buf why;
+    buf_init(&why, 16384);
+    int err = changes_write(r->db, c, note, ret_revision);
+    if (err) {
+        err = api_fail(r, reply, err);
+    } else if ((err = changes_check_references(r->db, c, &why)) != 0) {
+        if (why.len == 0)
+            err = api_fail(r, reply, err);
+        else if (err == ERR_CONFLICT)
+            err = api_problem_at(reply, 409, "in_use", &why);
+        else
+            err = api_problem_at(reply, 400, "unknown_reference", &why);
+    } else if ((err = publish_check(r->plane->publisher, r->db, &why)) != 0) {
+        bool refused = why.len > 0 && err != ERR_UNAVAILABLE && err != ERR_NOMEM;
+        err = refused ? api_problem_at(reply, 400, "does_not_compile", &why)
+                      : api_fail(r, reply, err);
+    }
+    buf_free(&why);
+    reply->changed = err == 0;
+    return err;
+}
+
+/* ---- showing -----------------------------------------------------------------------------------
+ */
+
+static struct json *
+view_or_null(const struct kind *kind, const char *name, const struct json *body)
+{
+    return body ? item_view(kind, name, body, false) : json_new_null();
+}
+
+static struct json *
+one_change(const struct change *c)
+{
+    const char *action = !c->before ? "create" : c->after ? "update" : "delete";
+    struct json *out = json_new_map();
+    if (out && json_set_str(out, "kind", c->kind->plural) == 0 &&
+        json_set_str(out, "name", c->name) == 0 && json_set_str(out, "action", action) == 0 &&
+        json_set(out, "before", view_or_null(c->kind, c->name, c->before)) == 0 &&
+        json_set(out, "after", view_or_null(c->kind, c->name, c->after)) == 0)
+        return out;
+    json_free(out);
+    return NULL;
+}
+
+struct json *
+change_list(const struct changes *c)
+{
+    struct json *list = json_new_list();
+    for (size_t i = 0; list && i < c->count; i++)
+        if (json_append(list, one_change(&c->at[i])) != 0) {
+            json_free(list);
+            return NULL;
+        }
+    return list;
+}
+
+struct json *
+change_view(const struct kind *kind, const struct item *item)
+{
+    struct json *view = item_view(kind, item->name, item->body, true);
+    if (view && json_set_str(view, "id", item->id) == 0 &&
+        json_set_int(view, "revision", item->revision) == 0 &&
+        json_set_str(view, "created_at", item->created_at) == 0 &&
+        json_set_str(view, "updated_at", item->updated_at) == 0)
+        return view;
+    json_free(view);
+    return NULL;
+}

@@ -1,0 +1,476 @@
+/* See dispatch.h. The steps stand in dispatch_known() in their order. */
+#include "controlplane/api/dispatch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "controlplane/publish/publish.h"
+#include "controlplane/secrets/seal.h"
+#include "controlplane/store/audit.h"
+#include "controlplane/store/tokens.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/near.h"
+#include "lib/http/message.h"
+
+#define LIMIT_ARENA_BYTES ((size_t)1 << 20)
+#define LIMIT_KEY_BYTES 255 /* of an Idempotency-Key */
+/* Writers of this installation, one at a time: revisions and audit rows have no gaps. */
+#define WRITE_LOCK "SELECT pg_advisory_xact_lock(7523094288201235)"
+
+struct dispatch {
+    struct api_request request;
+    struct api_reply reply;
+    const struct api_call *call;
+    struct token caller;
+    char idempotency_key[LIMIT_KEY_BYTES + 1]; /* "": none */
+    bool replayed;
+};
+
+/* ---- who calls, and may they -------------------------------------------------------------------
+ */
+
+bool
+api_token_plausible(struct slice authorization)
+{
+    struct slice rest = authorization;
+    struct slice scheme = slice_cut(&rest, ' ');
+    return slice_eq_nocase(scheme, SLICE("bearer")) && rest.len == TOKEN_TEXT_BYTES &&
+           slice_starts(rest, SLICE(TOKEN_PREFIX));
+}
+
+bool
+api_role_may(const char *role, const char *permission)
+{
+    if (strcmp(role, "admin") == 0)
+        return true;
+    return strcmp(role, "read-only") == 0 && slice_ends(slice_of(permission), SLICE(":read"));
+}
+
+static int
+unauthorized(struct dispatch *d)
+{
+    return api_problem(&d->reply, 401, "unauthorized",
+                       "send an admin token: Authorization: Bearer hgat_...");
+}
+
+static int
+authenticate(struct dispatch *d)
+{
+    unsigned char digest[SHA256_BYTES];
+    struct slice authorization = d->call->authorization;
+    if (d->call->authorizations > 1 || !api_token_plausible(authorization))
+        return unauthorized(d);
+    struct slice token = slice_from(authorization, authorization.len - TOKEN_TEXT_BYTES);
+    hash_sha256(token.at, token.len, digest);
+    int err = token_find(d->request.db, digest, &d->caller);
+    if (err == ERR_NOT_FOUND || (!err && d->caller.expired))
+        return unauthorized(d);
+    if (err)
+        return api_fail(&d->request, &d->reply, err);
+    d->request.actor = d->caller.name;
+    d->request.role = d->caller.role;
+    return 0;
+}
+
+static int
+authorize(struct dispatch *d)
+{
+    const struct route *route = d->request.route;
+    if (api_role_may(d->caller.role, route->permission))
+        return 0;
+    return api_problem(&d->reply, 403, "forbidden", "a token of role %s has no permission %s",
+                       d->caller.role, route->permission);
+}
+
+/* ---- what is asked -----------------------------------------------------------------------------
+ */
+
+static int
+decode_params(struct dispatch *d)
+{
+    struct api_request *r = &d->request;
+    for (size_t i = 0; i < 4 && r->params[i].at; i++)
+        if (api_percent_decode(&r->arena, r->params[i], false, &r->params[i]) != 0)
+            return api_problem(&d->reply, 400, "invalid_path",
+                               "the path has a malformed %% sequence");
+    return 0;
+}
+
+static bool
+is_listed(const char *names, struct slice name)
+{
+    struct slice rest = slice_of(names);
+    while (rest.len > 0)
+        if (slice_eq(slice_cut(&rest, ' '), name))
+            return true;
+    return false;
+}
+
+static struct slice
+nearest_listed(const char *names, struct slice name)
+{
+    struct slice rest = slice_of(names), best = {NULL, 0};
+    size_t least = SIZE_MAX;
+    while (rest.len > 0) {
+        struct slice one = slice_cut(&rest, ' ');
+        size_t d = near_distance(name, one);
+        if (d < least && near_enough(name, one, d)) {
+            least = d;
+            best = one;
+        }
+    }
+    return best;
+}
+
+/* A filter that is misspelt must not show everything. */
+static int
+check_query(struct dispatch *d)
+{
+    const char *known = d->request.route->query;
+    struct slice rest = d->request.query, decoded;
+    while (rest.len > 0) {
+        struct slice one = slice_cut(&rest, '&');
+        struct slice name = slice_cut(&one, '=');
+        if (name.len == 0 && !one.at)
+            continue;
+        if (!is_listed(known, name)) {
+            struct slice near = nearest_listed(known, name);
+            return api_problem(
+                &d->reply, 400, "unknown_parameter", "unknown query parameter '%.*s'%s%.*s%s",
+                (int)(name.len < 64 ? name.len : 64), name.at ? name.at : "",
+                near.at ? "; did you mean '" : "", SLICE_ARG(near), near.at ? "'?" : "");
+        }
+        if (api_percent_decode(&d->request.arena, one, true, &decoded) != 0)
+            return api_problem(&d->reply, 400, "invalid_parameter",
+                               "%.*s: has a malformed %% sequence", SLICE_ARG(name));
+    }
+    return 0;
+}
+
+static bool
+body_is_optional(const struct field_table *table)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->rows[i].required)
+            return false;
+    return table != &api_any_object;
+}
+
+static int
+check_content_type(struct dispatch *d)
+{
+    struct slice rest = d->call->content_type;
+    struct slice type = slice_trim(slice_cut(&rest, ';'));
+    bool patch = strcmp(d->request.route->method, "PATCH") == 0;
+    if (slice_eq_nocase(type, SLICE("application/json")) ||
+        (patch && slice_eq_nocase(type, SLICE("application/merge-patch+json"))))
+        return 0;
+    return api_problem(&d->reply, 415, "unsupported_media_type",
+                       "send the body as application/json");
+}
+
+static int
+read_body(struct dispatch *d)
+{
+    const struct field_table *table = d->request.route->body;
+    struct slice text = d->call->body;
+    char message[256];
+    struct buf why;
+    if (!table)
+        return text.len == 0
+                   ? 0
+                   : api_problem(&d->reply, 400, "unexpected_body", "this call takes no body");
+    if (text.len == 0 && body_is_optional(table)) {
+        d->request.body = json_new_map();
+        return d->request.body ? 0 : api_fail(&d->request, &d->reply, ERR_NOMEM);
+    }
+    int err = check_content_type(d);
+    if (err)
+        return err;
+    err = json_parse(text, &d->request.body, message, sizeof(message));
+    if (err == ERR_NOMEM)
+        return api_fail(&d->request, &d->reply, err);
+    if (err)
+        return api_problem(&d->reply, 400, "invalid_json", "the body is not JSON: %s", message);
+    if (json_kind(d->request.body) != JSON_MAP)
+        return api_problem(&d->reply, 400, "invalid_body", "the body must be a JSON object");
+    if (table == &api_any_object)
+        return 0;
+    buf_init(&why, 8192);
+    err = json_check(d->request.body, table, "", &why);
+    if (err)
+        err = err == ERR_NOMEM ? api_fail(&d->request, &d->reply, err)
+                               : api_problem_at(&d->reply, 400, "invalid_field", &why);
+    buf_free(&why);
+    return err;
+}
+
+/* ---- repeated calls ----------------------------------------------------------------------------
+ */
+
+static int
+take_idempotency_key(struct dispatch *d)
+{
+    struct slice key = d->call->idempotency_key;
+    if (!key.at || strcmp(d->request.route->method, "POST") != 0)
+        return 0;
+    for (size_t i = 0; i < key.len; i++)
+        if (key.at[i] < 0x21 || key.at[i] > 0x7e)
+            key.len = 0;
+    if (key.len == 0 || key.len > LIMIT_KEY_BYTES)
+        return api_problem(&d->reply, 400, "invalid_idempotency_key",
+                           "Idempotency-Key: 1 to %d visible ASCII characters", LIMIT_KEY_BYTES);
+    memcpy(d->idempotency_key, key.at, key.len);
+    return 0;
+}
+
+static struct slice
+answer_context(struct dispatch *d, char *into, size_t room)
+{
+    int n = snprintf(into, room, "answer/%s/%s", d->caller.name, d->idempotency_key);
+    return slice_make(into, n > 0 && (size_t)n < room ? (size_t)n : 0);
+}
+
+static int
+replay(struct dispatch *d, const struct kept_answer *kept)
+{
+    unsigned char digest[SHA256_BYTES];
+    char context[600];
+    struct secret plain = {0};
+    hash_sha256(d->call->body.at, d->call->body.len, digest);
+    if (memcmp(digest, kept->body_digest, sizeof(digest)) != 0 ||
+        !slice_is(d->request.path, kept->route))
+        return api_problem(&d->reply, 409, "idempotency_key_reused",
+                           "this Idempotency-Key was used for another call: take a new one");
+    int err = secrets_unseal(d->request.plane->secrets, answer_context(d, context, sizeof(context)),
+                             buf_slice(&kept->sealed), &plain);
+    if (!err && plain.len > 0)
+        err = json_parse(secret_reveal(&plain), &d->reply.body, NULL, 0);
+    secret_free(&plain);
+    if (err)
+        return api_fail(&d->request, &d->reply, err);
+    d->reply.status = kept->status;
+    d->replayed = true;
+    return 0;
+}
+
+/* 1: the answer of an earlier call is in the reply. */
+static int
+look_for_earlier(struct dispatch *d)
+{
+    struct kept_answer kept;
+    if (!d->idempotency_key[0])
+        return 0;
+    int err = idempotency_find(d->request.db, d->caller.name, d->idempotency_key, &kept);
+    if (err == ERR_NOT_FOUND)
+        err = 0;
+    else if (err)
+        err = api_fail(&d->request, &d->reply, err);
+    else
+        err = replay(d, &kept) ?: 1;
+    buf_free(&kept.sealed);
+    return err;
+}
+
+static int
+keep_answer(struct dispatch *d)
+{
+    struct kept_answer kept = {.status = d->reply.status};
+    struct buf plain;
+    char context[600];
+    if (!d->idempotency_key[0])
+        return 0;
+    buf_init(&plain, 0);
+    buf_init(&kept.sealed, 0);
+    snprintf(kept.route, sizeof(kept.route), "%.*s", SLICE_ARG(d->request.path));
+    hash_sha256(d->call->body.at, d->call->body.len, kept.body_digest);
+    int err = d->reply.body ? json_write(d->reply.body, false, 0, &plain) : 0;
+    if (!err)
+        err = secrets_seal(d->request.plane->secrets, answer_context(d, context, sizeof(context)),
+                           buf_slice(&plain), &kept.sealed);
+    if (!err)
+        err = idempotency_keep(d->request.db, d->caller.name, d->idempotency_key, &kept);
+    buf_wipe(&plain);
+    buf_free(&plain);
+    buf_free(&kept.sealed);
+    return err;
+}
+
+/* ---- reading and writing -----------------------------------------------------------------------
+ */
+
+static int
+append_audit(struct dispatch *d)
+{
+    struct json *empty = d->reply.audit_detail ? NULL : json_new_map();
+    struct audit_row row = {.actor = d->caller.name,
+                            .action = d->request.route->audit,
+                            .object = d->reply.audit_object,
+                            .request_id = d->request.request_id,
+                            .detail = d->reply.audit_detail ? d->reply.audit_detail : empty};
+    int err = row.detail ? audit_append(d->request.db, &row) : ERR_NOMEM;
+    json_free(empty);
+    return err;
+}
+
+/* Everything inside the transaction but its end. */
+static int
+write_inside(struct dispatch *d)
+{
+    int err = db_query(d->request.db, WRITE_LOCK, NULL, 0, NULL);
+    if (err)
+        return api_fail(&d->request, &d->reply, err);
+    err = look_for_earlier(d);
+    if (err)
+        return err < 0 ? err : 0;
+    err = d->request.route->handler(&d->request, &d->reply);
+    if (err || d->reply.discard)
+        return err;
+    err = d->reply.unchanged ? 0 : append_audit(d);
+    if (!err)
+        err = keep_answer(d);
+    if (!err && d->reply.changed)
+        err = db_query(d->request.db, "NOTIFY " PUBLISH_CHANNEL, NULL, 0, NULL);
+    return err ? api_fail(&d->request, &d->reply, err) : 0;
+}
+
+static int
+write_all(struct dispatch *d)
+{
+    struct db *db = d->request.db;
+    int err = db_begin(db);
+    if (err)
+        return api_fail(&d->request, &d->reply, err);
+    err = write_inside(d);
+    if (err || d->reply.discard || d->replayed) {
+        db_rollback(db);
+        return err;
+    }
+    err = db_commit(db);
+    if (err) {
+        d->reply.retry_after_s = 1;
+        d->reply.etag[0] = d->reply.location[0] = '\0';
+        log_warn("api.commit_failed", F_STR("request_id", d->request.request_id), F_ERR(err));
+        return api_problem(&d->reply, 503, "outcome_unknown",
+                           "the database went away while this was committed: look whether it was "
+                           "done, or repeat the call with the same Idempotency-Key");
+    }
+    if (d->reply.changed && d->request.plane->publisher)
+        publisher_kick(d->request.plane->publisher);
+    return 0;
+}
+
+static int
+dispatch_known(struct dispatch *d)
+{
+    int err = authorize(d);
+    if (!err)
+        err = decode_params(d);
+    if (!err)
+        err = check_query(d);
+    if (!err)
+        err = read_body(d);
+    if (!err)
+        err = take_idempotency_key(d);
+    if (err)
+        return err;
+    return d->request.route->access == API_WRITE
+               ? write_all(d)
+               : d->request.route->handler(&d->request, &d->reply);
+}
+
+static int
+dispatch_any(struct dispatch *d, struct api_answer *answer)
+{
+    struct api_request *r = &d->request;
+    r->route = api_route_find(r->method, r->path, r->params, answer->allow, sizeof(answer->allow));
+    if (r->route && strcmp(r->route->permission, "public") == 0)
+        return r->route->handler(r, &d->reply);
+    /* Strangers do not learn which paths there are. */
+    int err = authenticate(d);
+    if (err)
+        return err;
+    if (r->route)
+        return dispatch_known(d);
+    if (answer->allow[0])
+        return api_problem(&d->reply, 405, "method_not_allowed", "this path has %s", answer->allow);
+    return api_problem(&d->reply, 404, "no_such_path", "there is no such path");
+}
+
+/* ---- the answer --------------------------------------------------------------------------------
+ */
+
+static void
+render(struct dispatch *d, struct api_answer *answer)
+{
+    struct api_reply *reply = &d->reply;
+    bool problem = reply->status >= 400 && json_get(reply->body, "code");
+    answer->status = reply->status;
+    answer->retry_after_s = reply->retry_after_s;
+    answer->replayed = d->replayed;
+    memcpy(answer->etag, reply->etag, sizeof(answer->etag));
+    memcpy(answer->location, reply->location, sizeof(answer->location));
+    if (answer->status != 405)
+        answer->allow[0] = '\0';
+    int err = 0;
+    if (problem)
+        err = json_set_str(reply->body, "request_id", d->call->request_id);
+    if (!err && reply->body)
+        err = json_write(reply->body, false, 0, &answer->body);
+    else if (!err && reply->text.len > 0)
+        err = buf_add_slice(&answer->body, buf_slice(&reply->text));
+    if (err) {
+        buf_clear(&answer->body);
+        answer->status = 503;
+        return;
+    }
+    if (reply->body)
+        answer->content_type = problem ? "application/problem+json" : "application/json";
+    else if (reply->text.len > 0)
+        answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
+}
+
+void
+api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
+             struct api_answer *ret_answer)
+{
+    struct dispatch d = {.call = call, .reply = {.status = 200}};
+    struct slice rest = call->target;
+    int64_t started_ns = clock_mono_ns();
+    *ret_answer = (struct api_answer){0};
+    buf_init(&ret_answer->body, 0);
+    arena_init(&d.request.arena, LIMIT_ARENA_BYTES);
+    buf_init(&d.reply.text, 0);
+    d.request.plane = plane;
+    d.request.db = db;
+    d.request.method = call->method;
+    d.request.path = slice_cut(&rest, '?');
+    d.request.query = rest;
+    d.request.if_match = call->if_match;
+    d.request.actor = "";
+    d.request.role = "";
+    d.request.request_id = call->request_id;
+    (void)dispatch_any(&d, ret_answer);
+    render(&d, ret_answer);
+    atomic_fetch_add(&plane->requests, 1);
+    if (ret_answer->status >= 500)
+        atomic_fetch_add(&plane->request_failures, 1);
+    log_info("api.request", F_STR("request_id", call->request_id), F_SLICE("method", call->method),
+             F_STR("route", d.request.route ? d.request.route->path : "-"),
+             F_STR("actor", d.request.actor), F_INT("status", ret_answer->status),
+             F_INT("us", (clock_mono_ns() - started_ns) / 1000));
+    json_free(d.request.body);
+    json_free(d.reply.body);
+    json_free(d.reply.audit_detail);
+    buf_wipe(&d.reply.text);
+    buf_free(&d.reply.text);
+    arena_free(&d.request.arena);
+}
+
+void
+api_answer_free(struct api_answer *a)
+{
+    buf_wipe(&a->body); /* it may hold a key that is shown once */
+    buf_free(&a->body);
+}

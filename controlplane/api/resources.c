@@ -1,0 +1,302 @@
+/*
+ * Create, read, replace, change, delete: the same code for every kind of configuration item. The
+ * kind is the path's third segment ("/api/v1/teams/...").
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "controlplane/api/change.h"
+#include "controlplane/api/handlers.h"
+#include "lib/base/rand.h"
+#include "lib/base/secret.h"
+
+static const struct kind *
+kind_of(const struct api_request *r)
+{
+    struct slice rest = r->path;
+    for (int i = 0; i < 3; i++)
+        (void)slice_cut(&rest, '/');
+    return kind_find(slice_cut(&rest, '/'));
+}
+
+static void
+set_object(struct api_reply *reply, const struct kind *kind, const char *name)
+{
+    snprintf(reply->audit_object, sizeof(reply->audit_object), "%s/%s", kind->plural, name);
+}
+
+/* Shows an item and its ETag; takes nothing. */
+static int
+reply_item(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+           const struct item *item)
+{
+    reply->body = change_view(kind, item);
+    if (!reply->body)
+        return api_fail(r, reply, ERR_NOMEM);
+    snprintf(reply->etag, sizeof(reply->etag), "%lld", (long long)item->revision);
+    return 0;
+}
+
+static int
+find(struct api_request *r, struct api_reply *reply, const struct kind *kind, struct item *ret_item)
+{
+    struct slice name = r->params[0];
+    int err = items_find(r->db, kind, name, ret_item);
+    if (err == ERR_NOT_FOUND)
+        return api_problem(reply, 404, "not_found", "there is no %s '%.*s'", kind->noun,
+                           (int)(name.len < 200 ? name.len : 200), name.at);
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+/* ---- reading -----------------------------------------------------------------------------------
+ */
+
+int
+resources_list(struct api_request *r, struct api_reply *reply)
+{
+    const struct kind *kind = kind_of(r);
+    struct items list = {0};
+    int64_t limit;
+    const char *after;
+    int err = api_page(r, reply, &limit, &after);
+    if (err)
+        return err;
+    /* One more than asked tells whether there is a next page. */
+    err = items_page(r->db, kind, after, api_query(r, "team"), limit + 1, &list);
+    if (err)
+        return api_fail(r, reply, err);
+    bool more = list.count > (size_t)limit;
+    size_t n = more ? (size_t)limit : list.count;
+    struct json *data = json_new_list();
+    for (size_t i = 0; i < n && !err; i++)
+        err = json_append(data, change_view(kind, &list.at[i]));
+    if (err) {
+        json_free(data);
+        err = api_fail(r, reply, err);
+    } else {
+        err = api_page_reply(r, reply, data, more ? list.at[n - 1].name : NULL);
+    }
+    items_free(&list);
+    return err;
+}
+
+int
+resources_get(struct api_request *r, struct api_reply *reply)
+{
+    const struct kind *kind = kind_of(r);
+    struct item item;
+    int err = find(r, reply, kind, &item);
+    if (!err)
+        err = reply_item(r, reply, kind, &item);
+    item_free(&item);
+    return err;
+}
+
+/* ---- writing -----------------------------------------------------------------------------------
+ */
+
+/* Writes one change (its bodies are taken) and shows the item as it is then. */
+static int
+write_one(struct api_request *r, struct api_reply *reply, const struct kind *kind, const char *name,
+          const struct item *stored, struct json *after)
+{
+    unsigned char id[16];
+    struct changes c = {0};
+    struct change *one = changes_add(&c);
+    int64_t revision = 0;
+    struct revision_note note = {
+        .author = r->actor, .note = "", .source = "api", .rollback_of = -1};
+    int err = 0;
+    if (!one) {
+        json_free(after);
+        return api_fail(r, reply, ERR_NOMEM);
+    }
+    one->kind = kind;
+    one->name = slice_dup(slice_of(name));
+    one->after = after;
+    one->before = stored ? json_copy(stored->body) : NULL;
+    uuid7(id);
+    uuid_format(id, one->id);
+    if (stored) {
+        memcpy(one->id, stored->id, sizeof(one->id));
+        memcpy(one->created_at, stored->created_at, sizeof(one->created_at));
+    }
+    if (!one->name || (stored && !one->before))
+        err = api_fail(r, reply, ERR_NOMEM);
+    if (!err)
+        err = change_write(r, reply, &c, &note, &revision);
+    set_object(reply, kind, name);
+    if (!err) {
+        reply->audit_detail = json_new_map();
+        if (!reply->audit_detail || json_set_int(reply->audit_detail, "revision", revision) != 0 ||
+            json_set(reply->audit_detail, "changes", change_list(&c)) != 0)
+            err = api_fail(r, reply, ERR_NOMEM);
+    }
+    changes_free(&c);
+    return err;
+}
+
+static int
+show_written(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+             const char *name)
+{
+    struct item item;
+    int err = items_find(r->db, kind, slice_of(name), &item);
+    err = err ? api_fail(r, reply, err) : reply_item(r, reply, kind, &item);
+    item_free(&item);
+    return err;
+}
+
+static int
+check_input(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+            const struct json *input)
+{
+    struct buf why;
+    buf_init(&why, 8192);
+    int err = item_check(kind, input, "", &why);
+    if (err)
+        err = err == ERR_SYNTAX ? api_problem_at(reply, 400, "invalid_field", &why)
+                                : api_fail(r, reply, err);
+    buf_free(&why);
+    return err;
+}
+
+static int
+create(struct api_request *r, struct api_reply *reply, const struct kind *kind, const char *name)
+{
+    struct item present;
+    struct minted minted;
+    struct json *body = NULL;
+    int err = items_find(r->db, kind, slice_of(name), &present);
+    if (err != ERR_NOT_FOUND) {
+        item_free(&present);
+        return err ? api_fail(r, reply, err)
+                   : api_problem(reply, 409, "exists", "there is a %s '%s' already", kind->noun,
+                                 name);
+    }
+    err = change_body(r, reply, kind, name, r->body, NULL, "", &body, &minted);
+    if (!err)
+        err = write_one(r, reply, kind, name, NULL, body);
+    if (!err)
+        err = show_written(r, reply, kind, name);
+    if (!err && minted.text[0] && json_set_str(reply->body, "key", minted.text) != 0)
+        err = api_fail(r, reply, ERR_NOMEM);
+    if (!err) {
+        struct slice id = json_str(json_get(reply->body, "id"));
+        reply->status = 201;
+        snprintf(reply->location, sizeof(reply->location), "/api/v1/%s/%.*s", kind->plural,
+                 SLICE_ARG(id));
+    }
+    secret_wipe(&minted, sizeof(minted));
+    return err;
+}
+
+int
+resources_create(struct api_request *r, struct api_reply *reply)
+{
+    const struct kind *kind = kind_of(r);
+    struct buf name;
+    int err = check_input(r, reply, kind, r->body);
+    if (err)
+        return err;
+    buf_init(&name, 1024);
+    err = item_name(kind, r->body, &name);
+    const char *text = err ? NULL : buf_str(&name);
+    err = text ? create(r, reply, kind, text) : api_fail(r, reply, ERR_NOMEM);
+    buf_free(&name);
+    return err;
+}
+
+/* RFC 9110 13.1.1: a strong ETag of ours, or "*". */
+static int
+check_match(struct api_request *r, struct api_reply *reply, const struct item *item)
+{
+    char want[32];
+    struct slice given = slice_trim(r->if_match);
+    if (!r->if_match.at)
+        return api_problem(reply, 428, "if_match_required",
+                           "send If-Match with the ETag that your change is based on, or *");
+    snprintf(want, sizeof(want), "\"%lld\"", (long long)item->revision);
+    if (slice_is(given, "*") || slice_is(given, want) ||
+        slice_eq(given, slice_make(want + 1, strlen(want) - 2)))
+        return 0;
+    snprintf(reply->etag, sizeof(reply->etag), "%lld", (long long)item->revision);
+    return api_problem(reply, 412, "stale", "'%s' is at revision %lld now: read it again",
+                       item->name, (long long)item->revision);
+}
+
+/* Puts `input` in the place of a stored item. */
+static int
+replace(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+        const struct item *stored, const struct json *input)
+{
+    struct slice name = json_str(json_get(input, "name"));
+    struct minted minted;
+    struct json *body = NULL;
+    int err = check_input(r, reply, kind, input);
+    if (err)
+        return err;
+    if (name.at && !slice_is(name, stored->name))
+        return api_problem(reply, 400, "name_is_identity",
+                           "name: a name cannot be changed; create another item");
+    err = change_body(r, reply, kind, stored->name, input, stored->body, "", &body, &minted);
+    if (err)
+        return err;
+    if (json_equal(body, stored->body)) { /* nothing to change makes no revision */
+        json_free(body);
+        reply->unchanged = true;
+    } else {
+        err = write_one(r, reply, kind, stored->name, stored, body);
+    }
+    return err ? err : show_written(r, reply, kind, stored->name);
+}
+
+int
+resources_replace(struct api_request *r, struct api_reply *reply)
+{
+    const struct kind *kind = kind_of(r);
+    struct item stored;
+    int err = find(r, reply, kind, &stored);
+    if (!err)
+        err = check_match(r, reply, &stored);
+    if (!err)
+        err = replace(r, reply, kind, &stored, r->body);
+    item_free(&stored);
+    return err;
+}
+
+int
+resources_patch(struct api_request *r, struct api_reply *reply)
+{
+    const struct kind *kind = kind_of(r);
+    struct item stored;
+    struct json *view = NULL, *merged = NULL;
+    int err = find(r, reply, kind, &stored);
+    if (!err)
+        err = check_match(r, reply, &stored);
+    if (!err) {
+        view = item_view(kind, stored.name, stored.body, false);
+        merged = view ? item_merge(view, r->body) : NULL;
+        err = merged ? replace(r, reply, kind, &stored, merged) : api_fail(r, reply, ERR_NOMEM);
+    }
+    json_free(view);
+    json_free(merged);
+    item_free(&stored);
+    return err;
+}
+
+int
+resources_delete(struct api_request *r, struct api_reply *reply)
+{
+    const struct kind *kind = kind_of(r);
+    struct item stored;
+    int err = find(r, reply, kind, &stored);
+    if (!err)
+        err = check_match(r, reply, &stored);
+    if (!err)
+        err = write_one(r, reply, kind, stored.name, &stored, NULL);
+    if (!err)
+        reply->status = 204;
+    item_free(&stored);
+    return err;
+}

@@ -1,0 +1,199 @@
+/* Who is calling; is the daemon alive, and is it ready; numbers for Prometheus. */
+#include <stdio.h>
+
+#include "controlplane/api/handlers.h"
+#include "controlplane/plane.h"
+#include "controlplane/publish/publish.h"
+#include "controlplane/secrets/seal.h"
+#include "controlplane/store/migrate.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+static int
+add_permissions(const struct api_request *r, struct json *list)
+{
+    int err = 0;
+    if (strcmp(r->role, "admin") == 0)
+        return json_append(list, json_new_text(SLICE("*")));
+    for (size_t i = 0; i < api_route_count && !err; i++) {
+        struct slice permission = slice_of(api_routes[i].permission);
+        bool had = !slice_ends(permission, SLICE(":read"));
+        for (size_t k = 0; k < json_size(list) && !had; k++)
+            had = slice_eq(json_str(json_at(list, k)), permission);
+        if (!had)
+            err = json_append(list, json_new_text(permission));
+    }
+    return err;
+}
+
+int
+system_whoami(struct api_request *r, struct api_reply *reply)
+{
+    struct json *list = json_new_list();
+    reply->body = json_new_map();
+    int err = list && reply->body ? add_permissions(r, list) : ERR_NOMEM;
+    if (!err)
+        err = json_set_str(reply->body, "name", r->actor);
+    if (!err)
+        err = json_set_str(reply->body, "role", r->role);
+    if (err)
+        json_free(list);
+    else
+        err = json_set(reply->body, "permissions", list);
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+int
+system_health(struct api_request *r, struct api_reply *reply)
+{
+    reply->body = json_new_map();
+    if (!reply->body || json_set_str(reply->body, "status", "ok") != 0)
+        return api_fail(r, reply, ERR_NOMEM);
+    return 0;
+}
+
+/* ---- readiness ---------------------------------------------------------------------------------
+ */
+
+static int
+set_check(struct json *checks, const char *name, bool good, const char *why, bool *all_good)
+{
+    *all_good = *all_good && good;
+    return json_set_str(checks, name, good ? "ok" : why);
+}
+
+static int
+run_checks(struct api_request *r, struct json *checks, bool *all_good)
+{
+    struct buf why;
+    size_t pending = 0;
+    buf_init(&why, 1024);
+    int found = migrate_check(r->db, migration_files, migration_file_count, &pending, &why);
+    const char *text = buf_str(&why);
+    int err = set_check(checks, "database", found != ERR_UNAVAILABLE && found != ERR_TIMEOUT,
+                        "away, or never migrated", all_good);
+    if (!err)
+        err = set_check(checks, "migrations", found == 0 && pending == 0,
+                        found == ERR_CONFLICT && text ? text : "run: headgate-controlplane migrate",
+                        all_good);
+    if (!err)
+        err = set_check(checks, "secrets", secrets_ready(r->plane->secrets),
+                        "the pepper is not loaded yet, or the seal key is another one", all_good);
+    if (!err && r->plane->publisher) {
+        struct publisher_status status;
+        publisher_status(r->plane->publisher, &status);
+        err = set_check(checks, "publisher", status.version > 0,
+                        status.problem[0] ? status.problem : "nothing is published yet", all_good);
+    }
+    buf_free(&why);
+    return err;
+}
+
+int
+system_ready(struct api_request *r, struct api_reply *reply)
+{
+    bool all_good = true;
+    struct json *checks = json_new_map();
+    reply->body = json_new_map();
+    int err = checks && reply->body ? run_checks(r, checks, &all_good) : ERR_NOMEM;
+    if (!err)
+        err = json_set_str(reply->body, "status", all_good ? "ok" : "not ready");
+    if (err)
+        json_free(checks);
+    else
+        err = json_set(reply->body, "checks", checks);
+    if (err)
+        return api_fail(r, reply, err);
+    reply->status = all_good ? 200 : 503;
+    reply->retry_after_s = all_good ? 0 : 1;
+    return 0;
+}
+
+/* ---- metrics -----------------------------------------------------------------------------------
+ */
+
+static int
+metric(struct buf *out, const char *kind, const char *name, const char *help, int64_t value)
+{
+    return buf_addf(out,
+                    "# HELP headgate_control_%s %s\n# TYPE headgate_control_%s %s\n"
+                    "headgate_control_%s %lld\n",
+                    name, help, name, kind, name, (long long)value);
+}
+
+static int
+metrics_of_publisher(struct buf *out, struct publisher *p)
+{
+    struct publisher_status s;
+    publisher_status(p, &s);
+    const struct {
+        const char *kind, *name, *help;
+        int64_t value;
+    } rows[] = {
+        {"gauge", "snapshot_epoch", "Epoch of the snapshot that is served.", (int64_t)s.epoch},
+        {"gauge", "snapshot_version", "Version of the snapshot that is served.",
+         (int64_t)s.version},
+        {"gauge", "snapshot_revision", "Configuration revision of that snapshot.",
+         (int64_t)s.revision},
+        {"gauge", "snapshot_keys", "API keys in that snapshot.", (int64_t)s.key_count},
+        {"gauge", "publisher_leader", "1: this daemon publishes.", s.leader ? 1 : 0},
+        {"gauge", "publisher_stuck", "1: the newest revision could not be published.",
+         s.problem[0] ? 1 : 0},
+        {"counter", "snapshots_published_total", "Snapshots published.", (int64_t)s.published},
+        {"counter", "sections_served_total", "Sections given to workers.",
+         (int64_t)s.sections_served},
+        {"counter", "snapshot_refusals_total", "Snapshots that workers refused.",
+         (int64_t)s.refusals},
+    };
+    int err = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !err; i++)
+        err = metric(out, rows[i].kind, rows[i].name, rows[i].help, rows[i].value);
+    return err;
+}
+
+/* What only the database knows; absent while it is away. */
+static int
+metrics_of_database(struct api_request *r, struct buf *out)
+{
+    struct db_rows *rows = NULL;
+    int away = db_query(r->db,
+                        "SELECT (SELECT coalesce(max(revision), 0) FROM revisions), "
+                        "(SELECT count(*) FROM workers WHERE seen_at > now() - interval '15 s'), "
+                        "(SELECT coalesce(sum(spool_records), 0) FROM workers)",
+                        NULL, 0, &rows);
+    int err = metric(out, "gauge", "database_up", "1: PostgreSQL answers.", away ? 0 : 1);
+    if (!away && !err)
+        err =
+            metric(out, "gauge", "revision", "Newest configuration revision.", db_int(rows, 0, 0));
+    if (!away && !err)
+        err =
+            metric(out, "gauge", "workers", "Workers heard from within 15 s.", db_int(rows, 0, 1));
+    if (!away && !err)
+        err = metric(out, "gauge", "usage_waiting_records",
+                     "Usage records in the workers' spools, not yet acknowledged.",
+                     db_int(rows, 0, 2));
+    db_rows_free(rows);
+    return err;
+}
+
+int
+system_metrics(struct api_request *r, struct api_reply *reply)
+{
+    struct buf *out = &reply->text;
+    int err = metric(out, "counter", "requests_total", "Calls of the admin API.",
+                     (int64_t)atomic_load(&r->plane->requests));
+    if (!err)
+        err = metric(out, "counter", "request_failures_total", "Calls answered with a 5xx.",
+                     (int64_t)atomic_load(&r->plane->request_failures));
+    if (!err)
+        err = metric(out, "gauge", "uptime_seconds", "Since the daemon started.",
+                     (clock_mono_ms() - r->plane->started_ms) / 1000);
+    if (!err)
+        err = metric(out, "counter", "log_lines_dropped_total", "Log lines that found no room.",
+                     (int64_t)log_dropped());
+    if (!err && r->plane->publisher)
+        err = metrics_of_publisher(out, r->plane->publisher);
+    if (!err)
+        err = metrics_of_database(r, out);
+    return err ? api_fail(r, reply, err) : 0;
+}
