@@ -6,6 +6,7 @@
 #include "lib/control/channel.h"
 
 #include <assert.h>
+#include <nng/nng.h>
 #include <nng/protocol/pubsub0/sub.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <pthread.h>
