@@ -44,7 +44,7 @@ buf_wipe(struct buf *b)
 static void
 compact(struct buf *b)
 {
-    if (b->at == b->base)
+    if (!b->base || b->at == b->base)
         return;
     memmove(b->base, b->at, b->len);
     b->at = b->base;

@@ -478,14 +478,14 @@ scan_values(struct scan *s, struct wanted *w, enum json_kind *ret_root)
         int e = s->depth > 0 && in_map(s) ? read_name(s, w) : 0;
         if (e < 0)
             return e;
-        if (w->open && s->depth == 1)
-            w->open->start = (size_t)(s->at - s->base);
-        bool noted = w->open && s->depth == 1;
+        struct json_span *noted = s->depth == 1 ? w->open : NULL;
+        if (noted)
+            noted->start = (size_t)(s->at - s->base);
         e = begin_value(s, &kind);
         if (e < 0)
             return e;
         if (noted)
-            w->open->kind = kind;
+            noted->kind = kind;
         if (root)
             *ret_root = kind;
         root = false;
@@ -529,13 +529,13 @@ json_scan(struct slice text, const struct json_limits *limits, const char *const
     const unsigned char *base = text.len > 0 ? (const unsigned char *)text.at : none;
     struct json_span root = {0};
     struct wanted w = {.names = names, .count = count, .spans = ret_spans};
-    struct scan s; /* the stack of brackets stays uninitialised: a bit is set before it is read */
-    s.base = s.at = base;
-    s.end = base + text.len;
-    s.reason = NULL;
-    s.tokens = limits->tokens;
-    s.depth = 0;
-    s.max_depth = limits->depth < LIMIT_STACK_DEPTH ? limits->depth : LIMIT_STACK_DEPTH;
+    struct scan s = {
+        .base = base,
+        .at = base,
+        .end = base + text.len,
+        .tokens = limits->tokens,
+        .max_depth = limits->depth < LIMIT_STACK_DEPTH ? limits->depth : LIMIT_STACK_DEPTH,
+    };
     if (count > 0)
         memset(ret_spans, 0, count * sizeof(*ret_spans));
     int e = scan_document(&s, &w, &root);
