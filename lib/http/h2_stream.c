@@ -579,8 +579,8 @@ h2_stream_tick(struct h2_stream *st, int64_t now_ms)
         /* The whole answer is out and the client still sends its request. */
         if (now_ms - st->stall_ms > limits->head_ms)
             reset(st, NGHTTP2_NO_ERROR);
-    } else if (!st->base.ended && !st->remote_ended && !st->paused && st->held.len == 0 &&
-               is_too_slow(st, now_ms)) {
+    } else if (st->known && !st->base.ended && !st->remote_ended && !st->paused &&
+               st->held.len == 0 && is_too_slow(st, now_ms)) {
         h2_stream_refuse(st, 408, "request_timeout", ERR_TIMEOUT, "the body comes too slowly");
     }
 }
