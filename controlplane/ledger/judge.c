@@ -1,0 +1,114 @@
+/* What may enter the books. A worker of ours never sends anything else; damage and strangers do. */
+#include "controlplane/ledger/batch.h"
+#include "lib/base/rand.h"
+#include "lib/base/utf8.h"
+
+static bool
+is_clean(struct slice s)
+{
+    uint32_t code;
+
+    for (size_t at = 0, n; at < s.len; at += n)
+        if (!(n = utf8_take(s.at + at, s.len - at, &code)))
+            return false;
+    return true;
+}
+
+/* Every stray byte becomes '?'. */
+static void
+clean(struct slice *s, struct arena *a)
+{
+    uint32_t code;
+    char *bytes;
+
+    if (is_clean(*s))
+        return;
+    bytes = arena_strdup(a, *s);
+    for (size_t at = 0, n; bytes && at < s->len; at += n ? n : 1)
+        if (!(n = utf8_take(bytes + at, s->len - at, &code)))
+            bytes[at] = '?';
+    *s = slice_make(bytes, bytes ? s->len : 0);
+}
+
+static const char *
+judge_names(const struct usage *u)
+{
+    const struct slice needed[] = {u->key, u->team, u->provider, u->model, u->provider_model};
+    const struct slice names[] = {u->key,      u->key_id,         u->team,
+                                  u->project,  u->user,           u->model,
+                                  u->provider, u->provider_model, u->price_version};
+
+    for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+        if (!needed[i].len)
+            return "missing_name";
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (!is_clean(names[i]))
+            return "malformed_name";
+    for (size_t i = 0; i < u->tag_count; i++)
+        if (!is_clean(u->tags[i].name) || !is_clean(u->tags[i].value))
+            return "malformed_tag";
+    return NULL;
+}
+
+/* No provider has sent a trillion tokens at once; sums of such would leave 64 bits. */
+#define LIMIT_TOKENS INT64_C(1000000000000)
+
+static bool
+are_plausible(const struct tokens *t)
+{
+    const int64_t all[] = {t->input,          t->cache_read, t->cache_write,
+                           t->cache_write_1h, t->output,     t->reasoning};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        if (all[i] < 0 || all[i] > LIMIT_TOKENS)
+            return false;
+    return true;
+}
+
+static const char *
+judge_money(const struct usage *u)
+{
+    const struct policy_price price = {
+        .input = u->price_input,
+        .cached_input = u->price_cached_input,
+        .cache_write = u->price_cache_write,
+        .cache_write_1h = u->price_cache_write_1h,
+        .output = u->price_output,
+        .reasoning = u->price_reasoning,
+    };
+    nanos cost;
+
+    if (u->price_input < 0 || u->price_cached_input < 0 || u->price_cache_write < 0 ||
+        u->price_cache_write_1h < 0 || u->price_output < 0 || u->price_reasoning < 0)
+        return "negative_price";
+    if (u->cost < 0 || u->reserved < 0)
+        return "negative_amount";
+    if (!are_plausible(&u->tokens) || policy_cost(&price, &u->tokens, &cost))
+        return "tokens_out_of_range";
+    return cost == u->cost ? NULL : "cost_mismatch";
+}
+
+const char *
+judge_usage(struct usage *u, struct arena *a)
+{
+    const char *why;
+
+    if (u->attempt_id[6] >> 4 != 7)
+        return "attempt_id_not_v7";
+    if (u->attempt_no == 0 || u->attempt_no > INT32_MAX)
+        return "attempt_no_out_of_range";
+    if (u->outcome < USAGE_DONE || u->outcome > USAGE_LOST)
+        return "unknown_outcome";
+    if (u->status > 999 || u->upstream_status > 999)
+        return "status_out_of_range";
+    if (u->policy_epoch > INT64_MAX || u->policy_version > INT64_MAX)
+        return "policy_out_of_range";
+    if ((why = judge_names(u)) || (why = judge_money(u)))
+        return why;
+    clean(&u->request_id, a);
+    clean(&u->end_user, a);
+    clean(&u->endpoint, a);
+    clean(&u->error_code, a);
+    clean(&u->upstream_request_id, a);
+    return NULL;
+}
