@@ -1,0 +1,91 @@
+/* The table of commands: dispatch, the list of `headgate help`, and docs/cli.md follow it. */
+#include "controlplane/cli/commands.h"
+
+#include "controlplane/cli/items.h"
+
+/* clang-format off */
+#define ITEM(noun, plural, kind, members)                                                          \
+    {noun " list", "list " plural, "", "headgate " noun " list --output json",                     \
+     item_list_run, &(kind), false},                                                               \
+    {noun " show", "show one, with all its members", "NAME", "headgate " noun " show NAME",        \
+     item_show_run, &(kind), false},                                                               \
+    {noun " create", "create one; a member is MEMBER=VALUE, VALUE text or JSON",                   \
+     "NAME [MEMBER=VALUE ...]", "headgate " noun " create " members, item_create_run, &(kind), false}, \
+    {noun " set", "change members of one; null removes a member", "NAME MEMBER=VALUE [...]",       \
+     "headgate " noun " set " members, item_set_run, &(kind), false},                              \
+    {noun " delete", "delete one", "NAME", "headgate " noun " delete NAME", item_delete_run,       \
+     &(kind), false}
+
+const struct command commands[] = {
+    {"up", "start a whole local gateway, or repair it", "",
+     "headgate up\nheadgate up --home /srv/headgate --listen 0.0.0.0:8080 --config headgate.yaml --detach",
+     up_run, NULL, false},
+    {"down", "stop a local gateway in order, and wait", "", "headgate down --home /srv/headgate",
+     down_run, NULL, false},
+    {"status", "tell what runs; exit status 0 only when all is well", "",
+     "headgate status --output json", status_run, NULL, false},
+    {"supervise", "keep a local gateway's processes running (started by up)", "",
+     "headgate supervise --home /srv/headgate", supervise_run, NULL, true},
+
+    {"apply", "apply a configuration file", "[FILE]",
+     "headgate apply -f headgate.yaml --note 'new team'\nheadgate apply -f headgate.yaml --prune",
+     apply_run, NULL, false},
+    {"diff", "print what apply would change", "[FILE]", "headgate diff -f headgate.yaml --prune",
+     diff_run, NULL, false},
+    {"export", "print the configuration as a file that applies as no change", "",
+     "headgate export > headgate.yaml", export_run, NULL, false},
+    {"schema", "print the JSON Schema of the configuration file", "",
+     "headgate schema > headgate.schema.json", schema_run, NULL, false},
+    {"revisions", "list the configuration's revisions, or show one", "[REVISION]",
+     "headgate revisions\nheadgate revisions 8", revisions_run, NULL, false},
+    {"rollback", "restore the configuration of a revision, as a new one", "REVISION",
+     "headgate rollback 7 --note 'bad weights'", rollback_run, NULL, false},
+
+    {"key create", "create an API key and print it", "[NAME]",
+     "headgate key create --name ci --team research --models 'smart,gpt-*' --expires 2027-01-01",
+     key_create_run, NULL, false},
+    {"key list", "list API keys", "", "headgate key list --output json", item_list_run, &item_keys, false},
+    {"key show", "show one, without its secret", "NAME", "headgate key show ci", item_show_run, &item_keys, false},
+    {"key set", "change members of one; null removes a member", "NAME MEMBER=VALUE [...]",
+     "headgate key set ci disabled=true", item_set_run, &item_keys, false},
+    {"key revoke", "revoke an API key", "NAME", "headgate key revoke ci", key_revoke_run, NULL, false},
+    ITEM("team", "teams", item_teams, "research 'allow.models=[\"smart\",\"gpt-*\"]'"),
+    ITEM("project", "projects", item_projects, "chatbot team=research"),
+    ITEM("user", "users", item_users, "ada kind=person 'teams=[\"research\"]'"),
+    ITEM("provider", "providers", item_providers,
+         "local kind=openai-compatible base_url=http://127.0.0.1:9000/v1 allow_private=true"),
+    ITEM("model", "models", item_models, "smart 'targets=[{\"provider\":\"openai\",\"model\":\"gpt-4o\"}]'"),
+    {"price list", "list prices that add to or override the built-in book", "", "headgate price list",
+     item_list_run, &item_prices, false},
+    {"price show", "show one", "NAME", "headgate price show local/m1", item_show_run, &item_prices, false},
+    {"price create", "create one; a member is MEMBER=VALUE", "MEMBER=VALUE [...]",
+     "headgate price create provider=local model=m1 input_per_mtok_usd=2.50 output_per_mtok_usd=10",
+     item_create_run, &item_prices, false},
+    {"price set", "change members of one; null removes a member", "NAME MEMBER=VALUE [...]",
+     "headgate price set local/m1 output_per_mtok_usd=12", item_set_run, &item_prices, false},
+    {"price delete", "delete one", "NAME", "headgate price delete local/m1", item_delete_run, &item_prices, false},
+
+    {"usage", "sum up requests, tokens and cost", "", "headgate usage --group-by team,model --from 2026-11-01",
+     usage_run, NULL, false},
+    {"events", "list single upstream attempts, newest first", "", "headgate events --key ci --limit 5",
+     events_run, NULL, false},
+    {"ledger", "list the accounts of the cost ledger with their balances", "", "headgate ledger",
+     ledger_run, NULL, false},
+
+    {"workers", "list workers and the policy each holds", "", "headgate workers", workers_run, NULL, false},
+    {"snapshots", "list published policies, newest first", "", "headgate snapshots", snapshots_run, NULL, false},
+
+    {"audit list", "list what was done by whom, newest first", "", "headgate audit list --action key.create",
+     audit_list_run, NULL, false},
+    {"audit verify", "prove the audit log whole, or name its first bad row", "", "headgate audit verify",
+     audit_verify_run, NULL, false},
+    {"token create", "create an admin token and print it", "[NAME]", "headgate token create --name ci --role admin",
+     token_create_run, NULL, false},
+    {"token list", "list admin tokens", "", "headgate token list", token_list_run, NULL, false},
+    {"token revoke", "revoke an admin token", "NAME", "headgate token revoke ci", token_revoke_run, NULL, false},
+    {"whoami", "tell whose token this is", "", "headgate whoami", whoami_run, NULL, false},
+
+    {"snippets", "print code that calls this gateway", "", "headgate snippets --language python",
+     snippets_run, NULL, false},
+};
+const size_t command_count = sizeof(commands) / sizeof(commands[0]);

@@ -1,0 +1,24 @@
+/* The table of all commands (commands.c), and their functions by file. */
+#ifndef CONTROLPLANE_CLI_COMMANDS_H
+#define CONTROLPLANE_CLI_COMMANDS_H
+
+#include "controlplane/cli/cli.h"
+
+#include <stddef.h>
+
+extern const struct command commands[];
+extern const size_t command_count;
+
+typedef int command_run(const struct command *command, int argc, char **argv);
+command_run up_run, supervise_run, down_run, status_run; /* a local gateway */
+command_run apply_run, diff_run, export_run, schema_run; /* the configuration file */
+command_run rollback_run, revisions_run;                 /* its history */
+command_run item_list_run, item_show_run, item_create_run, item_set_run, item_delete_run;
+command_run key_create_run, key_revoke_run;
+command_run usage_run, events_run, ledger_run;
+command_run workers_run, snapshots_run;
+command_run audit_list_run, audit_verify_run;
+command_run token_create_run, token_list_run, token_revoke_run, whoami_run;
+command_run snippets_run;
+
+#endif

@@ -1,0 +1,21 @@
+/* Kinds of configuration items as the tool shows them: a row a kind. */
+#ifndef CONTROLPLANE_CLI_ITEMS_H
+#define CONTROLPLANE_CLI_ITEMS_H
+
+#include "controlplane/cli/table.h"
+
+#include <stddef.h>
+
+struct item_kind {
+    const char *noun;   /* "team" */
+    const char *plural; /* of the path: "teams" */
+    const struct table_column *columns;
+    size_t count;
+};
+extern const struct item_kind item_teams, item_projects, item_users, item_providers, item_models,
+    item_prices, item_keys;
+
+/* One item's members, one a line, for people. */
+void item_print(const struct json *item);
+
+#endif

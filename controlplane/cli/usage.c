@@ -1,0 +1,238 @@
+/* headgate usage, events, ledger: what was used, and what it cost. */
+#include <stdio.h>
+#include <string.h>
+
+#include "controlplane/cli/cli.h"
+#include "controlplane/cli/client.h"
+#include "controlplane/cli/commands.h"
+#include "controlplane/cli/table.h"
+#include "lib/base/buf.h"
+#include "lib/base/money.h"
+
+#define MAX_GROUPS 8
+
+/* A filter: an option that becomes a query parameter. */
+struct filter {
+    const char *name, *value;
+};
+
+static int
+add_filters(struct buf *path, const struct filter *filters, size_t count)
+{
+    int e = 0;
+    for (size_t i = 0; i < count && e == 0; i++) {
+        if (!filters[i].value)
+            continue;
+        bool first = !memchr(path->at, '?', path->len);
+        e = buf_addf(path, "%c%s=", first ? '?' : '&', filters[i].name);
+        if (e == 0)
+            e = client_escape(path, slice_of(filters[i].value));
+    }
+    return e;
+}
+
+/* --- sums ----------------------------------------------------------------------------------------
+ */
+
+static const struct table_column sums[] = {
+    {"REQUESTS", "requests", true, 0},          {"ERRORS", "errors", true, 3},
+    {"INPUT", "input_tokens", true, 0},         {"CACHED", "cached_input_tokens", true, 5},
+    {"WRITTEN", "cache_write_tokens", true, 7}, {"OUTPUT", "output_tokens", true, 0},
+    {"REASONING", "reasoning_tokens", true, 6}, {"COST USD", "cost_usd", true, 0},
+};
+#define SUMS (sizeof(sums) / sizeof(sums[0]))
+
+/* The titles and members of the groups lie in `names`. */
+static size_t
+group_columns(const char *group_by, char names[MAX_GROUPS][2][40], struct table_column *columns)
+{
+    size_t n = 0;
+    struct slice rest = slice_of(group_by);
+    while (rest.at && n < MAX_GROUPS) {
+        struct slice group = slice_trim(slice_cut(&rest, ','));
+        if (group.len == 0 || group.len >= sizeof(names[n][0]))
+            continue;
+        for (size_t i = 0; i <= group.len; i++) {
+            char c = i < group.len ? group.at[i] : '\0';
+            names[n][0][i] = c;
+            names[n][1][i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+        }
+        columns[n] = (struct table_column){names[n][1], names[n][0], false, 0};
+        n++;
+    }
+    return n;
+}
+
+/* Adds the last row: TOTAL, exact. */
+static int
+add_total(struct json *rows, const char *first_group)
+{
+    struct json *total = json_new_map();
+    nanos cost = 0;
+    char text[MONEY_TEXT_BYTES];
+    int e = total ? 0 : ERR_NOMEM;
+    for (size_t c = 0; c + 1 < SUMS && e == 0; c++) {
+        int64_t sum = 0, v;
+        for (size_t i = 0; i < json_size(rows); i++)
+            if (json_to_int(json_get(json_at(rows, i), sums[c].member), &v) == 0)
+                sum += v;
+        e = json_set_int(total, sums[c].member, sum);
+    }
+    for (size_t i = 0; i < json_size(rows) && e == 0; i++) {
+        nanos v = 0;
+        e = money_parse_usd(json_str(json_get(json_at(rows, i), "cost_usd")), &v);
+        if (e == 0)
+            e = money_add(cost, v, &cost);
+    }
+    money_format_usd(cost, text);
+    if (e == 0)
+        e = json_set_str(total, "cost_usd", text);
+    if (e == 0)
+        e = json_set_str(total, first_group, "TOTAL");
+    if (e == 0)
+        e = json_append(rows, json_ref(total));
+    json_free(total);
+    return e;
+}
+
+static int
+print_sums(struct json *report, const char *group_by)
+{
+    char names[MAX_GROUPS][2][40];
+    struct table_column columns[MAX_GROUPS + SUMS];
+    struct json *rows = json_get(report, "data");
+    size_t n = group_columns(group_by, names, columns);
+    memcpy(columns + n, sums, sizeof(sums));
+    if (n > 0 && json_size(rows) > 1 && add_total(rows, columns[0].member) != 0)
+        return cli_fail("the sums are out of range");
+    table_print(stdout, columns, n + SUMS, rows, 0);
+    return CLI_OK;
+}
+
+int
+usage_run(const struct command *command, int argc, char **argv)
+{
+    struct cli c;
+    struct client client;
+    struct json *report = NULL;
+    struct buf path;
+    struct filter f[] = {{"group_by", "team,model"}, {"from", NULL}, {"to", NULL},  {"team", NULL},
+                         {"project", NULL},          {"user", NULL}, {"key", NULL}, {"model", NULL},
+                         {"provider", NULL}};
+    const struct option_row rows[] = {
+        {.name = "group-by",
+         .into = &f[0].value,
+         .value = "A,B",
+         .help = "team, project, user, key, model, provider, hour"},
+        {.name = "from",
+         .into = &f[1].value,
+         .value = "TIME",
+         .help = "a date or RFC 3339; inclusive"},
+        {.name = "to", .into = &f[2].value, .value = "TIME", .help = "exclusive"},
+        {.name = "team", .into = &f[3].value, .value = "NAME", .help = "only this team"},
+        {.name = "project", .into = &f[4].value, .value = "NAME", .help = "only this project"},
+        {.name = "user", .into = &f[5].value, .value = "NAME", .help = "only this user"},
+        {.name = "key", .into = &f[6].value, .value = "NAME", .help = "only this key"},
+        {.name = "model", .into = &f[7].value, .value = "NAME", .help = "only this model"},
+        {.name = "provider", .into = &f[8].value, .value = "NAME", .help = "only this provider"},
+    };
+    int e = cli_begin(&c, command, rows, sizeof(rows) / sizeof(rows[0]), 0, 0, argc, argv);
+    if (e != CLI_GO_ON)
+        return e;
+    buf_init(&path, 2048);
+    bool fits = buf_add_str(&path, "/api/v1/usage") == 0 &&
+                add_filters(&path, f, sizeof(f) / sizeof(f[0])) == 0;
+    struct client_call call = {.method = "GET", .path = fits ? buf_str(&path) : ""};
+    e = client_open(&client, &c);
+    if (e == CLI_OK)
+        e = fits ? client_do(&client, &call, &report) : cli_fail("the filters are too long");
+    if (e == CLI_OK)
+        e = c.json ? cli_print_json(report) : print_sums(report, f[0].value);
+    json_free(report);
+    buf_free(&path);
+    client_close(&client);
+    return e;
+}
+
+/* --- lists ---------------------------------------------------------------------------------------
+ */
+
+static const struct table_column event_columns[] = {
+    {"TIME", "time", false, 2},           {"KEY", "key", false, 4},
+    {"MODEL", "model", false, 0},         {"PROVIDER", "provider", false, 5},
+    {"STATUS", "status", true, 0},        {"INPUT", "input_tokens", true, 0},
+    {"OUTPUT", "output_tokens", true, 0}, {"COST USD", "cost_usd", true, 0},
+    {"MS", "latency_ms", true, 3},        {"REQUEST", "request_id", false, 6},
+};
+static const struct table_column account_columns[] = {
+    {"ACCOUNT", "name", false, 0},
+    {"KIND", "kind", false, 1},
+    {"BALANCE USD", "balance_usd", true, 0},
+};
+
+static int
+print_list(const struct cli *c, const char *path, long limit, const struct table_column *columns,
+           size_t count)
+{
+    struct client client;
+    struct json *page = NULL;
+    int e = client_open(&client, c);
+    if (e == CLI_OK)
+        e = client_list(&client, path, (size_t)limit, &page);
+    if (e == CLI_OK && c->json)
+        e = cli_print_json(page);
+    else if (e == CLI_OK)
+        table_print(stdout, columns, count, json_get(page, "data"), 0);
+    json_free(page);
+    client_close(&client);
+    return e;
+}
+
+int
+events_run(const struct command *command, int argc, char **argv)
+{
+    struct cli c;
+    struct buf path;
+    long limit = 20;
+    struct filter f[] = {{"request_id", NULL}, {"key", NULL},  {"team", NULL},
+                         {"model", NULL},      {"from", NULL}, {"to", NULL}};
+    const struct option_row rows[] = {
+        {.name = "request", .into = &f[0].value, .value = "ID", .help = "only this x-request-id"},
+        {.name = "key", .into = &f[1].value, .value = "NAME", .help = "only this key"},
+        {.name = "team", .into = &f[2].value, .value = "NAME", .help = "only this team"},
+        {.name = "model", .into = &f[3].value, .value = "NAME", .help = "only this model"},
+        {.name = "from",
+         .into = &f[4].value,
+         .value = "TIME",
+         .help = "a date or RFC 3339; inclusive"},
+        {.name = "to", .into = &f[5].value, .value = "TIME", .help = "exclusive"},
+        {.name = "limit",
+         .kind = OPTION_NUMBER,
+         .into = &limit,
+         .value = "N",
+         .min = 0,
+         .help = "newest ones only; 0: all"},
+    };
+    int e = cli_begin(&c, command, rows, sizeof(rows) / sizeof(rows[0]), 0, 0, argc, argv);
+    if (e != CLI_GO_ON)
+        return e;
+    buf_init(&path, 2048);
+    bool fits = buf_add_str(&path, "/api/v1/usage/events") == 0 &&
+                add_filters(&path, f, sizeof(f) / sizeof(f[0])) == 0;
+    e = fits ? print_list(&c, buf_str(&path), limit, event_columns,
+                          sizeof(event_columns) / sizeof(event_columns[0]))
+             : cli_fail("the filters are too long");
+    buf_free(&path);
+    return e;
+}
+
+int
+ledger_run(const struct command *command, int argc, char **argv)
+{
+    struct cli c;
+    int e = cli_begin(&c, command, NULL, 0, 0, 0, argc, argv);
+    if (e != CLI_GO_ON)
+        return e;
+    return print_list(&c, "/api/v1/ledger/accounts", 0, account_columns,
+                      sizeof(account_columns) / sizeof(account_columns[0]));
+}
