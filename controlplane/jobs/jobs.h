@@ -1,0 +1,18 @@
+/*
+ * What the daemon does by the clock, on one thread with its own database connection: load the secrets
+ * once PostgreSQL is there, look again at credential references, forget old idempotency keys, make
+ * partitions ahead, export the audit log's head. A job that fails is tried again at its next turn.
+ */
+#ifndef CONTROLPLANE_JOBS_JOBS_H
+#define CONTROLPLANE_JOBS_JOBS_H
+
+#include "controlplane/plane.h"
+
+struct jobs;
+
+/* NULL: no memory or no thread. */
+struct jobs *jobs_start(struct plane *plane);
+/* Lets the job that runs end; joins. NULL is fine. */
+void jobs_stop(struct jobs *j);
+
+#endif
