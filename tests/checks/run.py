@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""`make test`: builds everything and runs every test there is, in one go.
+
+    run.py [--steps build,unit,source,system] [-- pytest arguments]
+
+Goes on after a failed step as far as that makes sense; the last line is "N passed, N failed" and the
+status is 0 only when nothing failed. The tools are there already (make test installs them first).
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+import units
+
+BUILD = os.environ.get("B", "build")
+JOBS = os.cpu_count() or 2
+SYSTEM_SECONDS = int(os.environ.get("SYSTEM_SECONDS", "1500"))
+
+
+def say(text):
+    print(f"== {text}", flush=True)
+
+
+def make(*goals):
+    """Whether it worked. A new make: the packages may have been installed after the first one began."""
+    return subprocess.run(["make", "--no-print-directory", f"-j{JOBS}", f"B={BUILD}", *goals],
+                          stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def build():
+    return (1, 0) if make("all", "units") else (0, 1)
+
+
+def unit():
+    # What did not build is missing here and was counted by build().
+    programs = sorted(str(p)[:-2] for p in pathlib.Path(BUILD, "unit").rglob("test_*.d"))
+    return units.run_all([p for p in programs if os.access(p, os.X_OK)], JOBS)
+
+
+def source():
+    """Each check counts as one test."""
+    results = [make(goal) for goal in ("check-layers", "check-headers", "check-words")]
+    return results.count(True), results.count(False)
+
+
+def counts_of(report):
+    """(passed, failed) of a JUnit file; a skipped test is neither."""
+    passed = failed = 0
+    for suite in xml.parse(report).getroot().iter("testsuite"):
+        total, bad, skipped = (int(suite.get(k, 0)) for k in ("tests", "failures", "skipped"))
+        bad += int(suite.get("errors", 0))
+        passed += total - bad - skipped
+        failed += bad
+    return passed, failed
+
+
+def system(extra):
+    folders = [f for f in ("tests/system", "tests/conformance") if any(pathlib.Path(f).glob("test_*.py"))]
+    if not folders:
+        return 0, 0
+    if not make("venv"):
+        return 0, 1
+    report = pathlib.Path(BUILD, "system.xml")
+    report.unlink(missing_ok=True)
+    command = [str(pathlib.Path(os.environ.get("VENV", "build/venv"), "bin/python")), "-m", "pytest", "-q",
+               "-ra", f"--junitxml={report}", *folders, *extra]
+    try:
+        status = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=SYSTEM_SECONDS,
+                                check=False).returncode
+    except subprocess.TimeoutExpired:
+        print(f"the system tests did not end within {SYSTEM_SECONDS} s", flush=True)
+        status = -1
+    passed, failed = counts_of(report) if report.is_file() else (0, 0)
+    return passed, failed or (1 if status not in (0, 5) else 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", default="build,unit,source,system")
+    parser.add_argument("pytest", nargs="*", help="further arguments of pytest")
+    args = parser.parse_args()
+    steps = {"build": build, "unit": unit, "source": source, "system": lambda: system(args.pytest)}
+    passed = failed = 0
+    summary = []
+    for name in args.steps.split(","):
+        start = time.monotonic()
+        say(name)
+        ok, bad = steps[name]()
+        passed += ok
+        failed += bad
+        summary.append(f"{name} {ok} passed {bad} failed in {time.monotonic() - start:.0f} s")
+    say("; ".join(summary))
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
