@@ -16,7 +16,8 @@ const char *const openai_members[OPENAI_MEMBERS] = {
     [MEMBER_TOOLS] = "tools",
 };
 
-/* --- usage -------------------------------------------------------------------------------------- */
+/* --- usage --------------------------------------------------------------------------------------
+ */
 
 /* No answer has more tokens of one kind: a report above it is an error, not a bill. */
 #define LIMIT_REPORTED_TOKENS INT64_C(100000000)
@@ -76,7 +77,7 @@ read_counts(struct slice text, struct counts *c)
                  slice_is(n, "\"completion_tokens_details\""))
             read_details(text, value, c);
         else if (slice_is(n, "\"prompt_cache_hit_tokens\"") || /* DeepSeek */
-                 slice_is(n, "\"cached_tokens\""))              /* Together, Moonshot */
+                 slice_is(n, "\"cached_tokens\""))             /* Together, Moonshot */
             c->cached = read_count(text, value, c);
     }
 }
@@ -128,7 +129,8 @@ openai_read_usage(struct slice object, struct usage_report *report)
     report->seen = true;
 }
 
-/* --- errors ------------------------------------------------------------------------------------- */
+/* --- errors -------------------------------------------------------------------------------------
+ */
 
 static int
 add_member(struct buf *into, const char *name, struct slice value)
@@ -228,7 +230,8 @@ openai_read_error(struct slice body, struct arena *a, struct openai_error *e, in
     return err == ERR_NOMEM ? err : 0;
 }
 
-/* --- lists -------------------------------------------------------------------------------------- */
+/* --- lists --------------------------------------------------------------------------------------
+ */
 
 int
 openai_write_model(struct buf *into, const struct policy_model *m)

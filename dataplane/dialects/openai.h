@@ -12,7 +12,8 @@
 #include "lib/json/scan.h"
 #include "lib/policy/policy.h"
 
-/* --- requests ----------------------------------------------------------------------------------- */
+/* --- requests -----------------------------------------------------------------------------------
+ */
 
 /* The top-level members that decide who, what and how much: none may appear twice. */
 enum openai_member {
@@ -31,11 +32,13 @@ enum openai_member {
 };
 extern const char *const openai_members[OPENAI_MEMBERS];
 
-/* --- usage -------------------------------------------------------------------------------------- */
+/* --- usage --------------------------------------------------------------------------------------
+ */
 
 struct usage_report {
     bool seen;    /* the provider reported something usable */
-    bool suspect; /* a value was negative, absurd or went backwards: an alarm, and the larger counts */
+    bool suspect; /* a value was negative, absurd or went backwards: an alarm, and the larger counts
+                   */
     struct tokens tokens;
 };
 
@@ -43,7 +46,8 @@ struct usage_report {
  * never shrink. Classes become disjoint: cached tokens leave input, reasoning leaves output. */
 void openai_read_usage(struct slice object, struct usage_report *report);
 
-/* --- errors ------------------------------------------------------------------------------------- */
+/* --- errors -------------------------------------------------------------------------------------
+ */
 
 #define LIMIT_ERROR_MESSAGE_BYTES ((size_t)4096) /* the whole error stays below 8 KiB escaped */
 
@@ -55,12 +59,13 @@ struct openai_error {
 MUST_CHECK int openai_write_error(struct buf *into, const struct openai_error *e);
 /* What a provider's error body says, in whichever of the known shapes: {"error":{...}},
  * {"error":"text"}, flat {"message":...}, {"detail":...}. Always gives a message: of a body that is
- * none of these (HTML, empty) nothing is kept. *ret_status: an integer code inside 400..599, else 0.
- * 0 or ERR_NOMEM. */
+ * none of these (HTML, empty) nothing is kept. *ret_status: an integer code inside 400..599, else
+ * 0. 0 or ERR_NOMEM. */
 MUST_CHECK int openai_read_error(struct slice body, struct arena *a, struct openai_error *ret_error,
                                  int *ret_status);
 
-/* --- lists -------------------------------------------------------------------------------------- */
+/* --- lists --------------------------------------------------------------------------------------
+ */
 
 /* Appends {"id":...,"object":"model",...}. */
 MUST_CHECK int openai_write_model(struct buf *into, const struct policy_model *m);

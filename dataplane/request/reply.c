@@ -46,7 +46,8 @@ const struct problem_row problems[PROBLEMS] = {
 };
 /* clang-format on */
 
-/* --- making a reply ----------------------------------------------------------------------------- */
+/* --- making a reply -----------------------------------------------------------------------------
+ */
 
 static enum verdict
 set_error(struct request *r, enum problem p, int status, const struct openai_error *e)
@@ -78,8 +79,7 @@ refuse(struct request *r, enum problem p, const char *member, const char *format
                              .source = "gateway"};
     enum verdict v = set_error(r, p, row->status, &e);
     if (row->retry_after_s)
-        r->reply.retry_after =
-            slice_of(arena_printf(&r->arena, "%d", row->retry_after_s));
+        r->reply.retry_after = slice_of(arena_printf(&r->arena, "%d", row->retry_after_s));
     return v;
 }
 
@@ -110,7 +110,8 @@ reply_json(struct request *r, struct slice body)
     return REPLY;
 }
 
-/* --- upstream's failures -------------------------------------------------------------------------- */
+/* --- upstream's failures
+ * -------------------------------------------------------------------------- */
 
 enum problem
 problem_of_failure(int err)
@@ -215,7 +216,8 @@ reply_server_error(int status, const char *code, const char *message, struct buf
         buf_clear(into);
 }
 
-/* --- the fields of an answer ---------------------------------------------------------------------- */
+/* --- the fields of an answer
+ * ---------------------------------------------------------------------- */
 
 static void
 add(struct http_field *fields, size_t *n, struct slice name, struct slice value)
@@ -236,8 +238,7 @@ reply_fields(struct request *r, struct http_field *fields)
     if (target) {
         add(fields, &n, SLICE("x-headgate-provider"), target->provider->name);
         add(fields, &n, SLICE("x-headgate-model"), target->model);
-        add(fields, &n, SLICE("x-headgate-attempts"),
-            r->answer.reserved ? SLICE("1") : SLICE("0"));
+        add(fields, &n, SLICE("x-headgate-attempts"), r->answer.reserved ? SLICE("1") : SLICE("0"));
         add(fields, &n, SLICE("x-headgate-cache"), SLICE("none"));
     }
     if (!r->reply.status)

@@ -44,19 +44,19 @@ enum problem {
 
 struct problem_row {
     int status;
-    const char *code; /* public and stable: error.code, x-headgate-error, a metric's label */
-    const char *type; /* OpenAI's classes */
+    const char *code;  /* public and stable: error.code, x-headgate-error, a metric's label */
+    const char *type;  /* OpenAI's classes */
     int retry_after_s; /* 0: not sent */
 };
 extern const struct problem_row problems[PROBLEMS];
 
 struct reply {
     enum problem problem;
-    int status;              /* 0: there is no reply of our own */
-    struct slice body;       /* JSON */
-    struct slice error_code; /* "" for an answer that is no error */
+    int status;               /* 0: there is no reply of our own */
+    struct slice body;        /* JSON */
+    struct slice error_code;  /* "" for an answer that is no error */
     struct slice retry_after; /* text; empty: none */
-    bool from_provider;      /* the error is the provider's own */
+    bool from_provider;       /* the error is the provider's own */
 };
 
 /* All of these make r's reply and return REPLY; a reply made earlier is replaced. */
@@ -74,8 +74,8 @@ enum problem problem_of_failure(int err);
 /* A good answer of our own. body is kept: it lies in r's arena. */
 enum verdict reply_json(struct request *r, struct slice body);
 
-/* The fields that every answer carries, then those of the reply, into ret_fields (which has room for
- * LIMIT_ANSWER_FIELDS); returns how many. Values live in r's arena, or longer. */
+/* The fields that every answer carries, then those of the reply, into ret_fields (which has room
+ * for LIMIT_ANSWER_FIELDS); returns how many. Values live in r's arena, or longer. */
 size_t reply_fields(struct request *r, struct http_field *ret_fields);
 
 /* The error event that ends a stream that broke: "data: {...}\n\n" appended. 0 or ERR_NOMEM. */

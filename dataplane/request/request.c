@@ -32,6 +32,7 @@ request_new(struct services *svc, struct http_stream *client, const struct endpo
     hex_encode(id, sizeof(id), r->id + 4);
     TAILQ_INSERT_TAIL(&svc->requests, r, link);
     svc->request_count++;
+    svc->request_total++;
     return r;
 }
 

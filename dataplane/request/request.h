@@ -31,8 +31,8 @@ enum endpoint_kind { ENDPOINT_CHAT, ENDPOINT_COMPLETIONS, ENDPOINT_EMBEDDINGS, E
 #define ENDPOINT_KINDS 4
 struct endpoint {
     enum endpoint_kind kind;
-    const char *name;  /* in records and metrics: "chat.completions" */
-    const char *path;  /* below a provider's prefix; NULL: answered by the gateway itself */
+    const char *name; /* in records and metrics: "chat.completions" */
+    const char *path; /* below a provider's prefix; NULL: answered by the gateway itself */
     bool can_stream;
 };
 
@@ -54,17 +54,17 @@ struct request {
     struct services *svc;
     struct http_stream *client; /* NULL once the answer has ended, or the client has gone */
     const struct endpoint *endpoint;
-    struct slice subject;       /* the {id} of /v1/models/{id}; at == NULL: none */
-    struct policy *policy;      /* one reference; NULL: there is none yet */
+    struct slice subject;  /* the {id} of /v1/models/{id}; at == NULL: none */
+    struct policy *policy; /* one reference; NULL: there is none yet */
     struct arena arena;
-    int64_t started_ms;         /* monotonic, of the loop's turn */
+    int64_t started_ms; /* monotonic, of the loop's turn */
     int64_t started_wall_ms;
     char id[REQUEST_ID_BYTES];
-    bool client_gone;           /* but the upstream call goes on for its usage */
-    struct timer drain;         /* how long it may */
+    bool client_gone;   /* but the upstream call goes on for its usage */
+    struct timer drain; /* how long it may */
     TAILQ_ENTRY(request) link;
 
-    struct { /* stages/authenticate.c */
+    struct {                          /* stages/authenticate.c */
         const struct policy_key *key; /* NULL until the key was found good */
         struct policy_key found;
     } who;
@@ -79,7 +79,7 @@ struct request {
         struct slice end_user;
     } body;
 
-    struct { /* stages/authorize.c */
+    struct {               /* stages/authorize.c */
         struct slice name; /* as the client spelt it, decoded */
         const struct policy_model *model;
         struct policy_model scratch; /* where `model` points for "provider/model" */
@@ -101,35 +101,36 @@ struct request {
         unsigned char attempt_id[ATTEMPT_ID_BYTES];
     } wire;
 
-    struct { /* stages/exchange.c; deliver.c feeds passage, tail and report once it has taken over */
+    struct { /* stages/exchange.c; deliver.c feeds passage, tail and report once it has taken over
+              */
         struct attempt attempt;
         struct spool_hold hold; /* settle lets it go */
         bool reserved;          /* the attempt is in the spool: it must be settled or voided */
         enum answer_mode mode;
-        int status;             /* the upstream's; 0: none came */
+        int status; /* the upstream's; 0: none came */
         int64_t content_length;
         struct http_field *fields; /* allow-listed, copied */
         size_t field_count;
         struct slice upstream_id;
-        int64_t first_byte_ms;  /* monotonic; 0: no byte of a body came */
-        struct buf held;        /* bytes not given to the client yet */
-        size_t held_charge;     /* of the worker's budget */
+        int64_t first_byte_ms; /* monotonic; 0: no byte of a body came */
+        struct buf held;       /* bytes not given to the client yet */
+        size_t held_charge;    /* of the worker's budget */
         struct passage passage;
         struct usage_report report;
-        int err;                /* why the attempt failed or was stopped */
+        int err; /* why the attempt failed or was stopped */
     } answer;
 
     struct reply reply; /* request/reply.c: an answer of our own */
 
-    struct { /* stages/deliver.c */
-        int status;                  /* that the client was given; 0: none */
-        enum usage_outcome outcome;  /* USAGE_DONE unless delivery ended badly; 0: not delivered */
-        const char *error_code;      /* static; of a failure after the answer began */
-        struct timer timer;          /* waits for an end after [DONE]; or ends what cannot go on */
-        struct buf tail;             /* of an ANSWER_LONG: where the usage is */
+    struct {                        /* stages/deliver.c */
+        int status;                 /* that the client was given; 0: none */
+        enum usage_outcome outcome; /* USAGE_DONE unless delivery ended badly; 0: not delivered */
+        const char *error_code;     /* static; of a failure after the answer began */
+        struct timer timer;         /* waits for an end after [DONE]; or ends what cannot go on */
+        struct buf tail;            /* of an ANSWER_LONG: where the usage is */
     } sent;
 
-    struct { /* request/settle.c */
+    struct {       /* request/settle.c */
         bool made; /* by settle_tally */
         struct tokens tokens;
         nanos cost, reserved;

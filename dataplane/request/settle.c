@@ -1,7 +1,8 @@
 /*
- * What the provider reports is the truth. Where it reports nothing, or something that cannot be, the
- * estimate of what passed is booked and marked; zero is booked only for an error of the provider's
- * own. An attempt that was reserved is settled exactly once, on every way a request can end.
+ * What the provider reports is the truth. Where it reports nothing, or something that cannot be,
+ * the estimate of what passed is booked and marked; zero is booked only for an error of the
+ * provider's own. An attempt that was reserved is settled exactly once, on every way a request can
+ * end.
  */
 #include "dataplane/request/settle.h"
 
@@ -14,7 +15,8 @@
 
 #define UNBOUNDED_OUTPUT_TOKENS 16384 /* where a request sets no limit of its own */
 
-/* --- how much -------------------------------------------------------------------------------------- */
+/* --- how much
+ * -------------------------------------------------------------------------------------- */
 
 static bool
 has_output(const struct request *r)
@@ -34,8 +36,8 @@ cost_of(const struct request *r, const struct tokens *t)
 static int64_t
 input_estimate(const struct request *r)
 {
-    return estimates_input(r->svc->estimates, r->plan.target->provider->name,
-                           r->plan.target->model, r->body.len);
+    return estimates_input(r->svc->estimates, r->plan.target->provider->name, r->plan.target->model,
+                           r->body.len);
 }
 
 /* The most that may come back, as far as it is bounded. */
@@ -55,9 +57,9 @@ static int64_t
 answer_estimate(const struct request *r)
 {
     int64_t bound = output_bound(r);
-    int64_t n = estimates_answer(r->svc->estimates, r->plan.target->provider->name,
-                                 r->plan.target->model) *
-                r->body.choices;
+    int64_t n =
+        estimates_answer(r->svc->estimates, r->plan.target->provider->name, r->plan.target->model) *
+        r->body.choices;
     return n < bound ? n : bound;
 }
 
@@ -77,7 +79,8 @@ delivered_estimate(const struct request *r)
                             r->plan.target->model, m->bytes, m->chunks);
 }
 
-/* --- the tally --------------------------------------------------------------------------------------- */
+/* --- the tally
+ * --------------------------------------------------------------------------------------- */
 
 /* More than four times what was allowed is no count, whatever it is. */
 static bool
@@ -119,7 +122,8 @@ settle_tally(struct request *r)
     r->tally.cost = cost_of(r, &r->tally.tokens);
 }
 
-/* --- the record ---------------------------------------------------------------------------------------- */
+/* --- the record
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 copy_tags(struct request *r, struct usage *u)
@@ -232,7 +236,8 @@ learn(struct request *r)
                     bytes, report->tokens.output + report->tokens.reasoning);
 }
 
-/* --- the counters and the line --------------------------------------------------------------------------- */
+/* --- the counters and the line
+ * --------------------------------------------------------------------------- */
 
 static void
 count_usage(struct request *r, unsigned provider)
@@ -252,8 +257,8 @@ static void
 count(struct request *r, enum usage_outcome why)
 {
     struct metrics_page *page = r->svc->metrics->page;
-    unsigned provider = metrics_provider(
-        r->svc->metrics, r->plan.target ? r->plan.target->provider : NULL);
+    unsigned provider =
+        metrics_provider(r->svc->metrics, r->plan.target ? r->plan.target->provider : NULL);
     enum endpoint_kind e = r->endpoint->kind;
     unsigned class = (unsigned)r->sent.status / 100 % METRICS_CLASSES;
     page->requests[e][class][provider]++;

@@ -14,7 +14,8 @@ struct request;
 /* Before the first upstream byte: writes the reservation of r's attempt. 0, or as spool_reserve. */
 MUST_CHECK int settle_reserve(struct request *r);
 /* What the attempt used and costs, into r->tally: called by deliver when the upstream's answer is
- * complete, so that the client can be told the cost; otherwise by settle(). The first call counts. */
+ * complete, so that the client can be told the cost; otherwise by settle(). The first call counts.
+ */
 void settle_tally(struct request *r);
 /* Once, from finish(): settles or voids the attempt, if there was one; counts; writes the line. */
 void settle(struct request *r, enum usage_outcome why);

@@ -3,9 +3,9 @@
  *
  * Read the table from top to bottom: that is the order in which things happen. A stage answers one
  * question and returns a verdict; step() turns a verdict into the next stage, and is the only place
- * that does; walk() runs stages until one must wait. Whatever waits is ended in one of two ways: its
- * completion calls request_resume(), or the request is aborted and the stage's cancel is called.
- * Either way the story comes to finish(), once, and finish() settles, once.
+ * that does; walk() runs stages until one must wait. Whatever waits is ended in one of two ways:
+ * its completion calls request_resume(), or the request is aborted and the stage's cancel is
+ * called. Either way the story comes to finish(), once, and finish() settles, once.
  *
  * A row without a cancel never waits: story_test walks an abort through every row that has one.
  */

@@ -1,5 +1,6 @@
 /*
- * authenticate: whose key is this? Looks at the head alone, so that a stranger costs one header block.
+ * authenticate: whose key is this? Looks at the head alone, so that a stranger costs one header
+ * block.
  *
  * The key may come in any of the four fields that SDKs use. One answer for a key that is unknown,
  * disabled or expired: whoever guesses learns nothing. The key's text is looked up and not kept.
@@ -34,7 +35,8 @@ is_key_field(struct slice name, bool *ret_bearer)
 
 enum credentials { CREDENTIALS_NONE, CREDENTIALS_ONE, CREDENTIALS_CONFLICT };
 
-/* The one key presented, however often. Two that differ are refused: which of them would be meant? */
+/* The one key presented, however often. Two that differ are refused: which of them would be meant?
+ */
 static enum credentials
 find_credential(const struct http_head *head, struct slice *ret_key)
 {

@@ -8,7 +8,8 @@
 static enum verdict
 refuse_memory(struct request *r)
 {
-    return reply_refuse(r, PROBLEM_OVERLOADED, "The gateway is short of memory. Try again shortly.");
+    return reply_refuse(r, PROBLEM_OVERLOADED,
+                        "The gateway is short of memory. Try again shortly.");
 }
 
 static enum verdict
@@ -21,7 +22,8 @@ refuse_model(struct request *r, struct slice name)
                                SLICE_ARG(name));
 }
 
-/* --- GET /v1/models, GET /v1/models/{id} ---------------------------------------------------------- */
+/* --- GET /v1/models, GET /v1/models/{id}
+ * ---------------------------------------------------------- */
 
 static int
 write_models(struct request *r, struct buf *into)
@@ -59,7 +61,8 @@ write_one(struct request *r, struct buf *into)
     return openai_write_model(into, r->grant.model);
 }
 
-/* --- the stage ------------------------------------------------------------------------------------ */
+/* --- the stage
+ * ------------------------------------------------------------------------------------ */
 
 static enum verdict
 find_model(struct request *r, struct slice name)

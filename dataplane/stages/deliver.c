@@ -17,7 +17,8 @@
 
 #define TAIL_BYTES ((size_t)4096) /* of a long answer: its usage stands at its end */
 
-/* --- to the client ------------------------------------------------------------------------------------ */
+/* --- to the client
+ * ------------------------------------------------------------------------------------ */
 
 static void
 on_stuck(void *ctx)
@@ -87,7 +88,8 @@ answer_fields(struct request *r, struct http_field *fields)
     return n;
 }
 
-/* --- answers that are whole ---------------------------------------------------------------------------- */
+/* --- answers that are whole
+ * ---------------------------------------------------------------------------- */
 
 static void
 give(struct request *r, int status, const struct http_field *fields, size_t count,
@@ -124,7 +126,8 @@ give_whole(struct request *r)
     return NEXT;
 }
 
-/* --- answers that come as they come --------------------------------------------------------------------- */
+/* --- answers that come as they come
+ * --------------------------------------------------------------------- */
 
 static void
 begin(struct request *r, int64_t length)
@@ -210,7 +213,8 @@ break_off_told(struct request *r)
     return v;
 }
 
-/* --- a stream --------------------------------------------------------------------------------------------- */
+/* --- a stream
+ * --------------------------------------------------------------------------------------------- */
 
 static void
 on_terminal_due(void *ctx)
@@ -278,7 +282,8 @@ begin_stream(struct request *r)
     return look(r, r->answer.err);
 }
 
-/* --- a long document -------------------------------------------------------------------------------------- */
+/* --- a long document
+ * -------------------------------------------------------------------------------------- */
 
 /* Keeps the last bytes of what went by. */
 static void
@@ -312,8 +317,8 @@ read_tail(struct request *r)
         struct json_span root;
         struct json_error why;
         struct slice object = slice_make(found.at, end);
-        if (found.at[end - 1] == '}' && json_scan(object, &json_limits_default, NULL, 0, NULL,
-                                                  &root, &why) == 0) {
+        if (found.at[end - 1] == '}' &&
+            json_scan(object, &json_limits_default, NULL, 0, NULL, &root, &why) == 0) {
             openai_read_usage(object, &r->answer.report);
             return;
         }
@@ -360,7 +365,8 @@ begin_long(struct request *r)
     return WAIT;
 }
 
-/* --- the stage ---------------------------------------------------------------------------------------------- */
+/* --- the stage
+ * ---------------------------------------------------------------------------------------------- */
 
 enum verdict
 deliver(struct request *r)

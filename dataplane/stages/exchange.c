@@ -10,10 +10,12 @@
 #include "dataplane/request/settle.h"
 #include "dataplane/stages/stages.h"
 
-#define LIMIT_ERROR_BODY_BYTES ((size_t)64 << 10) /* of a provider's error; the rest is not read */
+#define LIMIT_ERROR_BODY_BYTES ((size_t)64 << 10) /* of a provider's error; the rest is not read   \
+                                                   */
 #define LIMIT_PREAMBLE_BYTES ((size_t)64 << 10)   /* of a stream before its first event */
 
-/* --- the head --------------------------------------------------------------------------------------- */
+/* --- the head
+ * --------------------------------------------------------------------------------------- */
 
 /* What clients know and use; everything else of the provider's head stays here. */
 static bool
@@ -91,8 +93,8 @@ choose_mode(struct request *r, const struct http_head *head)
         return "a coding that was not asked for";
     if (http_content_type_is(head, "text/event-stream")) {
         r->answer.mode = ANSWER_STREAM;
-        buf_init(&r->answer.held, LIMIT_PREAMBLE_BYTES + LOOP_SCRATCH_BYTES +
-                                      r->svc->limits.event_bytes);
+        buf_init(&r->answer.held,
+                 LIMIT_PREAMBLE_BYTES + LOOP_SCRATCH_BYTES + r->svc->limits.event_bytes);
         passage_init(&r->answer.passage, &r->answer.report, r->wire.usage_added,
                      r->svc->limits.event_bytes);
         return NULL;
@@ -119,7 +121,8 @@ on_head(void *ctx, const struct http_head *head)
         give_up(r, ERR_PROTOCOL, why);
 }
 
-/* --- the body --------------------------------------------------------------------------------------- */
+/* --- the body
+ * --------------------------------------------------------------------------------------- */
 
 static int
 hold(struct request *r, struct slice bytes)
@@ -206,7 +209,8 @@ on_body(void *ctx, struct slice bytes)
     }
 }
 
-/* --- the end ---------------------------------------------------------------------------------------- */
+/* --- the end
+ * ---------------------------------------------------------------------------------------- */
 
 enum { ANSWER_USAGE, ANSWER_FAULT, ANSWER_NAMES };
 static const char *const answer_names[ANSWER_NAMES] = {"usage", "error"};
@@ -264,7 +268,8 @@ on_fail(void *ctx, int err, const char *why)
         request_resume(r, reply_upstream_failed(r, err, why));
 }
 
-/* --- the start -------------------------------------------------------------------------------------- */
+/* --- the start
+ * -------------------------------------------------------------------------------------- */
 
 static bool
 on_send(void *ctx)

@@ -87,7 +87,8 @@ receive_more(struct request *r, struct slice bytes)
     r->body.len += bytes.len;
 }
 
-/* --- what the body says --------------------------------------------------------------------------- */
+/* --- what the body says
+ * --------------------------------------------------------------------------- */
 
 static enum verdict
 refuse_json(struct request *r, int err, const struct json_error *why)
@@ -157,9 +158,10 @@ read_body(struct request *r)
     struct json_span root;
     struct slice text = slice_make(r->body.at, r->body.len);
     if (text.len == 0)
-        return reply_refuse(r, PROBLEM_INVALID_JSON, "The body is empty; it must be a JSON object.");
-    int err = json_scan(text, &json_limits_default, openai_members, OPENAI_MEMBERS,
-                        r->body.members, &root, &why);
+        return reply_refuse(r, PROBLEM_INVALID_JSON,
+                            "The body is empty; it must be a JSON object.");
+    int err = json_scan(text, &json_limits_default, openai_members, OPENAI_MEMBERS, r->body.members,
+                        &root, &why);
     if (err == ERR_NOMEM)
         return refuse_overload(r);
     if (err)

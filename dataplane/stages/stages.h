@@ -3,7 +3,8 @@
  * writes only its own group of struct request. One that can return WAIT has a cancel, which never
  * calls back.
  *
- * Not here: what comes after what (request/story.c), and what a refusal looks like (request/reply.c).
+ * Not here: what comes after what (request/story.c), and what a refusal looks like
+ * (request/reply.c).
  */
 #ifndef DATAPLANE_STAGES_STAGES_H
 #define DATAPLANE_STAGES_STAGES_H
@@ -23,7 +24,8 @@ void receive_cancel(struct request *r);
 void exchange_cancel(struct request *r);
 void deliver_cancel(struct request *r);
 
-/* What front/ tells while the body comes in; ignored once the story has moved on. Each may end r. */
+/* What front/ tells while the body comes in; ignored once the story has moved on. Each may end r.
+ */
 void receive_more(struct request *r, struct slice bytes);
 void receive_end(struct request *r);
 /* The client can take more again. */

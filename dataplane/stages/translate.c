@@ -1,7 +1,7 @@
 /*
- * translate: the client's body into the provider's dialect. Between equal dialects the body stays as
- * it is, byte for byte, but for two splices: the provider's name of the model, and the request for
- * usage at the end of a stream. Pieces refer to the body; nothing of it is copied.
+ * translate: the client's body into the provider's dialect. Between equal dialects the body stays
+ * as it is, byte for byte, but for two splices: the provider's name of the model, and the request
+ * for usage at the end of a stream. Pieces refer to the body; nothing of it is copied.
  *
  * Of the client's fields only those of a short list go up: never its credentials, cookies or
  * addresses.
@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the body ------------------------------------------------------------------------------------- */
+/* --- the body
+ * ------------------------------------------------------------------------------------- */
 
 struct edits {
     struct json_splice at[LIMIT_BODY_EDITS];
@@ -70,8 +71,7 @@ merge_usage(struct request *r, struct edits *e)
         edit(e, value.start, value.end, SLICE("true"));
         return true;
     }
-    edit(e, map.start + 1, map.start + 1,
-         empty ? SLICE(USAGE_OPTION) : SLICE(USAGE_OPTION ","));
+    edit(e, map.start + 1, map.start + 1, empty ? SLICE(USAGE_OPTION) : SLICE(USAGE_OPTION ","));
     return true;
 }
 
@@ -95,7 +95,8 @@ ask_usage(struct request *r, struct edits *e)
     }
 }
 
-/* --- the fields ----------------------------------------------------------------------------------- */
+/* --- the fields
+ * ----------------------------------------------------------------------------------- */
 
 static const char *const passed_up[] = {"accept", "openai-beta", "idempotency-key"};
 
@@ -144,8 +145,7 @@ make_fields(struct request *r)
     const struct http_head *head = request_head(r);
     const struct policy_provider *provider = r->plan.target->provider;
     char id[37];
-    r->wire.fields =
-        arena_alloc(&r->arena, LIMIT_UPSTREAM_FIELDS * sizeof(struct http_field));
+    r->wire.fields = arena_alloc(&r->arena, LIMIT_UPSTREAM_FIELDS * sizeof(struct http_field));
     if (!r->wire.fields)
         return false;
     uuid_format(r->wire.attempt_id, id);
@@ -164,7 +164,8 @@ make_fields(struct request *r)
     return attempt.at != NULL;
 }
 
-/* --- the stage ------------------------------------------------------------------------------------ */
+/* --- the stage
+ * ------------------------------------------------------------------------------------ */
 
 enum verdict
 translate(struct request *r)

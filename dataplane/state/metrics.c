@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 
 /* Upper bounds of the histograms, in ms. */
-static const uint32_t bounds_ms[METRICS_BUCKETS] = {10,   25,   50,   100,   250,   500,   1000, 2500,
-                                                    5000, 10000, 20000, 30000, 60000, 120000, 300000};
+static const uint32_t bounds_ms[METRICS_BUCKETS] = {
+    10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 20000, 30000, 60000, 120000, 300000};
 
 struct metrics_page *
 metrics_pages_new(size_t slots)
@@ -70,7 +70,8 @@ metrics_observe(struct metrics_histogram *h, int64_t ms)
     h->sum_ms += (uint64_t)ms;
 }
 
-/* --- text ----------------------------------------------------------------------------------------- */
+/* --- text
+ * ----------------------------------------------------------------------------------------- */
 
 struct writer {
     const struct metrics_page *pages;
@@ -133,7 +134,8 @@ collect(const struct writer *w, struct names *n)
     }
 }
 
-/* The sum over all pages of a counter per provider: base + row * stride, row by the page's own names. */
+/* The sum over all pages of a counter per provider: base + row * stride, row by the page's own
+ * names. */
 static uint64_t
 sum_named(const struct writer *w, const char *name, size_t base, size_t stride)
 {
@@ -158,8 +160,9 @@ write_requests(struct writer *w, const struct names *names, const char *const *e
         for (size_t c = 0; c < METRICS_CLASSES; c++)
             for (size_t p = 0; p < names->count; p++) {
                 uint64_t n =
-                    sum_named(w, names->at[p], AT(requests[0][0]) +
-                              (e * METRICS_CLASSES + c) * METRICS_PROVIDERS * sizeof(uint64_t),
+                    sum_named(w, names->at[p],
+                              AT(requests[0][0]) +
+                                  (e * METRICS_CLASSES + c) * METRICS_PROVIDERS * sizeof(uint64_t),
                               PROVIDER_STRIDE);
                 if (n)
                     line(w,
@@ -200,8 +203,8 @@ write_histogram(struct writer *w, const char *name, size_t base, const char *con
 static void
 write_usage(struct writer *w, const struct names *names)
 {
-    static const char *const classes[METRICS_TOKENS] = {"input",          "cache_read", "cache_write",
-                                                        "cache_write_1h", "output",     "reasoning"};
+    static const char *const classes[METRICS_TOKENS] = {
+        "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning"};
     head(w, "tokens_total", "counter", "Tokens booked, in disjoint classes.");
     for (size_t p = 0; p < names->count; p++)
         for (size_t c = 0; c < METRICS_TOKENS; c++) {
@@ -227,8 +230,9 @@ write_upstream_errors(struct writer *w, const struct names *names, const char *c
     head(w, "upstream_errors_total", "counter", "Attempts that failed, by kind.");
     for (size_t p = 0; p < names->count; p++)
         for (size_t k = 0; k < count && k < METRICS_REASONS; k++) {
-            uint64_t n = sum_named(w, names->at[p], AT(upstream_errors[0][0]) + k * sizeof(uint64_t),
-                                   METRICS_REASONS * sizeof(uint64_t));
+            uint64_t n =
+                sum_named(w, names->at[p], AT(upstream_errors[0][0]) + k * sizeof(uint64_t),
+                          METRICS_REASONS * sizeof(uint64_t));
             if (n && reasons[k])
                 line(w, "headgate_upstream_errors_total{provider=\"%s\",kind=\"%s\"} %" PRIu64 "\n",
                      names->at[p], reasons[k], n);

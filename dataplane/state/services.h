@@ -48,6 +48,7 @@ struct services {
     struct limits limits;
     struct request_list requests; /* in flight, oldest first */
     unsigned request_count;
+    uint64_t request_total; /* since the start */
     unsigned drain_count;
     uint64_t held_bytes;
     bool draining;   /* SIGTERM came: answers are the connection's last */

@@ -15,8 +15,9 @@ struct outlet;
 struct outlet *outlet_new(struct loop *l); /* NULL: no memory */
 void outlet_free(struct outlet *o);
 
-/* Copies bytes for `to`. The result of each http_write is told by on_written(ctx, err), maybe during
- * this call, maybe later, until outlet_flush or outlet_forget; it must not end the stream. */
+/* Copies bytes for `to`. The result of each http_write is told by on_written(ctx, err), maybe
+ * during this call, maybe later, until outlet_flush or outlet_forget; it must not end the stream.
+ */
 void outlet_add(struct outlet *o, struct http_stream *to, struct slice bytes,
                 void (*on_written)(void *ctx, int err), void *ctx);
 /* Writes what is held, whosever it is. */

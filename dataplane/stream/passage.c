@@ -28,8 +28,8 @@ flush(struct passage *p)
     p->run = (struct slice){0};
 }
 
-/* Appends to the run. What does not lie in the bytes being pushed lies in the parser's memory, which
- * is good for this event only: it leaves at once. */
+/* Appends to the run. What does not lie in the bytes being pushed lies in the parser's memory,
+ * which is good for this event only: it leaves at once. */
 static void
 pass(struct passage *p, struct slice bytes)
 {
@@ -54,8 +54,8 @@ is_empty_list(struct slice data, struct json_span list)
     return list.kind == JSON_LIST && !json_next(data, list, &cursor, &name, &value);
 }
 
-/* Takes the member at `value` out of an event, with the comma that belongs to it: the bytes are then
- * those that the provider sends when it is not asked for usage. */
+/* Takes the member at `value` out of an event, with the comma that belongs to it: the bytes are
+ * then those that the provider sends when it is not asked for usage. */
 static void
 pass_without(struct passage *p, const struct sse_event *e, struct json_span value)
 {

@@ -1,6 +1,6 @@
 /*
- * An OpenAI event stream on its way through, byte for byte: watched for usage, for an error event and
- * for its own [DONE], and freed of what only the gateway had asked for.
+ * An OpenAI event stream on its way through, byte for byte: watched for usage, for an error event
+ * and for its own [DONE], and freed of what only the gateway had asked for.
  *
  * Sans-I/O: upstream's bytes in, runs of bytes for the client out. Runs point into the bytes given
  * (or into the held part of an event) and are valid during the emit call; neighbouring events come
@@ -24,12 +24,12 @@ enum passage_state {
 
 struct passage {
     enum passage_state state;
-    bool strip_usage;           /* usage was asked for by us, not by the client */
+    bool strip_usage; /* usage was asked for by us, not by the client */
     struct sse_parser sse;
-    struct meter meter;         /* what the client has been given, for an estimate */
+    struct meter meter; /* what the client has been given, for an estimate */
     struct usage_report *report;
-    uint64_t events;            /* with data, emitted or not */
-    struct buf error;           /* the data of the error event */
+    uint64_t events;  /* with data, emitted or not */
+    struct buf error; /* the data of the error event */
 
     /* during a push */
     void (*emit)(void *ctx, struct slice run);

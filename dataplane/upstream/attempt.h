@@ -42,13 +42,13 @@ struct attempt {
  * kept until the attempt is over. */
 struct attempt_order {
     const struct policy_provider *provider;
-    struct slice model;                /* the provider's own name */
-    struct slice path;                 /* the endpoint's below the provider's prefix: "/embeddings" */
-    const struct http_field *fields;   /* without the credential */
+    struct slice model;              /* the provider's own name */
+    struct slice path;               /* the endpoint's below the provider's prefix: "/embeddings" */
+    const struct http_field *fields; /* without the credential */
     size_t field_count;
     const struct slice *body;
     size_t body_count;
-    struct slice directives;           /* x-headgate-sim, for the simulator */
+    struct slice directives; /* x-headgate-sim, for the simulator */
 };
 
 /* 0 or ERR_NOMEM. */

@@ -18,8 +18,8 @@ void origins_init(struct origins *o, struct http_client *client);
 void origins_fini(struct origins *o);
 /* Holds what p names and lets go what only the policy before named. NULL: lets all go. */
 void origins_follow(struct origins *o, const struct policy *p);
-/* A reference to the origin of a provider, to be given back with http_origin_unref. NULL: no memory,
- * or the provider has none (the simulator). */
+/* A reference to the origin of a provider, to be given back with http_origin_unref. NULL: no
+ * memory, or the provider has none (the simulator). */
 struct http_origin *origins_get(struct http_client *client, const struct policy_provider *p);
 
 #endif

@@ -81,8 +81,7 @@ begin(struct simulation *s)
     struct http_head head = {.status = s->answer.status,
                              .fields = fields,
                              .count = 2,
-                             .content_length =
-                                 s->answer.stream ? -1 : (int64_t)s->answer.body.len,
+                             .content_length = s->answer.stream ? -1 : (int64_t)s->answer.body.len,
                              .version = 11};
     if (s->plan.retry_after_s) {
         snprintf(retry_after, sizeof(retry_after), "%lld", (long long)s->plan.retry_after_s);
@@ -118,8 +117,8 @@ next_stop(struct simulation *s)
 static void
 stop(struct simulation *s)
 {
-    if (s->answer.stream && s->plan.stall_after >= 0 &&
-        s->event == (size_t)s->plan.stall_after && s->event < s->answer.count)
+    if (s->answer.stream && s->plan.stall_after >= 0 && s->event == (size_t)s->plan.stall_after &&
+        s->event < s->answer.count)
         return; /* silence */
     if (s->answer.stream && s->plan.cut_after >= 0 && s->event == (size_t)s->plan.cut_after &&
         s->event < s->answer.count)
@@ -169,7 +168,8 @@ go_on(void *ctx)
         give(s);
 }
 
-/* --- the attempt's side ---------------------------------------------------------------------------------- */
+/* --- the attempt's side
+ * ---------------------------------------------------------------------------------- */
 
 static void
 cancel(void *running)

@@ -13,7 +13,8 @@
 #define LIMIT_INPUTS 2048
 #define DEFAULT_DIMENSIONS 1536
 
-/* --- a cursor that writes until the first failure ----------------------------------------------------- */
+/* --- a cursor that writes until the first failure
+ * ----------------------------------------------------- */
 
 struct writer {
     struct buf *into;
@@ -37,12 +38,13 @@ add_quoted(struct writer *w, struct slice text)
         w->err = json_quote(w->into, text);
 }
 
-/* --- what is said -------------------------------------------------------------------------------------- */
+/* --- what is said
+ * -------------------------------------------------------------------------------------- */
 
 struct speech {
-    struct buf text;        /* the content, or a tool call's arguments */
-    size_t words;           /* pieces it is sent in */
-    struct slice tool;      /* name of the tool called; at == NULL: none */
+    struct buf text;   /* the content, or a tool call's arguments */
+    size_t words;      /* pieces it is sent in */
+    struct slice tool; /* name of the tool called; at == NULL: none */
     int64_t tokens;
     const char *finish;
 };
@@ -145,7 +147,9 @@ piece_of(const struct speech *s, size_t i)
     return slice_make(s->text.at + from, to - from); /* all of it is ASCII */
 }
 
-/* --- usage ----------------------------------------------------------------------------------------------- */
+/* --- usage
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static int64_t
 text_tokens(const struct json *content)
@@ -183,7 +187,8 @@ add_usage(struct writer *w, int64_t in, int64_t out)
         (long long)in, (long long)out, (long long)(in + out));
 }
 
-/* --- chat and completions ---------------------------------------------------------------------------------- */
+/* --- chat and completions
+ * ---------------------------------------------------------------------------------- */
 
 struct talk {
     enum simulator_kind kind;
@@ -217,9 +222,10 @@ add_choice(struct writer *w, const struct talk *t, int64_t index)
         add(w, "\"text\":");
         add_quoted(w, buf_slice(&t->speech.text));
     } else if (t->speech.tool.at) {
-        add(w, "\"message\":{\"role\":\"assistant\",\"content\":null,\"refusal\":null,"
-               "\"tool_calls\":[{\"id\":\"call_sim%08x\",\"type\":\"function\",\"function\":"
-               "{\"name\":",
+        add(w,
+            "\"message\":{\"role\":\"assistant\",\"content\":null,\"refusal\":null,"
+            "\"tool_calls\":[{\"id\":\"call_sim%08x\",\"type\":\"function\",\"function\":"
+            "{\"name\":",
             t->seed);
         add_quoted(w, t->speech.tool);
         add(w, ",\"arguments\":");
@@ -247,7 +253,8 @@ write_whole(struct writer *w, const struct talk *t)
     add(w, "}");
 }
 
-/* --- a stream's events ---------------------------------------------------------------------------------------- */
+/* --- a stream's events
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 open_event(struct writer *w, const struct talk *t, int64_t index)
@@ -275,8 +282,9 @@ write_first(struct writer *w, const struct talk *t, int64_t index, struct simula
         return;
     open_event(w, t, index);
     if (t->speech.tool.at) {
-        add(w, "\"delta\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"index\":0,"
-               "\"id\":\"call_sim%08x\",\"type\":\"function\",\"function\":{\"name\":",
+        add(w,
+            "\"delta\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"index\":0,"
+            "\"id\":\"call_sim%08x\",\"type\":\"function\",\"function\":{\"name\":",
             t->seed);
         add_quoted(w, t->speech.tool);
         add(w, ",\"arguments\":\"\"}}]}");
@@ -291,10 +299,10 @@ write_piece(struct writer *w, const struct talk *t, int64_t index, size_t i,
             struct simulator_answer *a)
 {
     open_event(w, t, index);
-    add(w, "%s", t->kind == SIMULATE_COMPLETION ? "\"text\":"
-                 : t->speech.tool.at
-                     ? "\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":"
-                     : "\"delta\":{\"content\":");
+    add(w, "%s",
+        t->kind == SIMULATE_COMPLETION ? "\"text\":"
+        : t->speech.tool.at ? "\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":"
+                            : "\"delta\":{\"content\":");
     add_quoted(w, piece_of(&t->speech, i));
     add(w, "%s", t->kind == SIMULATE_COMPLETION ? "" : t->speech.tool.at ? "}}]}" : "}");
     close_event(w, t, NULL, a);
@@ -371,7 +379,9 @@ talk_make(struct talk *t, const struct json *request, struct simulator_answer *a
     return err ? err : w.err;
 }
 
-/* --- embeddings ----------------------------------------------------------------------------------------------- */
+/* --- embeddings
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* Newton's, so that the vectors do not depend on a mathematics library. */
 static double
@@ -411,7 +421,8 @@ add_vector(struct writer *w, const float *v, size_t dims, bool base64)
         add(w, "]");
         return;
     }
-    size_t room = BASE64_BYTES(dims * sizeof(float)); /* little-endian, as on every host we run on */
+    size_t room =
+        BASE64_BYTES(dims * sizeof(float)); /* little-endian, as on every host we run on */
     char *at = w->err ? NULL : buf_reserve(w->into, room + 2);
     if (!at) {
         w->err = w->err ? w->err : ERR_NOMEM;
@@ -477,7 +488,9 @@ embed(const struct json *request, struct slice model, const struct simulator_pla
     return w.err;
 }
 
-/* --- any -------------------------------------------------------------------------------------------------------- */
+/* --- any
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static int
 refuse(struct simulator_answer *a, int status, const char *type, const char *code,
@@ -485,9 +498,9 @@ refuse(struct simulator_answer *a, int status, const char *type, const char *cod
 {
     a->status = status;
     a->stream = false;
-    return buf_addf(&a->body,
-                    "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
-                    message, type, code);
+    return buf_addf(
+        &a->body, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
+        message, type, code);
 }
 
 static int
@@ -567,8 +580,7 @@ simulator_answer_make(enum simulator_kind kind, const struct json *request, stru
                      .seed = seed_of(request),
                      .choices = choices_of(request)};
     a->stream = json_is_true(json_get(request, "stream"));
-    t.usage_asked =
-        json_is_true(json_get(json_get(request, "stream_options"), "include_usage"));
+    t.usage_asked = json_is_true(json_get(json_get(request, "stream_options"), "include_usage"));
     return talk_make(&t, request, a);
 }
 

@@ -28,8 +28,8 @@ enum simulator_kind { SIMULATE_CHAT, SIMULATE_COMPLETION, SIMULATE_EMBEDDINGS };
 struct simulator_answer {
     int status;
     bool stream;
-    struct buf body;  /* whole, or all events of a stream one after the other */
-    size_t *ends;     /* of a stream: where each event ends */
+    struct buf body; /* whole, or all events of a stream one after the other */
+    size_t *ends;    /* of a stream: where each event ends */
     size_t count;
 };
 

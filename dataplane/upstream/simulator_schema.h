@@ -1,7 +1,8 @@
 /*
- * A value that fits a JSON Schema: the simulator's tool arguments and structured answers. Knows what
- * tools and response formats use: type, properties, required, items, enum, const, default, anyOf,
- * oneOf, allOf, $ref into the same document, bounds of numbers, texts and lists, common formats.
+ * A value that fits a JSON Schema: the simulator's tool arguments and structured answers. Knows
+ * what tools and response formats use: type, properties, required, items, enum, const, default,
+ * anyOf, oneOf, allOf, $ref into the same document, bounds of numbers, texts and lists, common
+ * formats.
  */
 #ifndef DATAPLANE_UPSTREAM_SIMULATOR_SCHEMA_H
 #define DATAPLANE_UPSTREAM_SIMULATOR_SCHEMA_H
