@@ -417,6 +417,7 @@ load_root(const struct lkg *l, const struct mark *named, const struct floor *flo
     }
     err = compile_root(l, &root, seal_key, &ret->policy, why);
     memcpy(ret->root_digest, mark.digest, SHA256_BYTES);
+    snprintf(ret->cluster_id, sizeof(ret->cluster_id), "%.*s", SLICE_ARG(root.cluster_id));
     ret->not_after_ms = root.not_after_ms;
     ret->expired = r == SNAPSHOT_EXPIRED;
 done:

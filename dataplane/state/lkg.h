@@ -11,7 +11,7 @@
  * old, correctly signed root put back by hand is refused. Every file is written beside, fsynced,
  * renamed, and the directory fsynced; the root comes after its sections. Calls block on the disk:
  * they belong to the follower's thread, or to a worker's start. A struct lkg is used by one thread
- * at a time.
+ * at a time, but for lkg_has_section().
  */
 #ifndef DATAPLANE_STATE_LKG_H
 #define DATAPLANE_STATE_LKG_H
@@ -37,6 +37,7 @@ void lkg_close(struct lkg *l);
 struct lkg_found {
     struct policy *policy; /* given */
     unsigned char root_digest[SHA256_BYTES];
+    char cluster_id[64];  /* of the root */
     int64_t not_after_ms; /* of the root; 0: none */
     bool expired;         /* served nevertheless: availability; raise stale_policy */
     size_t skipped;       /* newer roots that could not be used: falls to N-1, then N-2 */
