@@ -76,6 +76,7 @@ doom(struct h2_server_conn *c, uint32_t code, const char *why)
     else if (code != NGHTTP2_NO_ERROR)
         c->core->stats.bad_requests++;
     h2_io_say_goodbye(&c->io, code);
+    conn_flush(c->io.conn); /* before the conn passes over so much input that it gives up */
     conn_finish(leave(c, err_of_code(code), why), LINGER_MS);
 }
 
@@ -337,10 +338,14 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
         !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     struct h2_stream *st = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (st) {
-        st->sent_end = true;
-        st->stall_ms = now_ms;
-    }
+    if (!st)
+        return 0;
+    st->sent_end = true;
+    st->stall_ms = now_ms;
+    /* A whole answer to half a request (RFC 9113 8.1). */
+    if (st->hangs_up && !st->remote_ended &&
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
     return 0;
 }
 

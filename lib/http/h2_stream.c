@@ -545,6 +545,7 @@ h2_stream_refuse(struct h2_stream *st, int status, const char *code, int err, co
         return;
     if (!st->base.responded && answer(st, status, code, why) == 0) {
         st->eof = true;
+        st->hangs_up = true;
         go_on(st);
     } else {
         reset(st, NGHTTP2_CANCEL);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/http/h2_guard.h"
 #include "lib/http/server.h"
 #include "lib/net/loop.h"
 
