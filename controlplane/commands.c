@@ -257,7 +257,7 @@ command_token(int argc, char **argv)
     if (!t.dsn || !*t.dsn)
         return fail("token", "--database is needed", "") + 1;
     quiet_log();
-    return run_token(&t, args > 0 ? argv[0] : "create");
+    return run_token(&t, args > 0 ? argv[1] : "create");
 }
 
 /* ---- audit verify ------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ command_audit(int argc, char **argv)
     int parsed = options_parse(&o, argc, argv, &args);
     if (parsed)
         return parsed > 0 ? 0 : 2;
-    if (strcmp(argv[0], "verify") != 0)
+    if (strcmp(argv[1], "verify") != 0)
         return fail("audit", "the one action is: verify", "") + 1;
     if (!a.dsn || !*a.dsn)
         return fail("audit", "--database is needed", "") + 1;
@@ -363,12 +363,12 @@ command_keys(int argc, char **argv)
     if (parsed)
         return parsed > 0 ? 0 : 2;
     quiet_log();
-    int err = file_make_dirs(argv[0], 0700);
-    snprintf(path, sizeof(path), "%s/seal.key", argv[0]);
+    int err = file_make_dirs(argv[1], 0700);
+    snprintf(path, sizeof(path), "%s/seal.key", argv[1]);
     if (!err)
         err = file_key(path, seal_key, sizeof(seal_key), true);
     secret_wipe(seal_key, sizeof(seal_key));
-    snprintf(path, sizeof(path), "%s/sign.key", argv[0]);
+    snprintf(path, sizeof(path), "%s/sign.key", argv[1]);
     if (!err)
         err = file_key(path, secret, sizeof(secret), true);
     if (!err)
@@ -377,7 +377,7 @@ command_keys(int argc, char **argv)
     if (!err) {
         hex_encode(public_key, sizeof(public_key), hex);
         hex[2 * SIGN_PUBLIC_BYTES] = '\n';
-        snprintf(path, sizeof(path), "%s/verify.key", argv[0]);
+        snprintf(path, sizeof(path), "%s/verify.key", argv[1]);
         err = file_replace(path, slice_make(hex, 2 * SIGN_PUBLIC_BYTES + 1), 0644);
     }
     return err ? fail("keys", path, err_name(err)) : 0;
