@@ -305,7 +305,8 @@ book_all(struct db *db, struct batch *b)
     }
     if (!is_poison(err, db) || b->count == 0)
         return err;
-    if ((err = book_apart(db, b, 0, b->count)))
+    /* What is sound of it may have been booked when it came before. */
+    if ((err = leave_new(db, b)) || (b->count && (err = book_apart(db, b, 0, b->count))))
         return err;
     return transact_again(db, b, 0, 0, true);
 }
