@@ -7,7 +7,7 @@
 
 #include "dataplane/state/follow.h"
 #include "dataplane/state/helper.h"
-#include "dataplane/state/lkg.h"
+#include "lib/policy/lkg.h"
 
 #define LIMIT_TRUSTED_KEYS 8
 

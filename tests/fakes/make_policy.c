@@ -19,7 +19,7 @@
 #include "controlplane/rules/item.h"
 #include "controlplane/rules/pricebook.h"
 #include "controlplane/secrets/seal.h"
-#include "dataplane/state/lkg.h"
+#include "lib/policy/lkg.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/file.h"

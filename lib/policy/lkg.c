@@ -1,4 +1,4 @@
-#include "dataplane/state/lkg.h"
+#include "lib/policy/lkg.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -336,93 +336,95 @@ read_section(const struct lkg *l, const struct section_ref *ref, struct buf *int
     return snapshot_check_section(ref, buf_slice(into)) == SNAPSHOT_FINE ? 0 : ERR_SYNTAX;
 }
 
-static int
-load_sections(const struct lkg *l, const struct snapshot_root *root, struct buf *bufs,
-              struct policy_section *sections, struct buf *why)
-{
-    for (size_t i = 0; i < root->count; i++) {
-        int err = read_section(l, &root->sections[i], &bufs[i]);
+/* What is done with a root that was found whole: 0 when it is taken, else the next one is tried. */
+struct reader {
+    const struct snapshot_trust *trust;
+    int (*use)(struct reader *r, struct slice envelope, const struct snapshot_root *root,
+               const struct slice *sections, bool expired);
+    struct buf *why;
+    size_t skipped; /* newer ones that were not taken */
+    /* of lkg_load */
+    const unsigned char *seal_key;
+    struct lkg_found *found;
+    /* of lkg_each */
+    bool (*each)(void *ctx, struct slice envelope, const struct snapshot_root *root,
+                 const struct slice *sections, bool expired);
+    void *ctx;
+    size_t shown;
+};
 
-        if (err)
-            return buf_addf(why, "section %.*s: %s; ", SLICE_ARG(root->sections[i].name),
-                            err_name(err)) == 0
-                       ? err
-                       : ERR_NOMEM;
-        sections[i].name = root->sections[i].name;
-        sections[i].bytes = bufs[i].len ? buf_slice(&bufs[i]) : SLICE("");
-        memcpy(sections[i].digest, root->sections[i].sha256, SHA256_BYTES);
-    }
-    return 0;
+/* Notes why a root is not usable; gives the error back. */
+static int
+note(struct reader *r, int err, const char *what)
+{
+    return buf_addf(r->why, "%s; ", what) == 0 ? err : ERR_NOMEM;
 }
 
 static int
-compile_root(const struct lkg *l, const struct snapshot_root *root, const unsigned char *seal_key,
-             struct policy **ret_policy, struct buf *why)
+use_sections(const struct lkg *l, struct reader *r, struct slice envelope,
+             const struct snapshot_root *root, bool expired)
 {
     struct buf *bufs = calloc(root->count + 1, sizeof(*bufs));
-    struct policy_section *sections = calloc(root->count + 1, sizeof(*sections));
-    struct policy_input in = {.epoch = root->epoch,
-                              .version = root->version,
-                              .revision = root->revision,
-                              .sections = sections,
-                              .count = root->count,
-                              .seal_key = seal_key};
-    struct buf reason;
-    int err = bufs && sections ? load_sections(l, root, bufs, sections, why) : ERR_NOMEM;
+    struct slice *bytes = calloc(root->count + 1, sizeof(*bytes));
+    int err = bufs && bytes ? 0 : ERR_NOMEM;
 
-    buf_init(&reason, 4096);
-    if (!err && (err = policy_compile(&in, ret_policy, &reason)) != 0 &&
-        buf_addf(why, "%.*s; ", SLICE_ARG(buf_slice(&reason))) != 0)
-        err = ERR_NOMEM;
-    buf_free(&reason);
+    for (size_t i = 0; !err && i < root->count; i++) {
+        if ((err = read_section(l, &root->sections[i], &bufs[i])) != 0)
+            err = buf_addf(r->why, "section %.*s: ", SLICE_ARG(root->sections[i].name)) == 0
+                      ? note(r, err, err_name(err))
+                      : ERR_NOMEM;
+        bytes[i] = bufs[i].len ? buf_slice(&bufs[i]) : SLICE("");
+    }
+    if (!err)
+        err = r->use(r, envelope, root, bytes, expired);
     for (size_t i = 0; bufs && i < root->count; i++)
         buf_free(&bufs[i]);
     free(bufs);
-    free(sections);
+    free(bytes);
     return err;
 }
 
-/* One root, from its file to a policy: 0, or an error with the reason in *why. */
 static int
-load_root(const struct lkg *l, const struct mark *named, const struct floor *floor,
-          const struct snapshot_trust *trust, const unsigned char *seal_key, struct lkg_found *ret,
-          struct buf *why)
+use_envelope(const struct lkg *l, struct reader *r, const struct mark *named,
+             const struct floor *floor, struct slice envelope)
 {
-    char path[PATH_MAX];
     struct snapshot_root root = {0};
     struct mark mark = *named;
-    enum snapshot_refusal r;
-    struct buf envelope;
+    enum snapshot_refusal refusal;
     struct arena arena;
     int err;
 
-    arena_init(&arena, 0);
-    buf_init(&envelope, 0);
-    root_path(l, mark.epoch, mark.version, path);
-    err = file_read(path, LIMIT_ENVELOPE_BYTES, true, &envelope);
-    if (err) {
-        if (buf_addf(why, "%s; ", err_name(err)) != 0)
-            err = ERR_NOMEM;
-        goto done;
-    }
     hash_sha256(envelope.at, envelope.len, mark.digest);
-    r = snapshot_open(buf_slice(&envelope), trust, &arena, &root);
-    if (r != SNAPSHOT_FINE && r != SNAPSHOT_EXPIRED) {
-        err = buf_addf(why, "%s; ", snapshot_refusal_name(r)) == 0 ? ERR_AUTH : ERR_NOMEM;
-        goto done;
-    }
-    if (root.epoch != mark.epoch || root.version != mark.version || !floor_allows(floor, &mark)) {
-        err = buf_add_str(why, "older than the floor; ") == 0 ? ERR_STALE : ERR_NOMEM;
-        goto done;
-    }
-    err = compile_root(l, &root, seal_key, &ret->policy, why);
-    memcpy(ret->root_digest, mark.digest, SHA256_BYTES);
-    snprintf(ret->cluster_id, sizeof(ret->cluster_id), "%.*s", SLICE_ARG(root.cluster_id));
-    ret->not_after_ms = root.not_after_ms;
-    ret->expired = r == SNAPSHOT_EXPIRED;
-done:
-    buf_free(&envelope);
+    arena_init(&arena, 0);
+    refusal = snapshot_open(envelope, r->trust, &arena, &root);
+    if (refusal != SNAPSHOT_FINE && refusal != SNAPSHOT_EXPIRED)
+        err = note(r, ERR_AUTH, snapshot_refusal_name(refusal));
+    else if (root.epoch != mark.epoch || root.version != mark.version ||
+             !floor_allows(floor, &mark))
+        err = note(r, ERR_STALE, "older than the floor");
+    else
+        err = use_sections(l, r, envelope, &root, refusal == SNAPSHOT_EXPIRED);
     arena_free(&arena);
+    return err;
+}
+
+static int
+use_root(const struct lkg *l, struct reader *r, const struct mark *named, const struct floor *floor)
+{
+    char path[PATH_MAX];
+    struct buf envelope;
+    int err = buf_addf(r->why, "%" PRIu64 ".%" PRIu64 ": ", named->epoch, named->version);
+
+    if (err)
+        return err;
+    buf_init(&envelope, 0);
+    root_path(l, named->epoch, named->version, path);
+    err = file_read(path, LIMIT_ENVELOPE_BYTES, true, &envelope);
+    if (err)
+        err = note(r, err, err_name(err));
+    else
+        err = use_envelope(l, r, named, floor, buf_slice(&envelope));
+    buf_free(&envelope);
     return err;
 }
 
@@ -449,43 +451,105 @@ list_roots(const struct lkg *l, struct mark marks[static LIMIT_ROOTS])
 }
 
 static int
-load_newest(const struct lkg *l, const struct snapshot_trust *trust, const unsigned char *seal_key,
-            struct lkg_found *ret, struct buf *why)
+read_roots(const struct lkg *l, struct reader *r)
 {
     struct mark marks[LIMIT_ROOTS];
     size_t n = list_roots(l, marks);
     struct floor floor;
 
     if (n == 0)
-        return buf_add_str(why, "there is no policy on disk") == 0 ? ERR_NOT_FOUND : ERR_NOMEM;
+        return note(r, ERR_NOT_FOUND, "there is no policy on disk");
     if (!best_floor(l, &floor))
-        return buf_add_str(why, "the floor files are missing or damaged") == 0 ? ERR_NOT_FOUND
-                                                                               : ERR_NOMEM;
+        return note(r, ERR_NOT_FOUND, "the floor files are missing or damaged");
     for (size_t i = 0; i < n; i++) {
-        int err = buf_addf(why, "%" PRIu64 ".%" PRIu64 ": ", marks[i].epoch, marks[i].version);
+        int err = use_root(l, r, &marks[i], &floor);
 
-        if (!err)
-            err = load_root(l, &marks[i], &floor, trust, seal_key, ret, why);
         if (err == 0 || err == ERR_NOMEM)
             return err;
-        ret->skipped++;
+        r->skipped++;
     }
     return ERR_NOT_FOUND;
+}
+
+static int
+read_locked(struct lkg *l, struct reader *r)
+{
+    int fd = lock(l, LOCK_SH);
+    int err;
+
+    buf_clear(r->why);
+    err = read_roots(l, r);
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+static int
+use_policy(struct reader *r, struct slice envelope, const struct snapshot_root *root,
+           const struct slice *sections, bool expired)
+{
+    struct policy_section *all = calloc(root->count + 1, sizeof(*all));
+    struct policy_input in = {.epoch = root->epoch,
+                              .version = root->version,
+                              .revision = root->revision,
+                              .sections = all,
+                              .count = root->count,
+                              .seal_key = r->seal_key};
+    struct lkg_found *f = r->found;
+    struct buf reason;
+    int err;
+
+    if (!all)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < root->count; i++) {
+        all[i] = (struct policy_section){.name = root->sections[i].name, .bytes = sections[i]};
+        memcpy(all[i].digest, root->sections[i].sha256, SHA256_BYTES);
+    }
+    buf_init(&reason, 4096);
+    err = policy_compile(&in, &f->policy, &reason);
+    if (err)
+        err = note(r, err, buf_str(&reason) ? buf_str(&reason) : err_name(err));
+    buf_free(&reason);
+    free(all);
+    hash_sha256(envelope.at, envelope.len, f->root_digest);
+    snprintf(f->cluster_id, sizeof(f->cluster_id), "%.*s", SLICE_ARG(root->cluster_id));
+    f->not_after_ms = root->not_after_ms;
+    f->expired = expired;
+    return err;
 }
 
 int
 lkg_load(struct lkg *l, const struct snapshot_trust *trust, const unsigned char *seal_key,
          struct lkg_found *ret_found, struct buf *why)
 {
-    int fd = lock(l, LOCK_SH);
+    struct reader r = {
+        .trust = trust, .use = use_policy, .why = why, .seal_key = seal_key, .found = ret_found};
     int err;
 
     *ret_found = (struct lkg_found){0};
-    buf_clear(why);
-    err = load_newest(l, trust, seal_key, ret_found, why);
-    if (fd >= 0)
-        close(fd);
+    err = read_locked(l, &r);
+    ret_found->skipped = r.skipped;
     return err;
+}
+
+static int
+use_each(struct reader *r, struct slice envelope, const struct snapshot_root *root,
+         const struct slice *sections, bool expired)
+{
+    r->shown++;
+    return r->each(r->ctx, envelope, root, sections, expired) ? 0 : ERR_CANCELLED;
+}
+
+size_t
+lkg_each(struct lkg *l, const struct snapshot_trust *trust,
+         bool (*use)(void *ctx, struct slice envelope, const struct snapshot_root *root,
+                     const struct slice *sections, bool expired),
+         void *ctx, struct buf *why)
+{
+    struct reader r = {.trust = trust, .use = use_each, .why = why, .each = use, .ctx = ctx};
+
+    (void)read_locked(l, &r); /* what was not usable is told in *why */
+    return r.shown;
 }
 
 /* --- saving

@@ -1,5 +1,6 @@
 /*
- * The last good policy on disk, so that a worker starts with no control plane in sight.
+ * The last good policy on disk, so that a worker starts with no control plane in sight, and a
+ * control plane serves what it published with no PostgreSQL in sight.
  *
  *   DIR/root-EPOCH-VERSION    signed envelopes: the one in force and two before (hexadecimal names)
  *   DIR/sections/SHA256       sections by content, shared by the roots and by all workers of a node
@@ -13,8 +14,8 @@
  * they belong to the follower's thread, or to a worker's start. A struct lkg is used by one thread
  * at a time, but for lkg_has_section().
  */
-#ifndef DATAPLANE_STATE_LKG_H
-#define DATAPLANE_STATE_LKG_H
+#ifndef LIB_POLICY_LKG_H
+#define LIB_POLICY_LKG_H
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
@@ -46,6 +47,13 @@ struct lkg_found {
 MUST_CHECK int lkg_load(struct lkg *l, const struct snapshot_trust *trust,
                         const unsigned char *seal_key, struct lkg_found *ret_found,
                         struct buf *why);
+/* The same without compiling: each usable root, newest first, with its sections whole and verified
+ * (bytes valid during the call, in the root's order), until `use` returns true. expired as above.
+ * Returns how many were shown. */
+size_t lkg_each(struct lkg *l, const struct snapshot_trust *trust,
+                bool (*use)(void *ctx, struct slice envelope, const struct snapshot_root *root,
+                            const struct slice *sections, bool expired),
+                void *ctx, struct buf *why);
 /* Whether the section's file is there with its size (its content is checked when loaded). */
 bool lkg_has_section(const struct lkg *l, const struct section_ref *ref);
 /* sections[i] belongs to root->sections[i]; at == NULL: on disk already. A root not newer than the
