@@ -137,10 +137,10 @@ unit: $(UNIT) ## Build and run the unit tests (FLAVOUR=asan for sanitizers)
 	@fail=0; for t in $(UNIT); do ./$$t >$$t.log 2>&1 && echo "  ok    $$t" || { fail=1; cat $$t.log; echo "  FAIL  $$t"; }; done; exit $$fail
 
 # Programs that tests and the benchmark start.
-$(B)/tests/make_policy: tests/fakes/make_policy.c $(B)/libheadgate.a $(B)/libdataplane.a
+$(B)/tests/make_policy: tests/fakes/make_policy.c $(B)/libheadgate.a $(B)/libcontrolplane.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libdataplane.a $(B)/libheadgate.a $(LIBS)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libcontrolplane.a $(B)/libheadgate.a $(LIBS)
 $(B)/tests/bench_%: tests/bench/%.c tests/bench/bench.h
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
