@@ -26,7 +26,8 @@ const struct http_limits http_limits_default = {
     .informational = 8,
 };
 
-/* --- fields ---------------------------------------------------------------------------------------- */
+/* --- fields
+ * ---------------------------------------------------------------------------------------- */
 
 struct slice
 http_field_get(const struct http_head *h, const char *name)
@@ -57,7 +58,8 @@ http_content_type_is(const struct http_head *h, const char *type)
     return slice_eq_nocase(slice_trim(slice_cut(&value, ';')), slice_of(type));
 }
 
-/* --- reasons --------------------------------------------------------------------------------------- */
+/* --- reasons
+ * --------------------------------------------------------------------------------------- */
 
 const char *
 http_reason(int status)
@@ -123,7 +125,8 @@ http_reason(int status)
     return "Unknown";
 }
 
-/* --- characters ------------------------------------------------------------------------------------ */
+/* --- characters
+ * ------------------------------------------------------------------------------------ */
 
 enum { C_TOKEN = 1, C_HEX = 2, C_TARGET = 4, C_HOST = 8 };
 

@@ -30,7 +30,7 @@ struct http_head {
     struct http_field *fields;
     size_t count;
     int64_t content_length; /* -1: not given */
-    int version;            /* 11 or 20 */
+    int version;            /* 10, 11 or 20 */
 };
 
 /* First value of a (lower-case) field, or a slice with at == NULL. */

@@ -48,7 +48,8 @@ static void on_secure(void *ctx);
 static const struct conn_handlers greeting_handlers = {
     .on_data = on_first_data, .on_end = on_first_end, .on_open = on_secure};
 
-/* --- the server ---------------------------------------------------------------------------------- */
+/* --- the server ----------------------------------------------------------------------------------
+ */
 
 struct http_server *
 http_server_new(struct loop *l, const struct http_server_config *config,
@@ -128,7 +129,8 @@ http_server_unlink(struct http_server_conn *c)
     note_gone(s);
 }
 
-/* --- which protocol ------------------------------------------------------------------------------ */
+/* --- which protocol ------------------------------------------------------------------------------
+ */
 
 /* The greeting is over; its conn goes on without it, or is closed by the caller. */
 static void
@@ -200,7 +202,8 @@ on_first_end(void *ctx, int err, const char *why)
     greeting_close(ctx);
 }
 
-/* TLS: what was negotiated, or HTTP/1.1 for who negotiates nothing (RFC 9113 3.2: h2 only by ALPN). */
+/* TLS: what was negotiated, or HTTP/1.1 for who negotiates nothing (RFC 9113 3.2: h2 only by ALPN).
+ */
 static void
 on_secure(void *ctx)
 {
@@ -251,7 +254,8 @@ http_server_accept(struct http_server *s, int fd, struct tls_server *tls)
         timer_set(&g->timer, s->core.loop, s->core.limits->head_ms, on_silent, g);
 }
 
-/* --- the end ------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------------
+ */
 
 static void
 drain_list(struct server_conns *list)
@@ -312,7 +316,8 @@ http_server_error_body(struct http_server *s, int status, const char *code, cons
     return buf_addf(into, "{\"error\":{\"message\":\"%s\",\"code\":\"%s\"}}\n", message, code);
 }
 
-/* --- a stream ------------------------------------------------------------------------------------ */
+/* --- a stream ------------------------------------------------------------------------------------
+ */
 
 int
 http_respond(struct http_stream *s, int status, const struct http_field *fields, size_t count,

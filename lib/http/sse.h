@@ -16,16 +16,20 @@ struct sse_event {
     struct slice name; /* of "event:"; empty when absent */
     struct slice data; /* joined data lines; valid during the callback */
     struct slice raw;  /* the event's bytes as they came, its ending blank line included; comments
-                          and retry/id lines before it are part of it */
+                          and retry/id lines before it are part of it. All raws together are the
+                          stream: a BOM belongs to the first, and the LF of a CRLF whose CR ended an
+                          event (and came alone) to the next. */
     bool has_data;
 };
 
 struct sse_parser {
     struct buf pending; /* bytes of the event that is not complete yet */
     struct buf joined;  /* scratch for joined data lines */
-    size_t scanned;     /* of pending, already known to hold no end of event */
+    size_t line;        /* of pending: where the line begins that is not complete */
+    size_t scanned;     /* of pending: already known to hold no end of that line */
     size_t max_event_bytes;
-    bool started;       /* the BOM question is settled */
+    bool started;       /* an event came: no BOM any more */
+    bool after_cr;      /* the last event ended with a CR: an LF next belongs to it */
     int err;            /* sticky */
 };
 

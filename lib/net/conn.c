@@ -268,6 +268,13 @@ conn_set_handlers(struct conn *c, const struct conn_handlers *h, void *ctx)
     c->ctx = ctx;
 }
 
+void
+conn_offer_alpn(struct conn *c, const char *const *protocols)
+{
+    if (c->tls)
+        tls_offer_alpn(c->tls, protocols);
+}
+
 /* --- telling -------------------------------------------------------------------------------------
  */
 
@@ -456,7 +463,7 @@ conn_write(struct conn *c, struct slice bytes)
 {
     if (bytes.len >= DIRECT_BYTES)
         return conn_writev(c, &bytes, 1);
-    if (c->closed || c->told_end || c->write_over || c->shut_wanted)
+    if (!conn_is_writable(c))
         return ERR_BAD_STATE;
     int err = out_add(c->watch.loop, &c->out, bytes.at, bytes.len);
     return err != 0 ? err : after_queueing(c);
@@ -465,8 +472,7 @@ conn_write(struct conn *c, struct slice bytes)
 char *
 conn_reserve(struct conn *c, size_t n)
 {
-    if (c->closed || c->told_end || c->write_over || c->shut_wanted ||
-        out_room(c->watch.loop, &c->out, n) != 0)
+    if (!conn_is_writable(c) || out_room(c->watch.loop, &c->out, n) != 0)
         return NULL;
     return c->out.base + c->out.at + c->out.len;
 }
@@ -562,7 +568,7 @@ send_direct(struct conn *c, const struct slice *pieces, size_t count)
 size_t
 conn_send(struct conn *c, const struct slice *pieces, size_t count)
 {
-    if (c->closed || c->told_end || c->write_over || c->shut_wanted)
+    if (!conn_is_writable(c))
         return 0;
     size_t taken = send_direct(c, pieces, count);
     if (taken < total_of(pieces, count))
@@ -573,7 +579,7 @@ conn_send(struct conn *c, const struct slice *pieces, size_t count)
 int
 conn_writev(struct conn *c, const struct slice *pieces, size_t count)
 {
-    if (c->closed || c->told_end || c->write_over || c->shut_wanted)
+    if (!conn_is_writable(c))
         return ERR_BAD_STATE;
     size_t taken = 0;
     if (can_send(c) && c->out.len + total_of(pieces, count) >= DIRECT_BYTES)
@@ -912,6 +918,21 @@ conn_set_marks(struct conn *c, size_t low_bytes, size_t high_bytes)
 {
     c->low_bytes = (uint32_t)low_bytes;
     c->high_bytes = (uint32_t)high_bytes;
+}
+
+bool
+conn_has_input(const struct conn *c)
+{
+    char byte;
+    if (c->watch.fd < 0)
+        return false;
+    return (c->tls && tls_has_buffered(c->tls)) || recv(c->watch.fd, &byte, 1, MSG_PEEK) > 0;
+}
+
+bool
+conn_is_writable(const struct conn *c)
+{
+    return !c->closed && !c->told_end && !c->write_over && !c->shut_wanted;
 }
 
 struct slice

@@ -47,6 +47,8 @@ struct conn *conn_accepted(struct loop *l, int fd, struct tls_server *tls,
 struct conn *conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len,
                           struct tls_client *tls, const char *tls_name,
                           const struct conn_handlers *h, void *ctx);
+/* Offers only these protocols (NULL-terminated) instead of the context's; right after conn_connect. */
+void conn_offer_alpn(struct conn *c, const char *const *protocols);
 /* Replaces who is called. For lib/http, which learns the protocol after the first bytes. */
 void conn_set_handlers(struct conn *c, const struct conn_handlers *h, void *ctx);
 /* Abandons it: unsent output is tried once, then dropped; never calls back. NULL is fine. */
@@ -83,6 +85,10 @@ void conn_set_marks(struct conn *c, size_t low_bytes, size_t high_bytes);
 /* Stops and resumes on_data: back-pressure. Bytes stay in the kernel. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
+/* Whether bytes have come that were not delivered yet. One system call. */
+bool conn_has_input(const struct conn *c);
+/* False after an end of the writing half: whatever is written goes nowhere. */
+bool conn_is_writable(const struct conn *c);
 /* The negotiated ALPN protocol ("h2", "http/1.1") or empty. */
 struct slice conn_alpn(const struct conn *c);
 bool conn_is_tls(const struct conn *c);

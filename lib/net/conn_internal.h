@@ -71,6 +71,7 @@ ssize_t tls_write(struct tls_session *s, const char *bytes, size_t n);
 void tls_shutdown(struct tls_session *s);
 /* Ciphertext that waits. */
 struct out *tls_wire(struct tls_session *s);
+void tls_offer_alpn(struct tls_session *s, const char *const *protocols);
 struct slice tls_alpn(const struct tls_session *s);
 
 #endif

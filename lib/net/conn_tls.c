@@ -3,9 +3,11 @@
  * that one recv brings many records) and writes into a queue of ciphertext, so that many records
  * leave in one send. Nothing here calls back.
  */
+#include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "lib/net/conn_internal.h"
@@ -217,6 +219,22 @@ struct out *
 tls_wire(struct tls_session *s)
 {
     return &s->wire;
+}
+
+void
+tls_offer_alpn(struct tls_session *s, const char *const *protocols)
+{
+    unsigned char wire[64];
+    unsigned int len = 0;
+    for (; *protocols; protocols++) {
+        size_t n = strlen(*protocols);
+        assert(n > 0 && len + n + 1 <= sizeof wire);
+        wire[len++] = (unsigned char)n;
+        memcpy(wire + len, *protocols, n);
+        len += (unsigned int)n;
+    }
+    /* Without memory the context's own offer stays, and the answer to it is checked anyway. */
+    (void)SSL_set_alpn_protos(s->ssl, wire, len);
 }
 
 struct slice
