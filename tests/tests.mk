@@ -20,9 +20,11 @@ ci: ## What .ci/run does: tests, sanitizers, lint, allocation failures, a fuzz s
 
 units: $(UNIT) # builds them only: tests/checks/run.py runs them
 asan: ## Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(SUB) FLAVOUR=asan unit
+	@$(SUB) FLAVOUR=asan B=$(B)/asan asan-run
+asan-run: $(UNIT)
+	@$(PYTHON) tests/checks/units.py $(UNIT)
 tsan: ## Unit tests of what runs in threads under ThreadSanitizer
-	@$(SUB) FLAVOUR=tsan tsan-run
+	@$(SUB) FLAVOUR=tsan B=$(B)/tsan tsan-run
 TSAN_UNIT := $(filter $(B)/unit/lib/base/% $(B)/unit/lib/control/% $(B)/unit/controlplane/%,$(UNIT))
 tsan-run: $(TSAN_UNIT)
 	@$(PYTHON) tests/checks/units.py $(TSAN_UNIT)
@@ -88,7 +90,7 @@ lint-cppcheck:
 FAULT_C := $(sort $(wildcard tests/fault/fault_*.c))
 FAULT := $(patsubst tests/fault/%.c,$(B)/fault/%,$(FAULT_C))
 fault: ## Codecs and the scanner with every allocation failing in turn
-	@$(SUB) FLAVOUR=fault fault-run
+	@$(SUB) FLAVOUR=fault B=$(B)/fault fault-run
 fault-run: $(FAULT)
 	@$(PYTHON) tests/checks/units.py $(FAULT)
 $(B)/fault/%: tests/fault/%.c tests/fault/fault.c $(B)/libdataplane.a $(B)/libcontrolplane.a $(B)/libheadgate.a
@@ -106,9 +108,9 @@ FUZZ_SANITIZE := address,undefined
 FUZZ_OPT := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
 	-fsanitize=fuzzer-no-link,$(FUZZ_SANITIZE) -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (60) from its corpus
-	@$(SUB) B=build/fuzzing FLAVOUR=asan CC=clang WARN=-w OPT='$(FUZZ_OPT)' fuzz-run
+	@$(SUB) B=$(B)/fuzzing FLAVOUR=asan CC=clang WARN=-w OPT='$(FUZZ_OPT)' fuzz-run
 fuzz-build:
-	@$(SUB) B=build/fuzzing FLAVOUR=asan CC=clang WARN=-w OPT='$(FUZZ_OPT)' fuzz-targets
+	@$(SUB) B=$(B)/fuzzing FLAVOUR=asan CC=clang WARN=-w OPT='$(FUZZ_OPT)' fuzz-targets
 fuzz-targets: $(FUZZ)
 fuzz-run: $(FUZZ)
 	@$(PYTHON) tests/checks/fuzz.py --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(FUZZ)
@@ -119,5 +121,5 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libheadgate.a
 	    $(filter %.c,$^) $(filter %.a,$^) $(LIBS)
 -include $(shell find $(B)/fuzz -name '*.d' 2>/dev/null)
 
-.PHONY: test ci units asan tsan tsan-run venv system check check-layers check-words check-headers lint \
+.PHONY: test ci units asan asan-run tsan tsan-run venv system check check-layers check-words check-headers lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets

@@ -10,6 +10,7 @@ status is 0 only when nothing failed. The tools are there already (make test ins
 import argparse
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -59,6 +60,18 @@ def counts_of(report):
     return passed, failed
 
 
+def run_for(command, seconds):
+    """The status, or None when it had to be ended: interrupted first, so that it can clean up."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as running:
+        for signal_to_send in (signal.SIGINT, signal.SIGKILL):
+            try:
+                return running.wait(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                running.send_signal(signal_to_send)
+                seconds = 60
+    return None
+
+
 def system(extra):
     folders = [f for f in ("tests/system", "tests/conformance") if any(pathlib.Path(f).glob("test_*.py"))]
     if not folders:
@@ -69,12 +82,9 @@ def system(extra):
     report.unlink(missing_ok=True)
     command = [str(pathlib.Path(os.environ.get("VENV", "build/venv"), "bin/python")), "-m", "pytest", "-q",
                "-ra", f"--junitxml={report}", *folders, *extra]
-    try:
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=SYSTEM_SECONDS,
-                                check=False).returncode
-    except subprocess.TimeoutExpired:
+    status = run_for(command, SYSTEM_SECONDS)
+    if status is None:
         print(f"the system tests did not end within {SYSTEM_SECONDS} s", flush=True)
-        status = -1
     passed, failed = counts_of(report) if report.is_file() else (0, 0)
     return passed, failed or (1 if status not in (0, 5) else 0)
 
