@@ -276,6 +276,8 @@ pump(void *owner)
     uint32_t code = h2_io_pump(&c->io, &why);
     if (code != 0)
         doom(c, code, why);
+    else if (c->io.goaway_code != 0)
+        break_down(c, err_of_code(c->io.goaway_code), "the upstream broke the protocol");
     else if (h2_io_is_done(&c->io))
         break_down(c, ERR_CLOSED, "the upstream ended the connection");
 }
@@ -362,6 +364,7 @@ on_head(struct h2_client_conn *c, struct wire *w)
     struct h2_head *h = &c->head;
     if (!w->call)
         return;
+    w->call->got_byte = true;
     if (!w->got_final)
         h2_head_end_response(h);
     if (h->refusal != 0) {
@@ -449,12 +452,13 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_
 static int
 on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
-    (void)user_data;
-    if (frame->hd.type == NGHTTP2_HEADERS) {
-        struct wire *w = wire_at(session, frame->hd.stream_id);
-        if (w)
-            w->head_sent = true;
-    }
+    struct h2_client_conn *c = user_data;
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        c->io.goaway_code = frame->goaway.error_code;
+    struct wire *w =
+        frame->hd.type == NGHTTP2_HEADERS ? wire_at(session, frame->hd.stream_id) : NULL;
+    if (w)
+        w->head_sent = true;
     return 0;
 }
 
@@ -531,6 +535,7 @@ send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *frame_h
     (void)gather(w, length, pieces, &count);
     int rv = h2_io_send_data(&c->io, frame_head, pieces, count);
     advance(w, length);
+    w->call->last_byte_ms = loop_now_ms(c->io.loop);
     return rv;
 }
 

@@ -29,8 +29,9 @@ struct h2_io {
     void *owner;
     uint32_t doom_code; /* why a callback ended the session, with a code for GOAWAY */
     const char *doom_why;
-    bool stopped; /* the conn holds enough; on_drained continues */
-    bool dead;    /* nothing may touch session or conn any more */
+    uint32_t goaway_code; /* of the GOAWAY we sent, where nghttp2 found the peer at fault */
+    bool stopped;         /* the conn holds enough; on_drained continues */
+    bool dead;            /* nothing may touch session or conn any more */
 };
 
 void h2_io_init(struct h2_io *io, struct loop *l, struct conn *c, void (*on_pump)(void *),

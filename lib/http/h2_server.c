@@ -100,6 +100,19 @@ is_finished(const struct h2_server_conn *c)
     return h2_io_is_done(&c->io) || (c->input_over && c->stream_count == 0);
 }
 
+/* nghttp2 is done: all is answered, or it has itself sent GOAWAY for what the client did. */
+static void
+end_in_order(struct h2_server_conn *c)
+{
+    uint32_t code = c->io.goaway_code;
+    if (code != 0)
+        c->core->stats.bad_requests++;
+    conn_flush(c->io.conn);
+    conn_finish(code != 0 ? leave(c, err_of_code(code), "the client broke the protocol")
+                          : leave(c, ERR_CLOSED, "the connection ended in order"),
+                LINGER_MS);
+}
+
 /* What every callback of the conn ends with, and the task that handlers' calls queue. */
 static void
 pump(void *owner)
@@ -118,7 +131,7 @@ pump(void *owner)
     if (!TAILQ_EMPTY(&c->ready))
         h2_io_wake(&c->io);
     else if (is_finished(c))
-        conn_finish(leave(c, ERR_CLOSED, "the connection ended in order"), LINGER_MS);
+        end_in_order(c);
 }
 
 static void
@@ -334,6 +347,8 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
             return h2_io_doom(&c->io, NGHTTP2_ENHANCE_YOUR_CALM, "too many stream errors");
         return 0;
     }
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        c->io.goaway_code = frame->goaway.error_code;
     if ((frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) ||
         !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;

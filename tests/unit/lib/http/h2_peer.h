@@ -268,7 +268,8 @@ rig_stop_loop(void *ctx)
 static inline void
 rig_fini(struct rig *r)
 {
-    http_server_free(r->app.server);
+    if (r->app.server)
+        http_server_free(r->app.server);
     assert_int_equal(r->app.live, 0); /* every exchange was ended or aborted */
     /* Connections that linger see that their peers have gone, and end. */
     for (int turn = 0; turn < 3; turn++) {
@@ -294,7 +295,7 @@ struct seen {
     int status; /* 0: no head yet */
     int heads;  /* HEADERS frames in all */
     struct buf body;
-    char fields[2048]; /* "name: value\n" of the last head */
+    char fields[2048]; /* "name: value\n" of the last head, "*" before what is never indexed */
     bool ended, reset;
     uint32_t reset_code;
     size_t data_frames;
@@ -304,6 +305,7 @@ struct peer {
     struct rig *rig;
     struct watch watch;
     int fd;
+    size_t skip; /* of the preface, where the peer plays the server */
     struct buf out, in;
     nghttp2_hd_inflater *inflater;
     struct seen streams[MAX_STREAMS_SEEN];
@@ -348,9 +350,10 @@ peer_inflate(struct peer *p, struct seen *s, const char *at, size_t len)
         if (flags & NGHTTP2_HD_INFLATE_EMIT) {
             if (nv.namelen == 7 && memcmp(nv.name, ":status", 7) == 0)
                 s->status = atoi((const char *)nv.value);
-            used += (size_t)snprintf(s->fields + used, sizeof(s->fields) - used, "%.*s: %.*s\n",
-                                     (int)nv.namelen, (const char *)nv.name, (int)nv.valuelen,
-                                     (const char *)nv.value);
+            used +=
+                (size_t)snprintf(s->fields + used, sizeof(s->fields) - used, "%s%.*s: %.*s\n",
+                                 nv.flags & NGHTTP2_NV_FLAG_NO_INDEX ? "*" : "", (int)nv.namelen,
+                                 (const char *)nv.name, (int)nv.valuelen, (const char *)nv.value);
             assert_true(used < sizeof(s->fields));
         }
         if (flags & NGHTTP2_HD_INFLATE_FINAL)
@@ -414,6 +417,9 @@ static inline void
 peer_parse(struct peer *p)
 {
     bool head = false, data = false;
+    size_t skip = p->skip < p->in.len ? p->skip : p->in.len;
+    buf_drop(&p->in, skip);
+    p->skip -= skip;
     while (p->in.len >= 9) {
         const unsigned char *h = (const unsigned char *)p->in.at;
         size_t len = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
@@ -491,21 +497,28 @@ peer_wait(struct peer *p, bool (*ready)(const struct peer *))
                  p->closed, p->goaways, p->goaway_code, p->resets, r->app.requests);
 }
 
+/* Takes fd. */
 static inline struct peer *
-peer_new_type(struct rig *r, int socket_type)
+peer_adopt(struct rig *r, int fd)
 {
     struct peer *p = calloc(1, sizeof(*p));
-    int fds[2];
     assert_non_null(p);
-    assert_int_equal(socketpair(AF_UNIX, socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     p->rig = r;
-    p->fd = fds[0];
+    p->fd = fd;
     buf_init(&p->out, 0);
     buf_init(&p->in, 0);
     assert_int_equal(nghttp2_hd_inflate_new(&p->inflater), 0);
     watch_init(&p->watch, r->loop, p->fd, peer_on_ready, p);
-    http_server_accept(r->app.server, fds[1], NULL);
     return p;
+}
+
+static inline struct peer *
+peer_new_type(struct rig *r, int socket_type)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    http_server_accept(r->app.server, fds[1], NULL);
+    return peer_adopt(r, fds[0]);
 }
 
 static inline void
