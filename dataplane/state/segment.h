@@ -70,7 +70,7 @@ enum scan_step {
 enum scan_step segment_scan(struct slice file, uint32_t seed, uint32_t *from,
                             struct record *ret_record);
 
-/* --- file ---------------------------------------------------------------------------------------
+/* --- file --------------------------------------------------------------------------------------
  */
 
 struct segment {

@@ -52,7 +52,8 @@ MUST_CHECK int spool_open(const char *dir, unsigned slot, const struct spool_lim
 /* Flushes and lets the slot go. What is not acknowledged stays on disk. NULL is fine. */
 void spool_close(struct spool *s);
 
-/* --- the request's way ------------------------------------------------------------------------ */
+/* --- the request's way -------------------------------------------------------------------------
+ */
 
 /* A reservation, kept in the attempt from reserve to settle or void. Zero: none held. */
 struct spool_hold {
@@ -103,15 +104,15 @@ struct spool_depth {
 };
 void spool_depth(const struct spool *s, struct spool_depth *ret_depth);
 
-/* --- slots that no worker runs ------------------------------------------------------------------
+/* --- slots that no worker runs -----------------------------------------------------------------
  */
 
 /* Slots >= first that have records on disk; at most max. Returns how many. One that another process
  * holds gives ERR_CONFLICT when opened. */
 size_t spool_orphans(const char *dir, unsigned first, unsigned *ret_slots, size_t max);
 
-/* --- the supervisor's part
- * ------------------------------------------------------------------------ */
+/* --- the supervisor's part ---------------------------------------------------------------------
+ */
 
 /* Group flush of slots 0..slots-1 under dir. Run spool_flush every 10 ms; it costs a memory read a
  * slot when nothing was written. A failed flush is told to the worker through a page they share: it

@@ -1,161 +1,10 @@
 /* Batches into the books of a real PostgreSQL: once, balanced, and whatever happens meanwhile. */
 #include <pthread.h>
 
-#include "controlplane/ledger/ingest.h"
-#include "lib/base/clock.h"
-#include "lib/base/rand.h"
-#include "tests/unit/controlplane/database.h"
+#include "tests/unit/controlplane/ledger/sample.h"
 
-static struct database database;
-static struct db *app, *owner;
-
-/* --- helpers
- * --------------------------------------------------------------------------------------------- */
-
-static int
-start(void **state)
-{
-    (void)state;
-    if (database_start(&database))
-        return -1;
-    app = db_new(database.app_dsn, "test");
-    owner = db_new_owner(database.owner_dsn, "test");
-    return app && owner ? 0 : -1;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    db_free(app);
-    db_free(owner);
-    return database_stop(&database);
-}
-
-/* Every test begins with empty books; triggers of the ledger stand in the way of that, as they
- * should. */
-static int
-empty(void **state)
-{
-    (void)state;
-    return db_script(owner,
-                     "SET session_replication_role = replica;"
-                     "TRUNCATE usage_events, ledger_entries, ledger_balances, ledger_transactions, "
-                     "ledger_accounts, usage_hourly, usage_spools, usage_quarantine;"
-                     "SET session_replication_role = DEFAULT") == 0
-               ? 0
-               : -1;
-}
-
-struct sample {
-    struct usage u[512];
-    unsigned char bytes[512][LIMIT_USAGE_BYTES / 16];
-    struct slice records[512];
-    struct usage_batch batch;
-};
-
-static void
-price(struct usage *u)
-{
-    const struct policy_price p = {
-        .input = u->price_input,
-        .cached_input = u->price_cached_input,
-        .cache_write = u->price_cache_write,
-        .cache_write_1h = u->price_cache_write_1h,
-        .output = u->price_output,
-        .reasoning = u->price_reasoning,
-    };
-
-    assert_int_equal(policy_cost(&p, &u->tokens, &u->cost), 0);
-}
-
-static const char *const teams[] = {"research", "sales/eu", "ops"};
-static const char *const models[] = {"smart", "cheap"};
-static const char *const providers[] = {"openai", "local"};
-
-static struct usage
-random_usage(uint64_t *seed, uint64_t sequence)
-{
-    static const struct policy_tag tags[] = {{SLICE("env"), SLICE("pr\"od")}};
-    struct usage u = {
-        .sequence = sequence,
-        .request_id = SLICE("req"),
-        .attempt_no = 1 + (uint32_t)test_below(seed, 2),
-        .latency_ms = (uint32_t)test_below(seed, 1000),
-        .key = SLICE("ci"),
-        .team = slice_of(teams[test_below(seed, 3)]),
-        .project = test_below(seed, 2) ? SLICE("p1") : SLICE(""),
-        .user = test_below(seed, 3) ? SLICE("") : SLICE("ada"),
-        .model = slice_of(models[test_below(seed, 2)]),
-        .provider = slice_of(providers[test_below(seed, 2)]),
-        .provider_model = SLICE("gpt\t4o\\n"), /* COPY's own characters */
-        .endpoint = SLICE("chat.completions"),
-        .status = 200,
-        .outcome = USAGE_DONE,
-        .error_code = test_below(seed, 10) ? SLICE("") : SLICE("upstream_truncated"),
-        .tokens = {.input = (int64_t)test_below(seed, 100000),
-                   .cache_read = (int64_t)test_below(seed, 1000),
-                   .output = (int64_t)test_below(seed, 5000)},
-        .price_version = SLICE("v1"),
-        .price_input = 2500000,
-        .price_cached_input = 1250000,
-        .price_output = 10000000,
-        .tags = tags,
-        .tag_count = test_below(seed, 2),
-    };
-
-    uuid7(u.attempt_id);
-    price(&u);
-    return u;
-}
-
-static void
-encode(struct sample *s, size_t i)
-{
-    size_t len;
-
-    assert_int_equal(usage_encode(&s->u[i], s->bytes[i], sizeof(s->bytes[i]), &len), 0);
-    s->records[i] = slice_make(s->bytes[i], len);
-}
-
-static struct sample *
-make_sample(uint64_t *seed, size_t n)
-{
-    struct sample *s = calloc(1, sizeof(*s));
-
-    assert_non_null(s);
-    uuid7(s->batch.spool_id);
-    for (size_t i = 0; i < n; i++) {
-        s->u[i] = random_usage(seed, i + 1);
-        encode(s, i);
-    }
-    s->batch.records = s->records;
-    s->batch.count = n;
-    s->batch.last_sequence = n;
-    return s;
-}
-
-static struct ingest_result
-ingest(const struct usage_batch *batch)
-{
-    struct ingest_result r = {0};
-    int err = ledger_ingest(app, SLICE("node"), 0, batch, &r);
-
-    if (err)
-        fail_msg("ingest: %d %s", err, db_error(app));
-    assert_int_equal(r.sequence, batch->last_sequence);
-    return r;
-}
-
-static nanos
-total_cost(const struct sample *s, size_t n)
-{
-    nanos sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += s->u[i].cost;
-    return sum;
-}
+/* --- helpers -----------------------------------------------------------------------------------
+ */
 
 /* What must hold at any time (faults.md, I2). */
 static void
@@ -183,8 +32,8 @@ assert_books_are_sound(void)
         0);
 }
 
-/* --- the ordinary way
- * ---------------------------------------------------------------------------------------- */
+/* --- the ordinary way --------------------------------------------------------------------------
+ */
 
 static void
 test_a_batch_is_booked_whole(void **state)
@@ -241,8 +90,8 @@ test_rollup_equals_detail(void **state)
     assert_books_are_sound();
 }
 
-/* --- exactly once
- * ---------------------------------------------------------------------------------------------- */
+/* --- exactly once ------------------------------------------------------------------------------
+ */
 
 static void
 test_f132_repeated_and_overlapping_batches_add_nothing(void **state)
@@ -402,8 +251,7 @@ test_f108_an_unknown_outcome_is_decided_by_the_key(void **state)
     free(s);
 }
 
-/* --- poison
- * ----------------------------------------------------------------------------------------------------
+/* --- poison ------------------------------------------------------------------------------------
  */
 
 static int64_t
@@ -498,8 +346,8 @@ test_an_oversized_batch_is_refused(void **state)
     assert_int_equal(ledger_ingest(app, SLICE("node"), 0, &batch, &r), ERR_LIMIT);
 }
 
-/* --- the database's own guards
- * ------------------------------------------------------------------------------------ */
+/* --- the database's own guards -----------------------------------------------------------------
+ */
 
 /* Two entries of one attempt on the first and the last account. */
 static int

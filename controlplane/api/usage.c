@@ -1,0 +1,294 @@
+/* Usage and the ledger, to be read. Amounts are decimal dollars in strings. */
+#include <string.h>
+
+#include "controlplane/api/handlers.h"
+#include "controlplane/ledger/query.h"
+#include "lib/base/money.h"
+#include "lib/base/rand.h"
+
+/* --- what is asked -----------------------------------------------------------------------------
+ */
+
+/* 0, or a problem. */
+static int
+read_filter(struct api_request *r, struct api_reply *reply, struct usage_filter *ret)
+{
+    int err;
+
+    *ret = (struct usage_filter){
+        .team = api_query(r, "team").at,
+        .project = api_query(r, "project").at,
+        .user = api_query(r, "user").at,
+        .key = api_query(r, "key").at,
+        .model = api_query(r, "model").at,
+        .provider = api_query(r, "provider").at,
+    };
+    if ((err = api_query_time(r, reply, "from", &ret->from_ms)) ||
+        (err = api_query_time(r, reply, "to", &ret->to_ms)))
+        return err;
+    if (ret->from_ms && ret->to_ms && ret->from_ms >= ret->to_ms)
+        return api_problem(reply, 400, "invalid_range", "to: must be later than from");
+    return 0;
+}
+
+static int
+read_groups(struct api_request *r, struct api_reply *reply,
+            struct usage_group groups[static LIMIT_GROUPS], size_t *ret_count)
+{
+    struct slice rest = api_query(r, "group_by");
+
+    *ret_count = 0;
+    while (rest.at && rest.len) {
+        struct slice part = slice_trim(slice_cut(&rest, ','));
+        const char *name = arena_strdup(&r->arena, part);
+        if (!name)
+            return api_fail(r, reply, ERR_NOMEM);
+        if (*ret_count == LIMIT_GROUPS)
+            return api_problem(reply, 400, "too_many_groups", "group_by: at most %d names",
+                               LIMIT_GROUPS);
+        if (query_group(name, &groups[(*ret_count)++]))
+            return api_problem(reply, 400, "unknown_group", "group_by: no '%s'; there are %s", name,
+                               query_group_names());
+    }
+    return 0;
+}
+
+/* --- what is answered --------------------------------------------------------------------------
+ */
+
+static int
+set_usd(struct json *map, const char *name, int64_t amount)
+{
+    char text[MONEY_TEXT_BYTES];
+
+    money_format_usd(amount, text);
+    return json_set_str(map, name, text);
+}
+
+/* An empty name stands for none. */
+static int
+set_name(struct json *map, const char *name, const char *text)
+{
+    return json_set_str(map, name, text[0] ? text : NULL);
+}
+
+static struct json *
+sums_row(const struct db_rows *rows, size_t row, const struct usage_group *groups, size_t count)
+{
+    static const char *const names[SUM_COST] = {
+        [SUM_REQUESTS] = "requests",
+        [SUM_ERRORS] = "errors",
+        [SUM_INPUT] = "input_tokens",
+        [SUM_CACHED_INPUT] = "cached_input_tokens",
+        [SUM_CACHE_WRITE] = "cache_write_tokens",
+        [SUM_OUTPUT] = "output_tokens",
+        [SUM_REASONING] = "reasoning_tokens",
+    };
+    struct json *map = json_new_map();
+    int err = map ? 0 : ERR_NOMEM;
+
+    for (size_t i = 0; !err && i < count; i++)
+        err = set_name(map, groups[i].name, db_text(rows, row, i));
+    for (size_t i = 0; !err && i < SUM_COST; i++)
+        err = json_set_int(map, names[i], db_int(rows, row, count + i));
+    if (!err)
+        err = set_usd(map, "cost_usd", db_int(rows, row, count + SUM_COST));
+    if (!err)
+        return map;
+    json_free(map);
+    return NULL;
+}
+
+int
+usage_summary(struct api_request *r, struct api_reply *reply)
+{
+    struct usage_group groups[LIMIT_GROUPS];
+    struct usage_filter filter;
+    struct db_rows *rows = NULL;
+    struct json *data;
+    size_t count;
+    int err;
+
+    if ((err = read_filter(r, reply, &filter)) || (err = read_groups(r, reply, groups, &count)))
+        return err;
+    if ((err = query_sums(r->db, &filter, groups, count, &rows)))
+        return api_fail(r, reply, err);
+    if (db_count(rows) > LIMIT_SUM_ROWS) {
+        db_rows_free(rows);
+        return api_problem(reply, 400, "too_many_rows",
+                           "more than %d rows: narrow from and to, or group by less",
+                           LIMIT_SUM_ROWS);
+    }
+    data = json_new_list();
+    for (size_t i = 0; !err && i < db_count(rows); i++)
+        err = json_append(data, sums_row(rows, i, groups, count));
+    db_rows_free(rows);
+    reply->body = json_new_map();
+    if (err || !reply->body) {
+        json_free(data);
+        return api_fail(r, reply, ERR_NOMEM);
+    }
+    return json_set(reply->body, "data", data) ? api_fail(r, reply, ERR_NOMEM) : 0;
+}
+
+/* How each column of query_events() is shown. */
+enum shape { TEXT, NAME, NUMBER, FLAG, USD, DOCUMENT };
+static const struct {
+    const char *name;
+    enum shape shape;
+} event_members[] = {
+    [EVENT_ATTEMPT_ID] = {"attempt_id", TEXT},
+    [EVENT_REQUEST_ID] = {"request_id", TEXT},
+    [EVENT_TIME] = {"time", TEXT},
+    [EVENT_ATTEMPT_NO] = {"attempt_no", NUMBER},
+    [EVENT_TEAM] = {"team", NAME},
+    [EVENT_PROJECT] = {"project", NAME},
+    [EVENT_USER] = {"user", NAME},
+    [EVENT_KEY] = {"key", NAME},
+    [EVENT_END_USER] = {"end_user", NAME},
+    [EVENT_MODEL] = {"model", TEXT},
+    [EVENT_PROVIDER] = {"provider", TEXT},
+    [EVENT_PROVIDER_MODEL] = {"provider_model", TEXT},
+    [EVENT_ENDPOINT] = {"endpoint", TEXT},
+    [EVENT_STREAM] = {"stream", FLAG},
+    [EVENT_STATUS] = {"status", NUMBER},
+    [EVENT_UPSTREAM_STATUS] = {"upstream_status", NUMBER},
+    [EVENT_OUTCOME] = {"outcome", TEXT},
+    [EVENT_ERROR_CODE] = {"error_code", NAME},
+    [EVENT_INPUT] = {"input_tokens", NUMBER},
+    [EVENT_CACHED_INPUT] = {"cached_input_tokens", NUMBER},
+    [EVENT_CACHE_WRITE] = {"cache_write_tokens", NUMBER},
+    [EVENT_OUTPUT] = {"output_tokens", NUMBER},
+    [EVENT_REASONING] = {"reasoning_tokens", NUMBER},
+    [EVENT_COST] = {"cost_usd", USD},
+    [EVENT_PRICE_VERSION] = {"price_version", NAME},
+    [EVENT_ESTIMATED] = {"estimated", FLAG},
+    [EVENT_INCOMPLETE] = {"incomplete", FLAG},
+    [EVENT_LATENCY] = {"latency_ms", NUMBER},
+    [EVENT_TTFT] = {"ttft_ms", NUMBER},
+    [EVENT_TAGS] = {"tags", DOCUMENT},
+};
+#define EVENT_MEMBERS (sizeof(event_members) / sizeof(*event_members))
+
+static int
+set_document(struct json *map, const char *name, struct slice text)
+{
+    struct json *value = NULL;
+    int err = json_parse(text, &value, NULL, 0);
+
+    return err ? err : json_set(map, name, value);
+}
+
+static int
+set_member(struct json *map, const struct db_rows *rows, size_t row, size_t column)
+{
+    const char *name = event_members[column].name, *text = db_text(rows, row, column);
+
+    switch (event_members[column].shape) {
+    case TEXT:
+        return json_set_str(map, name, text);
+    case NAME:
+        return set_name(map, name, text);
+    case NUMBER:
+        return json_set_int(map, name, db_int(rows, row, column));
+    case FLAG:
+        return json_set_bool(map, name, db_bool(rows, row, column));
+    case USD:
+        return set_usd(map, name, db_int(rows, row, column));
+    case DOCUMENT:
+        return set_document(map, name, db_slice(rows, row, column));
+    }
+    return ERR_BAD_STATE;
+}
+
+static struct json *
+event_row(const struct db_rows *rows, size_t row)
+{
+    struct json *map = json_new_map();
+    int err = map ? 0 : ERR_NOMEM;
+
+    for (size_t i = 0; !err && i < EVENT_MEMBERS; i++)
+        err = set_member(map, rows, row, i);
+    if (!err)
+        err = json_set_bool(map, "cached", false); /* an upstream attempt never is */
+    if (!err)
+        return map;
+    json_free(map);
+    return NULL;
+}
+
+/* The page's rows, one of which too many tells that another page follows. Frees the rows. */
+static int
+reply_page(struct api_request *r, struct api_reply *reply, struct db_rows *rows, int64_t limit,
+           struct json *(*row_of)(const struct db_rows *, size_t))
+{
+    bool more = db_count(rows) > (size_t)limit;
+    size_t n = more ? (size_t)limit : db_count(rows);
+    struct json *data = json_new_list();
+    int err = data ? 0 : ERR_NOMEM;
+
+    for (size_t i = 0; !err && i < n; i++)
+        err = json_append(data, row_of(rows, i));
+    if (err) {
+        json_free(data);
+        err = api_fail(r, reply, err);
+    } else {
+        err = api_page_reply(r, reply, data, more ? db_text(rows, n - 1, 0) : NULL);
+    }
+    db_rows_free(rows);
+    return err;
+}
+
+int
+usage_events(struct api_request *r, struct api_reply *reply)
+{
+    struct usage_filter filter;
+    struct db_rows *rows = NULL;
+    unsigned char id[16];
+    const char *after;
+    int64_t limit;
+    int err;
+
+    if ((err = api_page(r, reply, &limit, &after)) || (err = read_filter(r, reply, &filter)))
+        return err;
+    if (after[0] && uuid_parse(after, strlen(after), id))
+        return api_problem(reply, 400, "invalid_cursor", "cursor: not one that this list gave");
+    filter.request_id = api_query(r, "request_id").at;
+    if ((err = query_events(r->db, &filter, after, limit + 1, &rows)))
+        return api_fail(r, reply, err);
+    return reply_page(r, reply, rows, limit, event_row);
+}
+
+static struct json *
+account_row(const struct db_rows *rows, size_t row)
+{
+    static const char *const names[] = {"name", "kind", "team", "project", "user", "provider"};
+    int64_t debit = db_int(rows, row, 6), credit = db_int(rows, row, 7);
+    struct json *map = json_new_map();
+    int err = map ? 0 : ERR_NOMEM;
+
+    for (size_t i = 0; !err && i < sizeof(names) / sizeof(*names); i++)
+        err = set_name(map, names[i], db_text(rows, row, i));
+    if (!err && !(err = set_usd(map, "debit_usd", debit)) &&
+        !(err = set_usd(map, "credit_usd", credit)))
+        err = set_usd(map, "balance_usd", debit - credit);
+    if (!err)
+        return map;
+    json_free(map);
+    return NULL;
+}
+
+int
+ledger_accounts(struct api_request *r, struct api_reply *reply)
+{
+    struct db_rows *rows = NULL;
+    const char *after;
+    int64_t limit;
+    int err = api_page(r, reply, &limit, &after);
+
+    if (err)
+        return err;
+    if ((err = query_accounts(r->db, after, limit + 1, &rows)))
+        return api_fail(r, reply, err);
+    return reply_page(r, reply, rows, limit, account_row);
+}

@@ -1,0 +1,247 @@
+#include "controlplane/ledger/query.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MS_PER_HOUR INT64_C(3600000)
+
+/* What can stand in group_by. hourly and detail: the same thing in the two tables. */
+static const struct dimension {
+    const char *name;
+    const char *hourly, *detail;
+} dimensions[] = {
+    {"team", "team", "team"},
+    {"project", "project", "project"},
+    {"user", "user_name", "user_name"},
+    {"key", "key", "key"},
+    {"model", "model", "model"},
+    {"provider", "provider", "provider"},
+    {"provider_model", "provider_model", "provider_model"},
+    {"hour", "to_char(hour, 'YYYY-MM-DD\"T\"HH24:00:00\"Z\"')",
+     "to_char(started_at, 'YYYY-MM-DD\"T\"HH24:00:00\"Z\"')"},
+    {"day", "to_char(hour, 'YYYY-MM-DD')", "to_char(started_at, 'YYYY-MM-DD')"},
+    {"month", "to_char(hour, 'YYYY-MM')", "to_char(started_at, 'YYYY-MM')"},
+    {"tag", "coalesce(tags ->> $%zu, '')", "coalesce(tags ->> $%zu, '')"}, /* "tag:NAME" */
+};
+#define DIMENSIONS (sizeof(dimensions) / sizeof(*dimensions))
+#define TAG_DIMENSION (DIMENSIONS - 1)
+
+static const char sums_of_hours[] =
+    "coalesce(sum(requests), 0)::bigint, coalesce(sum(errors), 0)::bigint, "
+    "coalesce(sum(tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h), "
+    "0)::bigint, coalesce(sum(tokens_cache_read), 0)::bigint, "
+    "coalesce(sum(tokens_cache_write + tokens_cache_write_1h), 0)::bigint, "
+    "coalesce(sum(tokens_output + tokens_reasoning), 0)::bigint, "
+    "coalesce(sum(tokens_reasoning), 0)::bigint, coalesce(sum(cost_nanos), 0)::bigint";
+
+static const char sums_of_attempts[] =
+    "count(*) FILTER (WHERE attempt_no = 1), count(*) FILTER (WHERE error_code <> ''), "
+    "coalesce(sum(tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h), "
+    "0)::bigint, coalesce(sum(tokens_cache_read), 0)::bigint, "
+    "coalesce(sum(tokens_cache_write + tokens_cache_write_1h), 0)::bigint, "
+    "coalesce(sum(tokens_output + tokens_reasoning), 0)::bigint, "
+    "coalesce(sum(tokens_reasoning), 0)::bigint, coalesce(sum(cost_nanos), 0)::bigint";
+
+int
+query_group(const char *name, struct usage_group *ret_group)
+{
+    *ret_group = (struct usage_group){.name = name};
+    if (strncmp(name, "tag:", 4) == 0 && name[4]) {
+        ret_group->tag = name + 4;
+        ret_group->dimension = TAG_DIMENSION;
+        return 0;
+    }
+    for (size_t i = 0; i < TAG_DIMENSION; i++)
+        if (strcmp(name, dimensions[i].name) == 0) {
+            ret_group->dimension = i;
+            return 0;
+        }
+    return ERR_NOT_FOUND;
+}
+
+const char *
+query_group_names(void)
+{
+    return "team, project, user, key, model, provider, provider_model, hour, day, month, tag:NAME";
+}
+
+/* --- statements put together -------------------------------------------------------------------
+ */
+
+/* SQL and its parameters as they grow; remembers its first error. */
+struct statement {
+    struct buf sql;
+    const char *params[32];
+    size_t count;
+    char numbers[4][24]; /* room for what is not text */
+    size_t numbers_used;
+    int err;
+};
+
+static void
+statement_init(struct statement *s, const char *sql)
+{
+    *s = (struct statement){0};
+    buf_init(&s->sql, 0);
+    s->err = buf_add_str(&s->sql, sql);
+}
+
+static void
+add(struct statement *s, const char *sql)
+{
+    if (!s->err)
+        s->err = buf_add_str(&s->sql, sql);
+}
+
+/* Appends sql, whose one $%zu becomes the number of the parameter. value NULL: nothing is appended.
+ */
+static void
+add_with(struct statement *s, const char *sql, const char *value)
+{
+    const char *mark = strstr(sql, "$%zu");
+
+    if (!value || s->err)
+        return;
+    s->params[s->count++] = value;
+    s->err = buf_addf(&s->sql, "%.*s$%zu%s", (int)(mark - sql), sql, s->count, mark + 4);
+}
+
+static const char *
+number(struct statement *s, int64_t v)
+{
+    char *room = s->numbers[s->numbers_used++];
+
+    (void)snprintf(room, sizeof(s->numbers[0]), "%lld", (long long)v);
+    return room;
+}
+
+static int
+run(struct db *db, struct statement *s, struct db_rows **ret_rows)
+{
+    const char *sql = s->err ? NULL : buf_str(&s->sql);
+    int err = s->err;
+
+    if (!err && !sql)
+        err = ERR_NOMEM;
+    if (!err)
+        err = db_query(db, sql, s->params, s->count, ret_rows);
+    buf_free(&s->sql);
+    return err;
+}
+
+static void
+add_names(struct statement *s, const struct usage_filter *f)
+{
+    add_with(s, " AND team = $%zu", f->team);
+    add_with(s, " AND project = $%zu", f->project);
+    add_with(s, " AND user_name = $%zu", f->user);
+    add_with(s, " AND key = $%zu", f->key);
+    add_with(s, " AND model = $%zu", f->model);
+    add_with(s, " AND provider = $%zu", f->provider);
+}
+
+/* Attempt ids order by time, so this also chooses the partitions. */
+static void
+add_attempt_range(struct statement *s, const struct usage_filter *f)
+{
+    if (f->from_ms)
+        add_with(s, " AND attempt_id >= headgate_attempt_floor(to_timestamp($%zu::numeric / 1000))",
+                 number(s, f->from_ms));
+    if (f->to_ms)
+        add_with(s, " AND attempt_id < headgate_attempt_floor(to_timestamp($%zu::numeric / 1000))",
+                 number(s, f->to_ms));
+}
+
+static void
+add_hour_range(struct statement *s, const struct usage_filter *f)
+{
+    if (f->from_ms)
+        add_with(s, " AND hour >= to_timestamp($%zu::numeric / 1000)", number(s, f->from_ms));
+    if (f->to_ms)
+        add_with(s, " AND hour < to_timestamp($%zu::numeric / 1000)", number(s, f->to_ms));
+}
+
+/* --- the questions -----------------------------------------------------------------------------
+ */
+
+/* "1, 2, 3" */
+static void
+add_ordinals(struct statement *s, size_t count)
+{
+    for (size_t i = 1; !s->err && i <= count; i++)
+        s->err = buf_addf(&s->sql, i > 1 ? ", %zu" : "%zu", i);
+}
+
+int
+query_sums(struct db *db, const struct usage_filter *f, const struct usage_group *groups,
+           size_t count, struct db_rows **ret_rows)
+{
+    /* Whole hours are summed already. */
+    bool hourly = f->from_ms % MS_PER_HOUR == 0 && f->to_ms % MS_PER_HOUR == 0;
+    struct statement s;
+
+    statement_init(&s, "SELECT ");
+    for (size_t i = 0; i < count; i++) {
+        const struct dimension *d = &dimensions[groups[i].dimension];
+        const char *column = hourly ? d->hourly : d->detail;
+        if (groups[i].tag)
+            add_with(&s, column, groups[i].tag);
+        else
+            add(&s, column);
+        add(&s, ", ");
+    }
+    add(&s, hourly ? sums_of_hours : sums_of_attempts);
+    add(&s, hourly ? " FROM usage_hourly WHERE true" : " FROM usage_events WHERE true");
+    add_names(&s, f);
+    if (hourly)
+        add_hour_range(&s, f);
+    else
+        add_attempt_range(&s, f);
+    if (count) {
+        add(&s, " GROUP BY ");
+        add_ordinals(&s, count);
+        add(&s, " ORDER BY ");
+        add_ordinals(&s, count);
+    }
+    add_with(&s, " LIMIT $%zu::bigint", number(&s, LIMIT_SUM_ROWS + 1));
+    return run(db, &s, ret_rows);
+}
+
+static const char event_columns[] =
+    "SELECT attempt_id, request_id, to_char(started_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "attempt_no, team, project, user_name, key, end_user, model, provider, provider_model, "
+    "endpoint, "
+    "stream, status, upstream_status, outcome, error_code, tokens_input + tokens_cache_read + "
+    "tokens_cache_write + tokens_cache_write_1h, tokens_cache_read, tokens_cache_write + "
+    "tokens_cache_write_1h, tokens_output + tokens_reasoning, tokens_reasoning, cost_nanos, "
+    "price_version, estimated, incomplete, latency_ms, ttft_ms, tags FROM usage_events WHERE true";
+
+int
+query_events(struct db *db, const struct usage_filter *f, const char *after, int64_t limit,
+             struct db_rows **ret_rows)
+{
+    struct statement s;
+
+    statement_init(&s, event_columns);
+    add_names(&s, f);
+    add_with(&s, " AND request_id = $%zu", f->request_id);
+    add_attempt_range(&s, f);
+    add_with(&s, " AND attempt_id < $%zu::uuid", after && after[0] ? after : NULL);
+    add_with(&s, " ORDER BY attempt_id DESC LIMIT $%zu::bigint", number(&s, limit));
+    return run(db, &s, ret_rows);
+}
+
+int
+query_accounts(struct db *db, const char *after, int64_t limit, struct db_rows **ret_rows)
+{
+    struct statement s;
+
+    statement_init(&s,
+                   "SELECT name, kind, team, project, user_name, provider, "
+                   "coalesce((SELECT sum(debit_nanos) FROM ledger_balances b WHERE b.account_id = "
+                   "a.id), 0)::bigint, coalesce((SELECT sum(credit_nanos) FROM ledger_balances b "
+                   "WHERE b.account_id = a.id), 0)::bigint FROM ledger_accounts a WHERE true");
+    add_with(&s, " AND name > $%zu", after && after[0] ? after : NULL);
+    add_with(&s, " ORDER BY name LIMIT $%zu::bigint", number(&s, limit));
+    return run(db, &s, ret_rows);
+}

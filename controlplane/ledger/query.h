@@ -1,0 +1,93 @@
+/*
+ * Reading the books: sums of usage by what it is grouped by, single attempts, accounts. Values are
+ * parameters, never part of the SQL; what is part of it comes from the table of dimensions.
+ */
+#ifndef CONTROLPLANE_LEDGER_QUERY_H
+#define CONTROLPLANE_LEDGER_QUERY_H
+
+#include "controlplane/store/db.h"
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIMIT_GROUPS 8       /* dimensions of one question */
+#define LIMIT_SUM_ROWS 10000 /* of one answer: beyond that it says to narrow the question */
+
+/* NULL: any. Times are wall milliseconds; the range is [from, to). */
+struct usage_filter {
+    int64_t from_ms, to_ms; /* 0: open */
+    const char *team, *project, *user, *key, *model, *provider;
+    const char *request_id; /* of single attempts only */
+};
+
+/* "team", "day", "tag:env": what sums can be grouped by. */
+struct usage_group {
+    const char *name; /* as it was asked for; terminated */
+    const char *tag;  /* of "tag:NAME": NAME; else NULL */
+    size_t dimension; /* of the table */
+};
+/* 0 or ERR_NOT_FOUND; name must live as long as the group. */
+MUST_CHECK int query_group(const char *name, struct usage_group *ret_group);
+/* "team, project, ...": for messages. */
+const char *query_group_names(void);
+
+/* Columns: one text for each group ("" for none), then the sums in the order of query_sum_names.
+ * One row without groups. At most LIMIT_SUM_ROWS + 1 rows, ordered by the groups. */
+MUST_CHECK int query_sums(struct db *db, const struct usage_filter *f,
+                          const struct usage_group *groups, size_t count,
+                          struct db_rows **ret_rows);
+enum usage_sum { /* its columns behind the groups; cost in nanodollars */
+                 SUM_REQUESTS,
+                 SUM_ERRORS,
+                 SUM_INPUT,
+                 SUM_CACHED_INPUT,
+                 SUM_CACHE_WRITE,
+                 SUM_OUTPUT,
+                 SUM_REASONING,
+                 SUM_COST,
+                 SUM_COUNT
+};
+
+/* Newest first, before the attempt `after` ("" or NULL: from the newest), `limit` at most. */
+MUST_CHECK int query_events(struct db *db, const struct usage_filter *f, const char *after,
+                            int64_t limit, struct db_rows **ret_rows);
+enum usage_column {
+    EVENT_ATTEMPT_ID,
+    EVENT_REQUEST_ID,
+    EVENT_TIME,
+    EVENT_ATTEMPT_NO,
+    EVENT_TEAM,
+    EVENT_PROJECT,
+    EVENT_USER,
+    EVENT_KEY,
+    EVENT_END_USER,
+    EVENT_MODEL,
+    EVENT_PROVIDER,
+    EVENT_PROVIDER_MODEL,
+    EVENT_ENDPOINT,
+    EVENT_STREAM,
+    EVENT_STATUS,
+    EVENT_UPSTREAM_STATUS,
+    EVENT_OUTCOME,
+    EVENT_ERROR_CODE,
+    EVENT_INPUT,
+    EVENT_CACHED_INPUT,
+    EVENT_CACHE_WRITE,
+    EVENT_OUTPUT,
+    EVENT_REASONING,
+    EVENT_COST,
+    EVENT_PRICE_VERSION,
+    EVENT_ESTIMATED,
+    EVENT_INCOMPLETE,
+    EVENT_LATENCY,
+    EVENT_TTFT,
+    EVENT_TAGS,
+};
+
+/* name, kind, team, project, user, provider, debit nanos, credit nanos; by name, behind `after`. */
+MUST_CHECK int query_accounts(struct db *db, const char *after, int64_t limit,
+                              struct db_rows **ret_rows);
+
+#endif
