@@ -6,8 +6,7 @@
 #include "lib/base/money.h"
 #include "lib/base/rand.h"
 
-/* --- what is asked -----------------------------------------------------------------------------
- */
+/* --- what is asked --------------------------------------------------------------------------- */
 
 /* 0, or a problem. */
 static int
@@ -53,8 +52,7 @@ read_groups(struct api_request *r, struct api_reply *reply,
     return 0;
 }
 
-/* --- what is answered --------------------------------------------------------------------------
- */
+/* --- what is answered ------------------------------------------------------------------------ */
 
 static int
 set_usd(struct json *map, const char *name, int64_t amount)

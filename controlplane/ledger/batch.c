@@ -7,8 +7,7 @@
 #include "lib/base/rand.h"
 #include "lib/json/doc.h"
 
-/* --- tags --------------------------------------------------------------------------------------
- */
+/* --- tags ------------------------------------------------------------------------------------ */
 
 static int
 add_tags(struct json *map, const struct usage *u, struct arena *a)
@@ -45,8 +44,7 @@ canonical_tags(struct batch_item *item, struct arena *a)
     return err;
 }
 
-/* --- taking apart ------------------------------------------------------------------------------
- */
+/* --- taking apart ---------------------------------------------------------------------------- */
 
 int
 batch_quarantine(struct batch *b, const struct batch_item *item, const char *reason,

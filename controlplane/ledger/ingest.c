@@ -19,8 +19,7 @@
 #define DAYS_BACK 40 /* a spool that comes later than this goes to the default partition */
 #define DAYS_AHEAD 7
 
-/* --- partitions --------------------------------------------------------------------------------
- */
+/* --- partitions ------------------------------------------------------------------------------ */
 
 /* Days since 1970 for which partitions are known to exist: [from, until]. Several threads may find
  * out the same at once, which does no harm. */
@@ -65,8 +64,7 @@ prepare_days(struct db *db, const struct batch *b)
     make_partitions(db, low, today + DAYS_AHEAD);
 }
 
-/* --- one transaction ---------------------------------------------------------------------------
- */
+/* --- one transaction ------------------------------------------------------------------------- */
 
 /* Locks the spool's row first: two batches of one spool wait for each other here and nowhere else.
  */
@@ -196,8 +194,7 @@ transact_again(struct db *db, struct batch *b, size_t from, size_t to, bool fina
     return err;
 }
 
-/* --- repeated records --------------------------------------------------------------------------
- */
+/* --- repeated records ------------------------------------------------------------------------ */
 
 static int
 ids_as_array(const struct batch *b, struct buf *into)
@@ -256,8 +253,7 @@ leave_new(struct db *db, struct batch *b)
     return err;
 }
 
-/* --- poison that only the database sees --------------------------------------------------------
- */
+/* --- poison that only the database sees ------------------------------------------------------ */
 
 /* About the data, not about the moment. */
 static bool

@@ -12,8 +12,7 @@
 
 #define MS_PER_DAY INT64_C(86400000)
 
-/* --- usage rows --------------------------------------------------------------------------------
- */
+/* --- usage rows ------------------------------------------------------------------------------ */
 
 static const char copy_events[] =
     "COPY usage_events (attempt_id, started_at, request_id, attempt_no, latency_ms, ttft_ms, key, "
@@ -115,8 +114,7 @@ post_events(struct db *db, const struct batch *b, size_t from, size_t to)
     return err;
 }
 
-/* --- accounts ----------------------------------------------------------------------------------
- */
+/* --- accounts -------------------------------------------------------------------------------- */
 
 /* One of the two sides of an item. */
 struct account {
@@ -323,8 +321,7 @@ post_accounts(struct db *db, struct batch *b)
     return err;
 }
 
-/* --- entries -----------------------------------------------------------------------------------
- */
+/* --- entries --------------------------------------------------------------------------------- */
 
 static int
 new_transaction(struct db *db, const struct batch *b, char ret_id[static 24])

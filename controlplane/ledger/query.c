@@ -65,8 +65,7 @@ query_group_names(void)
     return "team, project, user, key, model, provider, provider_model, hour, day, month, tag:NAME";
 }
 
-/* --- statements put together -------------------------------------------------------------------
- */
+/* --- statements put together ----------------------------------------------------------------- */
 
 /* SQL and its parameters as they grow; remembers its first error. */
 struct statement {
@@ -161,8 +160,7 @@ add_hour_range(struct statement *s, const struct usage_filter *f)
         add_with(s, " AND hour < to_timestamp($%zu::numeric / 1000)", number(s, f->to_ms));
 }
 
-/* --- the questions -----------------------------------------------------------------------------
- */
+/* --- the questions --------------------------------------------------------------------------- */
 
 /* "1, 2, 3" */
 static void

@@ -24,8 +24,7 @@ struct groups {
     size_t count;
 };
 
-/* --- adding up ---------------------------------------------------------------------------------
- */
+/* --- adding up ------------------------------------------------------------------------------- */
 
 /* Names of different lengths cannot run into each other: each is preceded by its length. */
 static struct slice
@@ -92,8 +91,7 @@ add_to_group(struct groups *all, const struct batch_item *item, struct buf *room
     return 0;
 }
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static int
 set_names(struct json *row, const struct batch_item *item)

@@ -84,8 +84,7 @@ segment_seed(const struct segment_identity *id)
     return crc32c(crc32c(0, id->spool_id, SPOOL_ID_BYTES), &id->number, sizeof(id->number));
 }
 
-/* --- records -----------------------------------------------------------------------------------
- */
+/* --- records --------------------------------------------------------------------------------- */
 
 static uint32_t
 padded(size_t payload)
@@ -177,8 +176,7 @@ segment_scan(struct slice file, uint32_t seed, uint32_t *from, struct record *re
     return SCAN_TORN;
 }
 
-/* --- files -------------------------------------------------------------------------------------
- */
+/* --- files ----------------------------------------------------------------------------------- */
 
 void
 segment_name(uint64_t number, char ret_name[static SEGMENT_NAME_BYTES])

@@ -46,8 +46,7 @@ struct segment_identity {
     int64_t created_ms;
 };
 
-/* --- layout ------------------------------------------------------------------------------------
- */
+/* --- layout ---------------------------------------------------------------------------------- */
 
 void segment_write_header(char *at, const struct segment_identity *id);
 /* 0; ERR_SYNTAX (no header, or damaged); ERR_STALE (written by a later version). */
@@ -70,8 +69,7 @@ enum scan_step {
 enum scan_step segment_scan(struct slice file, uint32_t seed, uint32_t *from,
                             struct record *ret_record);
 
-/* --- file --------------------------------------------------------------------------------------
- */
+/* --- file ------------------------------------------------------------------------------------ */
 
 struct segment {
     TAILQ_ENTRY(segment) link; /* the spool's list, by number */

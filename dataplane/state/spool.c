@@ -24,8 +24,7 @@
 /* A reservation and its settlement always fit in this. */
 #define ATTEMPT_BYTES ((uint64_t)2 * LIMIT_RECORD_BYTES)
 
-/* --- room --------------------------------------------------------------------------------------
- */
+/* --- room ------------------------------------------------------------------------------------ */
 
 /* A segment is left when less than the longest record fits, so this much is sure to be used. */
 static uint64_t
@@ -117,8 +116,7 @@ rotate(struct spool *s)
     leave(s, full);
 }
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 /* Copies one live record of a segment that cannot be trusted. */
 static void
@@ -236,8 +234,7 @@ heed_disk(struct spool *s)
         replace_current(s);
 }
 
-/* --- reserve, settle, void ---------------------------------------------------------------------
- */
+/* --- reserve, settle, void ------------------------------------------------------------------- */
 
 static int
 grow_holds(struct spool *s)
@@ -413,8 +410,7 @@ spool_void(struct spool *s, struct spool_hold *hold)
     return_hold(s, hold);
 }
 
-/* --- tending -----------------------------------------------------------------------------------
- */
+/* --- tending --------------------------------------------------------------------------------- */
 
 /* A long stream must not keep its old segment on disk for ever: its reservation is written again.
  */
@@ -469,8 +465,7 @@ spool_depth(const struct spool *s, struct spool_depth *ret_depth)
     ret_depth->limit_bytes = s->limits.bytes;
 }
 
-/* --- open, close -------------------------------------------------------------------------------
- */
+/* --- open, close ----------------------------------------------------------------------------- */
 
 int
 spool_open_dir(const char *dir, unsigned slot, int *ret_fd)

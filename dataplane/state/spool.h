@@ -52,8 +52,7 @@ MUST_CHECK int spool_open(const char *dir, unsigned slot, const struct spool_lim
 /* Flushes and lets the slot go. What is not acknowledged stays on disk. NULL is fine. */
 void spool_close(struct spool *s);
 
-/* --- the request's way -------------------------------------------------------------------------
- */
+/* --- the request's way ----------------------------------------------------------------------- */
 
 /* A reservation, kept in the attempt from reserve to settle or void. Zero: none held. */
 struct spool_hold {
@@ -76,8 +75,7 @@ bool spool_can_reserve(const struct spool *s);
 /* Makes the next segment ahead of need and drops what is done; call it now and then (a timer). */
 void spool_tend(struct spool *s);
 
-/* --- upload ------------------------------------------------------------------------------------
- */
+/* --- upload ---------------------------------------------------------------------------------- */
 
 /* The oldest settled records not acknowledged yet, of one spool id, in sequence order: as many as
  * fit both bounds. Slices and batch are lent until the next call on s. False: nothing waits. */
@@ -104,15 +102,13 @@ struct spool_depth {
 };
 void spool_depth(const struct spool *s, struct spool_depth *ret_depth);
 
-/* --- slots that no worker runs -----------------------------------------------------------------
- */
+/* --- slots that no worker runs --------------------------------------------------------------- */
 
 /* Slots >= first that have records on disk; at most max. Returns how many. One that another process
  * holds gives ERR_CONFLICT when opened. */
 size_t spool_orphans(const char *dir, unsigned first, unsigned *ret_slots, size_t max);
 
-/* --- the supervisor's part ---------------------------------------------------------------------
- */
+/* --- the supervisor's part ------------------------------------------------------------------- */
 
 /* Group flush of slots 0..slots-1 under dir. Run spool_flush every 10 ms; it costs a memory read a
  * slot when nothing was written. A failed flush is told to the worker through a page they share: it

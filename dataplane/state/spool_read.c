@@ -9,8 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
 
-/* --- the cursor --------------------------------------------------------------------------------
- */
+/* --- the cursor ------------------------------------------------------------------------------ */
 
 void
 spool_cursor_to(struct spool *s, struct segment *g)
@@ -74,8 +73,7 @@ drop_unreadable(struct spool *s, int err)
     spool_file_aside(s, g->id.number, "unreadable");
 }
 
-/* --- lending -----------------------------------------------------------------------------------
- */
+/* --- lending --------------------------------------------------------------------------------- */
 
 struct gathering {
     size_t max_records, max_bytes, bytes;
@@ -172,8 +170,7 @@ spool_ack(struct spool *s, const unsigned char spool_id[static SPOOL_ID_BYTES], 
     CRASHPOINT("spool.acked");
 }
 
-/* --- removing ----------------------------------------------------------------------------------
- */
+/* --- removing -------------------------------------------------------------------------------- */
 
 static bool
 is_acknowledged_to(const struct spool *s, uint64_t number, uint32_t at)

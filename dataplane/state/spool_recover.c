@@ -14,8 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 
-/* --- what is damaged ---------------------------------------------------------------------------
- */
+/* --- what is damaged ------------------------------------------------------------------------- */
 
 static int
 aside_dir(struct spool *s)
@@ -65,8 +64,7 @@ spool_file_aside(struct spool *s, uint64_t number, const char *why)
         s->aside_files++;
 }
 
-/* --- what is on disk ---------------------------------------------------------------------------
- */
+/* --- what is on disk ------------------------------------------------------------------------- */
 
 struct numbers {
     uint64_t *at;
@@ -118,8 +116,7 @@ list_segments(int dir_fd, struct numbers *ret)
     return err;
 }
 
-/* --- one segment -------------------------------------------------------------------------------
- */
+/* --- one segment ----------------------------------------------------------------------------- */
 
 struct recovery {
     struct spool *s;
@@ -298,8 +295,7 @@ recover_segment(struct recovery *rec, uint64_t number)
     return err;
 }
 
-/* --- all of them -------------------------------------------------------------------------------
- */
+/* --- all of them ----------------------------------------------------------------------------- */
 
 static void
 collect_lost(struct recovery *rec)
@@ -333,8 +329,7 @@ spool_recover(struct spool *s)
     return err;
 }
 
-/* --- reservations nobody settled ---------------------------------------------------------------
- */
+/* --- reservations nobody settled ------------------------------------------------------------- */
 
 /* At its estimate, and marked: an attempt whose fate is unknown is neither dropped nor free. */
 static bool
@@ -386,8 +381,7 @@ spool_settle_lost(struct spool *s)
     }
 }
 
-/* --- slots that no worker runs -----------------------------------------------------------------
- */
+/* --- slots that no worker runs --------------------------------------------------------------- */
 
 static bool
 has_segments(const char *dir, const char *name)

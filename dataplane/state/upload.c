@@ -33,8 +33,7 @@ struct upload {
 static void on_due(void *ctx);
 static void on_reply(void *ctx, int err, struct slice bytes);
 
-/* --- slots that no worker runs -----------------------------------------------------------------
- */
+/* --- slots that no worker runs --------------------------------------------------------------- */
 
 static void
 adopt(struct upload *u)
@@ -67,8 +66,7 @@ let_go_when_drained(struct upload *u)
     u->adopted = NULL;
 }
 
-/* --- sending -----------------------------------------------------------------------------------
- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 /* Both get their turn when both have something. */
 static struct spool *
@@ -129,8 +127,7 @@ on_due(void *ctx)
         (void)send_next(u);
 }
 
-/* --- the answer --------------------------------------------------------------------------------
- */
+/* --- the answer ------------------------------------------------------------------------------ */
 
 /* Full jitter: many workers must not come back at the same moment. */
 static void
@@ -200,8 +197,7 @@ on_reply(void *ctx, int err, struct slice bytes)
         (void)send_next(u); /* a backlog does not wait for the clock */
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 struct upload *
 upload_new(const struct upload_options *o)

@@ -70,8 +70,7 @@ usage_clip(struct usage *u)
     u->tag_count = i;
 }
 
-/* --- writing: a cursor that remembers an overflow ----------------------------------------------
- */
+/* --- writing: a cursor that remembers an overflow -------------------------------------------- */
 
 struct wire {
     unsigned char *at, *end;
@@ -237,8 +236,7 @@ usage_encode(const struct usage *u, void *ret_bytes, size_t room, size_t *ret_le
     return 0;
 }
 
-/* --- reading: protobuf-c into the arena --------------------------------------------------------
- */
+/* --- reading: protobuf-c into the arena ------------------------------------------------------ */
 
 /* Tells a record that does not decode from memory that is not there. */
 struct memory {

@@ -3,9 +3,6 @@
 
 #include "tests/unit/controlplane/ledger/sample.h"
 
-/* --- helpers -----------------------------------------------------------------------------------
- */
-
 /* What must hold at any time (faults.md, I2). */
 static void
 assert_books_are_sound(void)
@@ -32,8 +29,7 @@ assert_books_are_sound(void)
         0);
 }
 
-/* --- the ordinary way --------------------------------------------------------------------------
- */
+/* --- the ordinary way ------------------------------------------------------------------------ */
 
 static void
 test_a_batch_is_booked_whole(void **state)
@@ -90,8 +86,7 @@ test_rollup_equals_detail(void **state)
     assert_books_are_sound();
 }
 
-/* --- exactly once ------------------------------------------------------------------------------
- */
+/* --- exactly once ---------------------------------------------------------------------------- */
 
 static void
 test_f132_repeated_and_overlapping_batches_add_nothing(void **state)
@@ -251,8 +246,7 @@ test_f108_an_unknown_outcome_is_decided_by_the_key(void **state)
     free(s);
 }
 
-/* --- poison ------------------------------------------------------------------------------------
- */
+/* --- poison ---------------------------------------------------------------------------------- */
 
 static int64_t
 quarantined(const char *reason)
@@ -346,8 +340,7 @@ test_an_oversized_batch_is_refused(void **state)
     assert_int_equal(ledger_ingest(app, SLICE("node"), 0, &batch, &r), ERR_LIMIT);
 }
 
-/* --- the database's own guards -----------------------------------------------------------------
- */
+/* --- the database's own guards --------------------------------------------------------------- */
 
 /* Two entries of one attempt on the first and the last account. */
 static int

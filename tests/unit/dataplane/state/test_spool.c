@@ -22,8 +22,7 @@
 
 static char root[] = "/tmp/headgate-spool-XXXXXX";
 
-/* --- helpers -----------------------------------------------------------------------------------
- */
+/* --- helpers --------------------------------------------------------------------------------- */
 
 static int
 make_root(void **state)
@@ -206,8 +205,7 @@ overwrite(uint64_t number, off_t at, const void *bytes, size_t n)
     close(fd);
 }
 
-/* --- the ordinary way --------------------------------------------------------------------------
- */
+/* --- the ordinary way ------------------------------------------------------------------------ */
 
 static void
 test_settled_records_come_out_in_order(void **state)
@@ -351,8 +349,7 @@ test_long_texts_are_cut_not_refused(void **state)
     spool_close(s);
 }
 
-/* --- killed workers ----------------------------------------------------------------------------
- */
+/* --- killed workers -------------------------------------------------------------------------- */
 
 static void
 test_f130_a_killed_workers_open_attempts_become_lost(void **state)
@@ -437,8 +434,7 @@ test_every_opening_has_its_own_spool_id(void **state)
     spool_close(s);
 }
 
-/* --- damage ------------------------------------------------------------------------------------
- */
+/* --- damage ---------------------------------------------------------------------------------- */
 
 /* The whole tail of the newest segment cut at every byte: what is before the cut is there, what was
  * cut is counted, no more than the last record is missing. */
@@ -666,8 +662,7 @@ test_property_kills_and_flips(void **state)
     }
 }
 
-/* --- room --------------------------------------------------------------------------------------
- */
+/* --- room ------------------------------------------------------------------------------------ */
 
 static void
 test_f143_a_full_spool_refuses_and_still_settles(void **state)
@@ -789,8 +784,7 @@ test_a_long_stream_does_not_keep_old_segments(void **state)
     spool_close(s);
 }
 
-/* --- flushing ----------------------------------------------------------------------------------
- */
+/* --- flushing -------------------------------------------------------------------------------- */
 
 static void
 test_the_flusher_flushes_what_changed(void **state)
@@ -855,8 +849,7 @@ test_sync_always_flushes_before_it_returns(void **state)
     spool_close(s);
 }
 
-/* --- slots without a worker --------------------------------------------------------------------
- */
+/* --- slots without a worker ------------------------------------------------------------------ */
 
 static void
 test_orphan_slots_are_found_and_drained(void **state)
