@@ -1,4 +1,4 @@
--- The ledger: double entry, append-only, balanced by the database (docs/decisions/0004-ledger.md).
+-- The ledger: double entry, append-only, balanced by the database (docs/decisions/0006-ledger.md).
 
 CREATE TABLE ledger_accounts (
     id         integer     GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
