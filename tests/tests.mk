@@ -123,3 +123,12 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libheadgate.a
 
 .PHONY: test ci units asan asan-run tsan tsan-run venv system check check-layers check-words check-headers lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets
+
+# --- conformance -----------------------------------------------------------------------------------
+
+# Small servers and clients that suites of other people, fuzzers and profilers drive.
+$(B)/conformance/%: tests/conformance/%.c $(B)/libheadgate.a
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+-include $(wildcard $(B)/conformance/*.d)
