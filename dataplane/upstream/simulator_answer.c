@@ -343,8 +343,11 @@ write_error_event(struct writer *w, const struct talk *t, struct simulator_answe
 static void
 write_stream(struct writer *w, const struct talk *t, struct simulator_answer *a)
 {
-    for (int64_t c = 0; c < t->choices; c++)
+    for (int64_t c = 0; c < t->choices; c++) {
+        if (write_error_event(w, t, a))
+            return;
         write_first(w, t, c, a);
+    }
     for (size_t i = 0; i < t->speech.words; i++)
         for (int64_t c = 0; c < t->choices; c++) {
             if (write_error_event(w, t, a))

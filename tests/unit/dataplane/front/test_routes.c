@@ -1,0 +1,87 @@
+#include "tests/unit/check.h"
+
+#include "dataplane/front/front.h"
+
+static void
+test_table(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *target;
+        enum route_kind kind;
+        const char *endpoint, *subject;
+    } rows[] = {
+        {"POST", "/v1/chat/completions", ROUTE_REQUEST, "chat.completions", ""},
+        {"POST", "/v1/chat/completions?x=1&y", ROUTE_REQUEST, "chat.completions", ""},
+        {"POST", "/openai/v1/chat/completions", ROUTE_REQUEST, "chat.completions", ""},
+        {"POST", "/v1/completions", ROUTE_REQUEST, "completions", ""},
+        {"POST", "/v1/embeddings", ROUTE_REQUEST, "embeddings", ""},
+        {"GET", "/v1/models", ROUTE_REQUEST, "models", ""},
+        {"HEAD", "/v1/models", ROUTE_REQUEST, "models", ""},
+        {"GET", "/v1/models/gpt-4o", ROUTE_REQUEST, "models", "gpt-4o"},
+        {"GET", "/v1/models/openai/gpt-4o", ROUTE_REQUEST, "models", "openai/gpt-4o"},
+        {"GET", "/healthz", ROUTE_HEALTH, NULL, ""},
+        {"GET", "/readyz?verbose", ROUTE_READY, NULL, ""},
+        {"GET", "/v1/chat/completions", ROUTE_WRONG_METHOD, NULL, ""},
+        {"DELETE", "/v1/models/gpt-4o", ROUTE_WRONG_METHOD, NULL, ""},
+        {"post", "/v1/chat/completions", ROUTE_WRONG_METHOD, NULL, ""},
+        /* F015, F153: one spelling, and no other way to it */
+        {"POST", "/V1/chat/completions", ROUTE_NONE, NULL, ""},
+        {"POST", "/v1/chat/completions/", ROUTE_NONE, NULL, ""},
+        {"POST", "/v1//chat/completions", ROUTE_NONE, NULL, ""},
+        {"POST", "//v1/chat/completions", ROUTE_NONE, NULL, ""},
+        {"POST", "/v1/./chat/completions", ROUTE_NONE, NULL, ""},
+        {"POST", "/v1/chat/%63ompletions", ROUTE_NONE, NULL, ""},
+        {"POST", "/v1/chat/completions;x", ROUTE_NONE, NULL, ""},
+        {"GET", "/v1/../admin", ROUTE_NONE, NULL, ""},
+        {"GET", "/openai/openai/v1/models", ROUTE_NONE, NULL, ""},
+        {"GET", "/openai/healthz", ROUTE_NONE, NULL, ""},
+        {"GET", "/", ROUTE_NONE, NULL, ""},
+        {"GET", "", ROUTE_NONE, NULL, ""},
+        {"GET", "/v1/models/", ROUTE_NONE, NULL, ""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct front_route r = front_find(slice_of(rows[i].method), slice_of(rows[i].target));
+        if (r.kind != rows[i].kind)
+            fail_msg("%s %s: %d", rows[i].method, rows[i].target, (int)r.kind);
+        if (rows[i].endpoint)
+            assert_string_equal(r.endpoint->name, rows[i].endpoint);
+        if (rows[i].kind == ROUTE_REQUEST)
+            assert_slice_is(r.subject, rows[i].subject);
+        if (rows[i].kind == ROUTE_WRONG_METHOD)
+            assert_non_null(r.allow);
+    }
+}
+
+static void
+test_unescape(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } rows[] = {
+        {"plain", "plain"},  {"a%2Fb", "a/b"},      {"%e2%82%ac", "\xe2\x82\xac"}, {"%", NULL},
+        {"%2", NULL},        {"a%zz", NULL},        {"%00", NULL},                 {"%c0%80", NULL},
+        {"%ed%a0%80", NULL}, {"%25%32%46", "%2F"},
+    };
+    struct arena a;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct slice got = front_unescape(slice_of(rows[i].in), &a);
+        if (rows[i].out)
+            assert_slice_is(got, rows[i].out);
+        else
+            assert_null(got.at);
+    }
+    arena_free(&a);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_unescape),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
