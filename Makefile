@@ -52,7 +52,7 @@ endif
 
 # llhttp: Debian 12 ships its C sources in node-llhttp, Debian 13 a library.
 ifneq (,$(wildcard /usr/share/llhttp/llhttp.c))
-LLHTTP_CFLAGS := -isystem /usr/share/include/llhttp -isystem /usr/include/llhttp
+LLHTTP_CFLAGS := -DLLHTTP_STRICT_MODE=1 -isystem /usr/share/include/llhttp -isystem /usr/include/llhttp
 LLHTTP_OBJ = $(B)/obj/llhttp/llhttp.o $(B)/obj/llhttp/api.o $(B)/obj/llhttp/http.o
 LLHTTP_LIBS :=
 else
