@@ -1,4 +1,5 @@
-/* Usage and the ledger, to be read. Amounts are decimal dollars in strings. */
+/* Usage and the ledger, to be read. Amounts are decimal dollars in strings; "" is no project, no
+ * user. */
 #include <string.h>
 
 #include "controlplane/api/handlers.h"
@@ -63,13 +64,6 @@ set_usd(struct json *map, const char *name, int64_t amount)
     return json_set_str(map, name, text);
 }
 
-/* An empty name stands for none. */
-static int
-set_name(struct json *map, const char *name, const char *text)
-{
-    return json_set_str(map, name, text[0] ? text : NULL);
-}
-
 static struct json *
 sums_row(const struct db_rows *rows, size_t row, const struct usage_group *groups, size_t count)
 {
@@ -86,7 +80,7 @@ sums_row(const struct db_rows *rows, size_t row, const struct usage_group *group
     int err = map ? 0 : ERR_NOMEM;
 
     for (size_t i = 0; !err && i < count; i++)
-        err = set_name(map, groups[i].name, db_text(rows, row, i));
+        err = json_set_str(map, groups[i].name, db_text(rows, row, i));
     for (size_t i = 0; !err && i < SUM_COST; i++)
         err = json_set_int(map, names[i], db_int(rows, row, count + i));
     if (!err)
@@ -130,7 +124,7 @@ usage_summary(struct api_request *r, struct api_reply *reply)
 }
 
 /* How each column of query_events() is shown. */
-enum shape { TEXT, NAME, NUMBER, FLAG, USD, DOCUMENT };
+enum shape { TEXT, NUMBER, FLAG, USD, DOCUMENT };
 static const struct {
     const char *name;
     enum shape shape;
@@ -139,11 +133,11 @@ static const struct {
     [EVENT_REQUEST_ID] = {"request_id", TEXT},
     [EVENT_TIME] = {"time", TEXT},
     [EVENT_ATTEMPT_NO] = {"attempt_no", NUMBER},
-    [EVENT_TEAM] = {"team", NAME},
-    [EVENT_PROJECT] = {"project", NAME},
-    [EVENT_USER] = {"user", NAME},
-    [EVENT_KEY] = {"key", NAME},
-    [EVENT_END_USER] = {"end_user", NAME},
+    [EVENT_TEAM] = {"team", TEXT},
+    [EVENT_PROJECT] = {"project", TEXT},
+    [EVENT_USER] = {"user", TEXT},
+    [EVENT_KEY] = {"key", TEXT},
+    [EVENT_END_USER] = {"end_user", TEXT},
     [EVENT_MODEL] = {"model", TEXT},
     [EVENT_PROVIDER] = {"provider", TEXT},
     [EVENT_PROVIDER_MODEL] = {"provider_model", TEXT},
@@ -152,14 +146,14 @@ static const struct {
     [EVENT_STATUS] = {"status", NUMBER},
     [EVENT_UPSTREAM_STATUS] = {"upstream_status", NUMBER},
     [EVENT_OUTCOME] = {"outcome", TEXT},
-    [EVENT_ERROR_CODE] = {"error_code", NAME},
+    [EVENT_ERROR_CODE] = {"error_code", TEXT},
     [EVENT_INPUT] = {"input_tokens", NUMBER},
     [EVENT_CACHED_INPUT] = {"cached_input_tokens", NUMBER},
     [EVENT_CACHE_WRITE] = {"cache_write_tokens", NUMBER},
     [EVENT_OUTPUT] = {"output_tokens", NUMBER},
     [EVENT_REASONING] = {"reasoning_tokens", NUMBER},
     [EVENT_COST] = {"cost_usd", USD},
-    [EVENT_PRICE_VERSION] = {"price_version", NAME},
+    [EVENT_PRICE_VERSION] = {"price_version", TEXT},
     [EVENT_ESTIMATED] = {"estimated", FLAG},
     [EVENT_INCOMPLETE] = {"incomplete", FLAG},
     [EVENT_LATENCY] = {"latency_ms", NUMBER},
@@ -185,8 +179,6 @@ set_member(struct json *map, const struct db_rows *rows, size_t row, size_t colu
     switch (event_members[column].shape) {
     case TEXT:
         return json_set_str(map, name, text);
-    case NAME:
-        return set_name(map, name, text);
     case NUMBER:
         return json_set_int(map, name, db_int(rows, row, column));
     case FLAG:
@@ -266,7 +258,7 @@ account_row(const struct db_rows *rows, size_t row)
     int err = map ? 0 : ERR_NOMEM;
 
     for (size_t i = 0; !err && i < sizeof(names) / sizeof(*names); i++)
-        err = set_name(map, names[i], db_text(rows, row, i));
+        err = json_set_str(map, names[i], db_text(rows, row, i));
     if (!err && !(err = set_usd(map, "debit_usd", debit)) &&
         !(err = set_usd(map, "credit_usd", credit)))
         err = set_usd(map, "balance_usd", debit - credit);
