@@ -254,10 +254,10 @@ item_view(const struct kind *kind, const char *name, const struct json *body, bo
     struct json *view = json_new_map();
     int err = view ? json_set_str(view, "name", name) : ERR_NOMEM;
     for (size_t i = 0; i < kind->fields->count && !err; i++) {
-        const char *field = kind->fields->rows[i].name;
-        const struct json *v = json_get(body, field);
-        if (v && strcmp(field, "name") != 0)
-            err = json_set(view, field, json_copy(v));
+        const struct field_row *row = &kind->fields->rows[i];
+        const struct json *v = json_get(body, row->name);
+        if (v && strcmp(row->name, "name") != 0) /* PostgreSQL reorders members: ours again */
+            err = json_set(view, row->name, canonical_value(kind, row, v));
     }
     const struct json *prefix = json_get(body, "prefix");
     if (!err && with_defaults && prefix)

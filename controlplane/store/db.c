@@ -86,7 +86,9 @@ static int
 fail(struct db *db, const PGresult *result)
 {
     const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    if (PQstatus(db->conn) == CONNECTION_BAD) {
+    /* An error that the server did not make is libpq's own: the first one after the server closed,
+     * for which the connection still counts as good. */
+    if (PQstatus(db->conn) == CONNECTION_BAD || !sqlstate) {
         set_error(db, sqlstate, "the connection to PostgreSQL was lost");
         disconnect(db);
         return ERR_UNAVAILABLE;
@@ -212,7 +214,8 @@ connect_now(struct db *db)
     return err ? ERR_UNAVAILABLE : 0;
 }
 
-/* At most one attempt a second: a pool of threads must not storm a database that comes up. */
+/* At most one attempt that fails a second: a pool of threads must not storm a database that comes
+ * up. */
 static int
 ensure_connected(struct db *db)
 {
@@ -225,8 +228,10 @@ ensure_connected(struct db *db)
     int64_t now = clock_mono_ms();
     if (now < db->next_try_ms)
         return ERR_UNAVAILABLE; /* db_error() still says why the last attempt failed */
-    db->next_try_ms = now + RECONNECT_MS;
-    return connect_now(db);
+    int err = connect_now(db);
+    if (err)
+        db->next_try_ms = now + RECONNECT_MS;
+    return err;
 }
 
 /* ---- statements --------------------------------------------------------------------------------

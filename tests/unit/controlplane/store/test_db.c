@@ -1,0 +1,189 @@
+/* The connection against a real PostgreSQL: results, errors, loss, reconnection. */
+#include "tests/unit/controlplane/pg.h"
+
+#include "lib/base/clock.h"
+
+static void
+test_results_and_parameters(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    struct db_rows *rows = NULL;
+    /* F151: a value is a value, whatever it looks like. */
+    const char *const params[] = {"'; DROP TABLE x; --", NULL, "42"};
+    assert_int_equal(db_query(db, "SELECT $1::text, $2::text, $3::bigint, true", params, 3, &rows),
+                     0);
+    assert_int_equal(db_count(rows), 1);
+    assert_string_equal(db_text(rows, 0, 0), "'; DROP TABLE x; --");
+    assert_true(db_is_null(rows, 0, 1));
+    assert_string_equal(db_text(rows, 0, 1), "");
+    assert_int_equal(db_int(rows, 0, 2), 42);
+    assert_true(db_bool(rows, 0, 3));
+    db_rows_free(rows);
+    db_free(db);
+}
+
+static void
+test_errors_have_our_names(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    pg_sql("postgres", "CREATE TABLE e (a int PRIMARY KEY CHECK (a < 10)); "
+                       "CREATE TABLE f (a int REFERENCES e (a)); INSERT INTO e VALUES (1)");
+    assert_int_equal(db_query(db, "INSERT INTO e VALUES (1)", NULL, 0, NULL), ERR_EXISTS);
+    assert_string_equal(db_sqlstate(db), "23505");
+    assert_int_equal(db_query(db, "INSERT INTO e VALUES (11)", NULL, 0, NULL), ERR_RANGE);
+    assert_int_equal(db_query(db, "INSERT INTO f VALUES (5)", NULL, 0, NULL), ERR_NOT_FOUND);
+    assert_int_equal(db_query(db, "SELECT * FROM missing", NULL, 0, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(db_query(db, "SELEC", NULL, 0, NULL), ERR_IO);
+    assert_int_equal(db_script(db, "SET statement_timeout = '20ms'; SELECT pg_sleep(5)"),
+                     ERR_TIMEOUT);
+    const char *const secret[] = {"hunter2-is-no-number"};
+    assert_int_equal(db_query(db, "SELECT $1::int", secret, 1, NULL), ERR_IO);
+    assert_null(strstr(db_error(db), "hunter2"));
+    db_free(db);
+}
+
+static void
+test_away_at_start_and_back(void **state)
+{
+    (void)state;
+    pg_down("fast");
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), ERR_UNAVAILABLE);
+    assert_true(strlen(db_error(db)) > 0);
+    /* Within the second it does not even try. */
+    int64_t before = clock_mono_ms();
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(db_begin(db), ERR_UNAVAILABLE);
+    assert_true(clock_mono_ms() - before < 900);
+    pg_up();
+    int64_t deadline = clock_mono_ms() + 10000;
+    while (db_query(db, "SELECT 1", NULL, 0, NULL) != 0 && clock_mono_ms() < deadline)
+        usleep(20000);
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), 0);
+    db_free(db);
+}
+
+static void
+test_a_lost_transaction_never_goes_on(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    pg_sql("postgres", "CREATE TABLE half (a int)");
+    assert_int_equal(db_begin(db), 0);
+    assert_int_equal(db_query(db, "INSERT INTO half VALUES (1)", NULL, 0, NULL), 0);
+    pg_down("immediate");
+    pg_up();
+    assert_int_equal(db_query(db, "INSERT INTO half VALUES (2)", NULL, 0, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(db_query(db, "INSERT INTO half VALUES (3)", NULL, 0, NULL), ERR_UNAVAILABLE);
+    assert_int_equal(db_commit(db), ERR_UNAVAILABLE);
+    struct db_rows *rows = NULL;
+    assert_int_equal(db_query(db, "SELECT count(*) FROM half", NULL, 0, &rows), 0);
+    assert_int_equal(db_int(rows, 0, 0), 0);
+    db_rows_free(rows);
+    db_free(db);
+}
+
+static void
+test_idle_connections_survive_a_restart(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), 0);
+    pg_down("fast");
+    pg_up();
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), 0);
+    pg_down("immediate");
+    pg_up();
+    assert_int_equal(db_begin(db), 0);
+    db_rollback(db);
+    db_free(db);
+}
+
+static void
+test_commit_of_a_failed_transaction_fails(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    assert_int_equal(db_begin(db), 0);
+    assert_true(db_in_transaction(db));
+    assert_int_not_equal(db_query(db, "SELECT 1/0", NULL, 0, NULL), 0);
+    assert_int_equal(db_commit(db), ERR_BAD_STATE);
+    assert_false(db_in_transaction(db));
+    db_free(db);
+}
+
+static void
+test_copy_and_its_escapes(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    struct buf data;
+    struct db_rows *rows = NULL;
+    static const char odd[] = "a\tb\nc\\d\re";
+    int64_t n = 0;
+    pg_sql("postgres", "CREATE TABLE copied (t text, u text)");
+    buf_init(&data, 0);
+    assert_int_equal(db_copy_cell(&data, odd, strlen(odd), false), 0);
+    assert_int_equal(db_copy_cell(&data, NULL, 0, true), 0);
+    assert_int_equal(db_copy(db, "COPY copied FROM STDIN", buf_slice(&data), &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(db_query(db, "SELECT t, u FROM copied", NULL, 0, &rows), 0);
+    assert_string_equal(db_text(rows, 0, 0), odd);
+    assert_true(db_is_null(rows, 0, 1));
+    db_rows_free(rows);
+    assert_int_not_equal(db_copy(db, "COPY copied FROM STDIN", SLICE("too\tmany\tcells\n"), &n), 0);
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), 0); /* still usable */
+    buf_free(&data);
+    db_free(db);
+}
+
+static void
+test_notifications(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    assert_int_equal(db_wait_notify(db, 0), ERR_UNAVAILABLE); /* not connected yet */
+    assert_int_equal(db_query(db, "LISTEN headgate_changed", NULL, 0, NULL), 0);
+    assert_int_equal(db_wait_notify(db, 0), 0);
+    pg_sql("postgres", "NOTIFY headgate_changed");
+    int got = 0;
+    for (int i = 0; i < 100 && got == 0; i++)
+        got = db_wait_notify(db, 100);
+    assert_int_equal(got, 1);
+    assert_string_equal(db_notified(db), "headgate_changed");
+    db_free(db);
+}
+
+/* Whoever connects has the application's rights only. */
+static void
+test_superusers_become_the_application(void **state)
+{
+    (void)state;
+    struct db_rows *rows = NULL;
+    pg_sql("postgres", "CREATE ROLE headgate_app LOGIN");
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    assert_int_equal(db_query(db, "SELECT current_user", NULL, 0, &rows), 0);
+    assert_string_equal(db_text(rows, 0, 0), "headgate_app");
+    db_rows_free(rows);
+    assert_int_equal(db_query(db, "CREATE TABLE mine (a int)", NULL, 0, NULL), ERR_DENIED);
+    db_free(db);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_results_and_parameters),
+        cmocka_unit_test(test_errors_have_our_names),
+        cmocka_unit_test(test_away_at_start_and_back),
+        cmocka_unit_test(test_a_lost_transaction_never_goes_on),
+        cmocka_unit_test(test_idle_connections_survive_a_restart),
+        cmocka_unit_test(test_commit_of_a_failed_transaction_fails),
+        cmocka_unit_test(test_copy_and_its_escapes),
+        cmocka_unit_test(test_notifications),
+        cmocka_unit_test(test_superusers_become_the_application),
+    };
+    return cmocka_run_group_tests(tests, pg_start, pg_stop);
+}
