@@ -183,15 +183,15 @@ class Headgate:
     def start(self, run):
         with open(f"{run}/config.json", "w") as f:
             json.dump(POLICY, f)
-        made = subprocess.run([f"{BUILD}/tests/make_policy", "--out", run, f"{run}/config.json"],
-                              check=True, capture_output=True, text=True).stdout
-        key = re.search(r"sk-hg-[A-Za-z0-9_-]+", made).group(0)
-        self.headers = [f"authorization: Bearer {key}"]
+        subprocess.run([f"{BUILD}/tests/make_policy", f"{run}/config.json", run], check=True)
+        with open(f"{run}/keys.json") as f:
+            self.headers = [f"authorization: Bearer {json.load(f)['bench']}"]
         log = open(f"{run}/log", "w")
+        self.began = time.monotonic()
         self.proc = start([f"{BUILD}/bin/headgate-dataplane", "--listen", f"127.0.0.1:{self.port}",
                            "--workers", "1", "--state-dir", f"{run}/state",
                            "--bus-pub", f"ipc://{run}/pub", "--bus-req", f"ipc://{run}/req",
-                           "--verify-key", f"{run}/verify.pub", "--seal-key", f"{run}/seal.key",
+                           "--verify-key", f"{run}/verify.key", "--seal-key", f"{run}/seal.key",
                            "--spool-bytes", str(4 << 30), "--log-level", "warn"], GATE_CPU,
                           stderr=log)
         log.close()
