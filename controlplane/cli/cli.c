@@ -66,8 +66,10 @@ print_example(const struct command *command)
         return;
     struct slice rest = slice_of(command->example);
     printf("\n%s:\n", memchr(rest.at, '\n', rest.len) ? "Examples" : "Example");
-    while (rest.at)
-        printf("  %.*s\n", SLICE_ARG(slice_cut(&rest, '\n')));
+    while (rest.at) {
+        struct slice line = slice_cut(&rest, '\n');
+        printf("  %.*s\n", SLICE_ARG(line));
+    }
 }
 
 static int

@@ -37,7 +37,7 @@ stop_rest(const struct home *h, bool quick)
             continue;
         part_stop(h, (enum part_id)id, &p, quick);
         if (process_is_alive(&p))
-            return cli_fail("the %s (pid %d) does not stop", parts[id].title, (int)p.pid);
+            return cli_fail("%s (pid %d) does not stop", parts[id].title, (int)p.pid);
         process_forget(h, parts[id].name);
     }
     return CLI_OK;

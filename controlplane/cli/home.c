@@ -122,7 +122,7 @@ struct text_row {
     }
 static const struct text_row texts[] = {
     TEXT_ROW(data),    TEXT_ROW(run),       TEXT_ROW(listen), TEXT_ROW(admin),
-    TEXT_ROW(metrics), TEXT_ROW(log_level), TEXT_ROW(user),
+    TEXT_ROW(metrics), TEXT_ROW(log_level), TEXT_ROW(user),   TEXT_ROW(data_plane_args),
 };
 struct number_row {
     const char *name;

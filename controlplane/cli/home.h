@@ -32,7 +32,8 @@ struct home {
     long workers; /* 0: one a core */
     long drain_ms;
     char log_level[16];
-    char user[64]; /* the processes' user, when we are root; else "" */
+    char data_plane_args[512]; /* further ones, split at blanks */
+    char user[64];             /* the processes' user, when we are root; else "" */
     uid_t uid;
     gid_t gid;
     bool exists; /* gateway.json was read */

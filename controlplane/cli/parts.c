@@ -196,6 +196,12 @@ start_data_plane(const struct home *h, const struct programs *programs, struct p
         add(&w, "%s", h->user);
     }
     add_common(&w, h);
+    struct slice rest = slice_of(h->data_plane_args);
+    while (rest.at) {
+        struct slice word = slice_cut(&rest, ' ');
+        if (word.len)
+            add(&w, "%.*s", SLICE_ARG(word));
+    }
     int e = start_daemon(h, programs->data_plane, &w, "log/dataplane.log", false, false,
                          ret_process, why, why_bytes);
     words_fini(&w);
@@ -230,10 +236,10 @@ data_plane_is_ready(const struct home *h, const struct process *p)
 const struct part parts[PART_COUNT] = {
     [PART_POSTGRES] = {"postgres", "PostgreSQL", start_postgres, cluster_is_ready, 120000, SIGINT,
                        SIGQUIT},
-    [PART_CONTROL_PLANE] = {"controlplane", "control plane", start_control_plane,
+    [PART_CONTROL_PLANE] = {"controlplane", "the control plane", start_control_plane,
                             control_plane_is_ready, 30000, SIGTERM, SIGKILL},
-    [PART_DATA_PLANE] = {"dataplane", "data plane", start_data_plane, data_plane_is_ready, 30000,
-                         SIGTERM, SIGQUIT},
+    [PART_DATA_PLANE] = {"dataplane", "the data plane", start_data_plane, data_plane_is_ready,
+                         30000, SIGTERM, SIGQUIT},
 };
 
 /* --- stopping ----------------------------------------------------------------------------------

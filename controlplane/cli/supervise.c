@@ -150,7 +150,7 @@ wait_ready(struct supervisor *s, enum part_id id, char *why, size_t why_bytes)
             continue;
         }
         part_last_log(&s->home, id, line, sizeof(line));
-        snprintf(why, why_bytes, "the %s %s: %s (%s/log/%s.log)", parts[id].title,
+        snprintf(why, why_bytes, "%s %s: %s (%s/log/%s.log)", parts[id].title,
                  alive ? "does not become ready" : "stopped", line, s->home.dir, parts[id].name);
         return alive ? ERR_TIMEOUT : ERR_UNAVAILABLE;
     }
@@ -167,7 +167,7 @@ bring_up_part(struct supervisor *s, enum part_id id, char *why, size_t why_bytes
         watch(&s->watched[id], &running);
         log_info("process.adopted", F_STR("process", parts[id].name), F_INT("pid", running.pid));
     } else {
-        tell(s, 'P', "starting the %s", parts[id].title);
+        tell(s, 'P', "starting %s", parts[id].title);
         if (id == PART_CONTROL_PLANE)
             e = parts_migrate(&s->home, &s->programs, why, why_bytes);
         if (e == 0)
@@ -185,7 +185,7 @@ stop_all(struct supervisor *s, bool only_started)
         if (w->p.pid <= 0 || (only_started && !w->started))
             continue;
         if (!only_started)
-            tell(s, 'P', "stopping the %s", parts[id].title);
+            tell(s, 'P', "stopping %s", parts[id].title);
         part_stop(&s->home, (enum part_id)id, &w->p, stop_signals > 1);
         log_info("process.stopped", F_STR("process", parts[id].name));
         forget(s, (enum part_id)id);

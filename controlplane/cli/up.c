@@ -38,7 +38,7 @@ struct up {
     struct programs programs;
     struct config_file config;
     /* options; NULL or 0: not given */
-    const char *listen, *admin, *metrics, *config_path, *log_level;
+    const char *listen, *admin, *metrics, *config_path, *log_level, *data_plane_args;
     long workers, drain_ms;
     bool detach;
     /* progress */
@@ -183,7 +183,9 @@ merge_options(struct up *u)
     if (take_text("--listen", u->listen, h->listen, sizeof(h->listen)) != CLI_OK ||
         take_text("--admin", u->admin, h->admin, sizeof(h->admin)) != CLI_OK ||
         take_text("--metrics", u->metrics, h->metrics, sizeof(h->metrics)) != CLI_OK ||
-        take_text("--log-level", u->log_level, h->log_level, sizeof(h->log_level)) != CLI_OK)
+        take_text("--log-level", u->log_level, h->log_level, sizeof(h->log_level)) != CLI_OK ||
+        take_text("--data-plane-args", u->data_plane_args, h->data_plane_args,
+                  sizeof(h->data_plane_args)) != CLI_OK)
         return CLI_FAILED;
     if (u->workers > 0)
         h->workers = u->workers;
@@ -312,10 +314,10 @@ wait_repaired(struct up *u)
             if (process_load(&u->home, "supervisor").pid == 0)
                 return cli_fail("the supervisor stopped (see %s/log/supervisor.log)", u->home.dir);
             if (clock_mono_ms() >= deadline)
-                return cli_fail("the %s does not come up (see %s/log/%s.log)", parts[id].title,
+                return cli_fail("%s does not come up (see %s/log/%s.log)", parts[id].title,
                                 u->home.dir, parts[id].name);
             if (!said)
-                fprintf(stderr, "  waiting for the %s\n", parts[id].title);
+                fprintf(stderr, "  waiting for %s\n", parts[id].title);
             process_pause(POLL_MS);
         }
     return CLI_OK;
@@ -578,6 +580,10 @@ up_run(const struct command *command, int argc, char **argv)
          .into = &u.log_level,
          .value = "LEVEL",
          .help = "debug, info, warn or error"},
+        {.name = "data-plane-args",
+         .into = &u.data_plane_args,
+         .value = "ARGS",
+         .help = "further arguments of headgate-dataplane, as one text"},
         {.name = "drain-ms",
          .kind = OPTION_NUMBER,
          .into = &u.drain_ms,
