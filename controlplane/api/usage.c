@@ -252,7 +252,7 @@ usage_events(struct api_request *r, struct api_reply *reply)
 static struct json *
 account_row(const struct db_rows *rows, size_t row)
 {
-    static const char *const names[] = {"name", "kind", "team", "project", "user", "provider"};
+    static const char *const names[] = {"account", "kind", "team", "project", "user", "provider"};
     int64_t debit = db_int(rows, row, 6), credit = db_int(rows, row, 7);
     struct json *map = json_new_map();
     int err = map ? 0 : ERR_NOMEM;
