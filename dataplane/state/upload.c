@@ -64,6 +64,7 @@ let_go_when_drained(struct upload *u)
         return;
     spool_close(u->adopted);
     u->adopted = NULL;
+    u->orphans_due_ms = 0; /* the next one at once */
 }
 
 /* --- sending --------------------------------------------------------------------------------- */
