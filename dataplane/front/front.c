@@ -166,10 +166,21 @@ on_abort(void *x, struct http_stream *s, int err, const char *why)
     }
 }
 
+/* A client that closes both ways looks the same until something is written to it. Streams are long,
+ * and a client that half-closes before one has never been seen: it is taken to have gone, so that
+ * the provider stops at once. The answer to anything else is short, and is given. */
+static bool
+on_half_close(void *x, struct http_stream *s)
+{
+    const struct request *r = x;
+    return !r->body.stream && http_request_head(s)->version == 11;
+}
+
 const struct http_handlers front_handlers = {
     .on_request = on_request,
     .on_body = on_body,
     .on_body_end = on_body_end,
     .on_drained = on_drained,
+    .on_half_close = on_half_close,
     .on_abort = on_abort,
 };

@@ -883,13 +883,23 @@ on_drained(void *ctx)
         h->on_drained(c->stream.x, &c->stream);
 }
 
+/* Whether the answer to a client that has finished sending goes on. */
+static bool
+is_still_wanted(struct h1_conn *c)
+{
+    const struct http_handlers *h = core_of(c)->handlers;
+    if (c->stream.ended)
+        return true;
+    return core_of(c)->config->half_close_ok &&
+           (!h->on_half_close || h->on_half_close(c->stream.x, &c->stream));
+}
+
 static void
 on_end(void *ctx, int err, const char *why)
 {
     struct h1_conn *c = ctx;
     bool complete = c->phase == BUSY || c->answered;
-    if (err == ERR_CLOSED && complete && !c->peer_done &&
-        (core_of(c)->config->half_close_ok || c->stream.ended)) {
+    if (err == ERR_CLOSED && complete && !c->peer_done && is_still_wanted(c)) {
         c->peer_done = true;
         return;
     }

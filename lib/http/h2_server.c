@@ -381,6 +381,16 @@ on_data(void *ctx, struct slice bytes)
         pump(c);
 }
 
+/* Whether a client that has finished sending still wants this answer. */
+static bool
+is_still_wanted(struct h2_server_conn *c, struct h2_stream *st)
+{
+    const struct http_handlers *h = c->core->handlers;
+    if (st->base.ended)
+        return true;
+    return st->remote_ended && (!h->on_half_close || h->on_half_close(st->base.x, &st->base));
+}
+
 /* The client has finished sending. Requests that are whole may still be answered. */
 static void
 on_half_close(struct h2_server_conn *c)
@@ -388,10 +398,10 @@ on_half_close(struct h2_server_conn *c)
     struct h2_stream *st = TAILQ_FIRST(&c->streams);
     while (st && !c->io.dead) {
         struct h2_stream *next = TAILQ_NEXT(st, link);
-        if (!st->remote_ended && !st->base.ended) {
+        if (!is_still_wanted(c, st)) {
             (void)nghttp2_submit_rst_stream(c->io.session, NGHTTP2_FLAG_NONE, st->id,
                                             NGHTTP2_CANCEL);
-            h2_stream_abandon(st, ERR_CLOSED, "the client closed within its request");
+            h2_stream_abandon(st, ERR_CLOSED, "the client closed");
         }
         st = next;
     }

@@ -35,6 +35,11 @@ struct http_handlers {
     void (*on_body_end)(void *x, struct http_stream *s);
     /* The output fell below the low mark after http_write returned ERR_AGAIN. */
     void (*on_drained)(void *x, struct http_stream *s);
+    /* The client has ended its sending side behind a whole request. It may still read (a half
+     * close), or be gone: only a write tells. Whether the answer goes on; false:
+     * on_abort(ERR_CLOSED) follows. Asked where the config says half_close_ok; NULL: it always goes
+     * on. */
+    bool (*on_half_close)(void *x, struct http_stream *s);
     /* ERR_CLOSED/ERR_RESET: the client went away; ERR_PROTOCOL; ERR_TIMEOUT; ERR_LIMIT (body over
      * the limit: already answered 413); ERR_CANCELLED (server shut down). */
     void (*on_abort)(void *x, struct http_stream *s, int err, const char *why);
@@ -44,7 +49,8 @@ struct http_server_config {
     const struct http_limits *limits; /* NULL: the defaults */
     const char *server_name;          /* value of the Server field, or NULL */
     bool http1, http2;                /* protocols spoken; both by default configuration */
-    /* A client that closes its sending side (FIN) after a complete request still gets its answer. */
+    /* A client that closes its sending side (FIN) after a complete request still gets its answer.
+     */
     bool half_close_ok;
     /* Writes the body of an error the server itself must answer (400, 408, 413, 414, 431, ...),
      * as JSON: into *into. NULL: a plain {"error":{...}} is used. */
@@ -67,7 +73,8 @@ struct http_server_stats {
 };
 void http_server_get_stats(const struct http_server *s, struct http_server_stats *ret_stats);
 
-/* --- a stream ---------------------------------------------------------------------------------- */
+/* --- a stream ----------------------------------------------------------------------------------
+ */
 
 /* Sends the head. length: the body's exact size, or -1 (chunked / until END_STREAM). With
  * end_now the answer is complete (length must be 0 or the status/method have no body).
@@ -78,14 +85,16 @@ MUST_CHECK int http_respond(struct http_stream *s, int status, const struct http
 /* The whole answer in one call: head with this body, then the end. */
 MUST_CHECK int http_reply(struct http_stream *s, int status, const struct http_field *fields,
                           size_t count, struct slice body);
-/* Borrows the bytes and takes all of them. 0; ERR_AGAIN: taken, but more than the stream's buffer is
- * held now: stop until on_drained; ERR_BAD_STATE, ERR_NOMEM, ERR_LIMIT (over the given length). */
+/* Borrows the bytes and takes all of them. 0; ERR_AGAIN: taken, but more than the stream's buffer
+ * is held now: stop until on_drained; ERR_BAD_STATE, ERR_NOMEM, ERR_LIMIT (over the given length).
+ */
 MUST_CHECK int http_write(struct http_stream *s, struct slice bytes);
 /* Ends in order. trailers are sent where the protocol has a way to (h2; h1 when chunked and the
  * client sent TE: trailers). Ends the stream's life for the caller. */
 void http_end(struct http_stream *s, const struct http_field *trailers, size_t count);
-/* Ends so that the client can tell: h1 closes without the last chunk; h2 RST_STREAM(INTERNAL_ERROR).
- * Output queued before it is still sent. Ends the stream's life for the caller. */
+/* Ends so that the client can tell: h1 closes without the last chunk; h2
+ * RST_STREAM(INTERNAL_ERROR). Output queued before it is still sent. Ends the stream's life for the
+ * caller. */
 void http_abort(struct http_stream *s);
 /* Stops and resumes on_body: back-pressure on the request body. */
 void http_pause(struct http_stream *s);
