@@ -300,8 +300,11 @@ on_abort(void *x, struct http_stream *stream, int err, const char *why)
         job_free(j);
 }
 
-static const struct http_handlers handlers = {on_request, on_body, on_body_end, on_drained,
-                                              on_abort};
+static const struct http_handlers handlers = {.on_request = on_request,
+                                              .on_body = on_body,
+                                              .on_body_end = on_body_end,
+                                              .on_drained = on_drained,
+                                              .on_abort = on_abort};
 
 /* What the HTTP server itself refuses, in the same form. */
 static void
