@@ -63,8 +63,14 @@ frame_length(const struct h2_guard *g)
     return (uint32_t)g->head[0] << 16 | (uint32_t)g->head[1] << 8 | g->head[2];
 }
 
+static uint32_t
+get_31(const unsigned char *p)
+{
+    return (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 /* Bytes wanted in head before the frame can be judged: its header, then the padding's length or the
- * window's increment where there is one. */
+ * window's increment or the priority's dependency where there is one. */
 static unsigned
 wanted_bytes(const struct h2_guard *g)
 {
@@ -73,7 +79,8 @@ wanted_bytes(const struct h2_guard *g)
     uint32_t length = frame_length(g);
     if (g->head[3] == NGHTTP2_DATA && (g->head[4] & NGHTTP2_FLAG_PADDED) && length > 0)
         return HEAD_BYTES + 1;
-    if (g->head[3] == NGHTTP2_WINDOW_UPDATE && length == 4)
+    if ((g->head[3] == NGHTTP2_WINDOW_UPDATE && length == 4) ||
+        (g->head[3] == NGHTTP2_PRIORITY && length == 5))
         return HEAD_BYTES + 4;
     return HEAD_BYTES;
 }
@@ -96,34 +103,18 @@ window_weight(const struct h2_guard *g)
 {
     if (g->have < HEAD_BYTES + 4)
         return 1;
-    const unsigned char *p = g->head + HEAD_BYTES;
-    uint32_t increment =
-        (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    return increment < TINY_WINDOW_BYTES;
-}
-
-/* Nothing for a new stream's; trailers and what comes for a stream long closed look alike here. */
-static unsigned
-headers_weight(struct h2_guard *g)
-{
-    const unsigned char *p = g->head + 5;
-    uint32_t id = (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    if (id <= g->last_id)
-        return 1;
-    g->last_id = id;
-    return 0;
+    return get_31(g->head + HEAD_BYTES) < TINY_WINDOW_BYTES;
 }
 
 /* How many glitches a frame is. */
 static unsigned
-frame_weight(struct h2_guard *g, size_t open_streams)
+frame_weight(const struct h2_guard *g, size_t open_streams)
 {
     bool ack = g->head[4] & NGHTTP2_FLAG_ACK;
     switch (g->head[3]) {
     case NGHTTP2_DATA:
         return data_weight(g);
     case NGHTTP2_HEADERS:
-        return g->is_client ? 0 : headers_weight(g);
     case NGHTTP2_RST_STREAM:
     case NGHTTP2_CONTINUATION:
         return 0; /* counted otherwise */
@@ -155,12 +146,78 @@ follow_block(struct h2_guard *g, int64_t now_ms)
     return true;
 }
 
+static int
+find_open(const struct h2_guard *g, uint32_t id)
+{
+    for (unsigned i = g->open_count; i-- > 0;)
+        if (g->open[i] == id)
+            return (int)i;
+    return -1;
+}
+
+static void
+drop_open(struct h2_guard *g, unsigned at)
+{
+    g->open_count--;
+    memmove(g->open + at, g->open + at + 1, (g->open_count - at) * sizeof(g->open[0]));
+}
+
+static void
+add_open(struct h2_guard *g, uint32_t id)
+{
+    if (g->open_count == LIMIT_H2_OPEN_IDS)
+        drop_open(g, 0);
+    g->open[g->open_count++] = id;
+}
+
+/* Follows what the client may still send; false when it may not send this frame. A stream that was
+ * never opened is nghttp2's to refuse. */
+static bool
+follow_stream(struct h2_guard *g)
+{
+    unsigned char type = g->head[3];
+    bool is_message = type == NGHTTP2_HEADERS || type == NGHTTP2_DATA;
+    if (g->is_client || (!is_message && type != NGHTTP2_RST_STREAM))
+        return true;
+    bool is_last = type == NGHTTP2_RST_STREAM || (g->head[4] & NGHTTP2_FLAG_END_STREAM);
+    uint32_t id = get_31(g->head + 5);
+    if (id > g->last_id) {
+        if (type == NGHTTP2_HEADERS) {
+            g->last_id = id;
+            if (!is_last)
+                add_open(g, id);
+        }
+        return true;
+    }
+    int at = find_open(g, id);
+    if (at >= 0 && is_last)
+        drop_open(g, (unsigned)at);
+    return at >= 0 || !is_message || id == 0;
+}
+
+/* nghttp2, told that priorities are not used, does not look at them. */
+static bool
+is_bad_priority(const struct h2_guard *g)
+{
+    uint32_t id = get_31(g->head + 5);
+    return g->head[3] == NGHTTP2_PRIORITY &&
+           (id == 0 || (g->have >= HEAD_BYTES + 4 && get_31(g->head + HEAD_BYTES) == id));
+}
+
 static uint32_t
 judge_frame(struct h2_guard *g, size_t open_streams, int64_t now_ms, const char **ret_why)
 {
     if (!follow_block(g, now_ms)) {
         *ret_why = "too many CONTINUATION frames";
         return NGHTTP2_ENHANCE_YOUR_CALM;
+    }
+    if (!follow_stream(g)) {
+        *ret_why = "a frame on a stream that its sender had closed";
+        return NGHTTP2_STREAM_CLOSED;
+    }
+    if (is_bad_priority(g)) {
+        *ret_why = "a malformed PRIORITY frame";
+        return NGHTTP2_PROTOCOL_ERROR;
     }
     if (g->head[3] == NGHTTP2_RST_STREAM && !h2_guard_reset(g, now_ms)) {
         *ret_why = "too many streams reset";

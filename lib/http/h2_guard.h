@@ -8,6 +8,10 @@
  *   resets    RST_STREAM that come, and those that the peer makes us send (CVE-2023-44487,
  *             CVE-2025-8671): 1,000, then 33 a second
  *   glitches  frames that are legal and useless: 10,000, then 330 a second
+ *
+ * At a server it also keeps, from the input alone, which streams the client may still send on.
+ * nghttp2 forgets closed streams and passes over what comes for them, at the price of decoding it;
+ * what a client sends after its own END_STREAM or RST_STREAM ends the connection (RFC 9113 5.1).
  */
 #ifndef LIB_HTTP_H2_GUARD_H
 #define LIB_HTTP_H2_GUARD_H
@@ -22,6 +26,9 @@
 #define LIMIT_H2_RESET_RATE 33
 #define LIMIT_H2_GLITCH_BURST 10000
 #define LIMIT_H2_GLITCH_RATE 330
+/* Streams a client has begun to send and not ended. Beyond this the oldest are forgotten: they were
+ * reset by us long ago, for we allow fewer at a time. */
+#define LIMIT_H2_OPEN_IDS 256
 
 struct h2_bucket {
     int64_t millitokens; /* thousandths, so that a rate needs no remainder */
@@ -31,12 +38,14 @@ struct h2_bucket {
 
 struct h2_guard {
     struct h2_bucket resets, glitches;
-    size_t skip;            /* preface bytes still to come */
-    uint32_t left;          /* payload bytes of the current frame still to come */
-    unsigned have;          /* bytes in head */
-    unsigned continuations; /* of the header block that is open */
-    int64_t block_since_ms; /* the header block began; -1: none is open */
-    uint32_t last_id;       /* the highest stream that had HEADERS */
+    size_t skip;                      /* preface bytes still to come */
+    uint32_t left;                    /* payload bytes of the current frame still to come */
+    unsigned have;                    /* bytes in head */
+    unsigned continuations;           /* of the header block that is open */
+    int64_t block_since_ms;           /* the header block began; -1: none is open */
+    uint32_t last_id;                 /* the highest stream that had HEADERS */
+    uint32_t open[LIMIT_H2_OPEN_IDS]; /* streams the client may still send on, oldest first */
+    unsigned open_count;
     unsigned char head[13]; /* the frame header and what of the payload matters */
     bool block_ends;        /* the frame being read ends the open header block */
     bool is_client;         /* then the peer may reset what it wants */

@@ -138,12 +138,7 @@ test_f033_other_primitives_end_the_connection(void **state)
             code = NGHTTP2_FRAME_SIZE_ERROR;
             break;
         case 2:
-            peer_frame(p, NGHTTP2_PRIORITY, 0, 1, "\0\0\0\1\0", 5);
-            /* Priorities of RFC 7540 are switched off, and so is what can be wrong with one: the
-             * frame is only counted. */
-            for (int i = 0; i < LIMIT_H2_GLITCH_BURST; i++)
-                peer_frame(p, NGHTTP2_PRIORITY, 0, 1, "\0\0\0\1\0", 5);
-            code = NGHTTP2_ENHANCE_YOUR_CALM;
+            peer_frame(p, NGHTTP2_PRIORITY, 0, 1, "\0\0\0\1\0", 5); /* on itself */
             break;
         case 3:
             peer_get(p, 1, "/hold");
@@ -438,19 +433,43 @@ test_f038_useless_frames(void **state)
     }
 }
 
-/* HEADERS for streams that are long over are decoded and ignored, but not for ever. */
+/* nghttp2 would decode and pass over what comes for a stream that is over, for ever. */
 static void
-test_f038_heads_for_closed_streams(void **state)
+test_f043_frames_for_closed_streams(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct peer *p = start();
+        if (kind < 2) {
+            peer_get(p, 1, "/hello"); /* closed by END_STREAM, and answered */
+            peer_ping(p);
+        } else {
+            peer_request(p, 1, 0, "POST", "/hold", NULL); /* closed by RST_STREAM */
+            peer_frame32(p, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
+        }
+        if (kind % 2 == 0)
+            peer_get(p, 1, "/hello");
+        else
+            peer_frame(p, NGHTTP2_DATA, 0, 1, "x", 1);
+        end_attack(p, NGHTTP2_STREAM_CLOSED);
+    }
+}
+
+/* What the client cannot know yet is no fault: we have reset the stream, it still sends. */
+static void
+test_f043_frames_for_streams_we_reset(void **state)
 {
     (void)state;
     struct peer *p = start();
-    peer_get(p, 1, "/hello");
-    peer_get(p, 3, "/hello");
+    peer_request(p, 1, 0, "POST", "/abort", NULL);
     peer_ping(p);
-    for (int i = 0; i < 50000; i++)
-        peer_get(p, 1, "/hello");
-    end_attack(p, NGHTTP2_ENHANCE_YOUR_CALM);
-    assert_int_equal(rig.app.requests, 3);
+    assert_true(peer_stream(p, 1)->reset);
+    peer_frame(p, NGHTTP2_DATA, 0, 1, "late", 4);
+    peer_frame(p, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "late", 4);
+    peer_get(p, 3, "/hello");
+    assert_status(p, 3, 200);
+    assert_int_equal(p->goaways, 0);
+    peer_free(p);
 }
 
 /* --- F036: windows that never open
@@ -847,6 +866,47 @@ test_f041_length_and_data_disagree(void **state)
     peer_free(p);
 }
 
+/* --- F042: HTTP/1.1 that asks for HTTP/2
+ * --------------------------------------------------------------------------- */
+
+static void
+test_f042_upgrade_is_ignored(void **state)
+{
+    (void)state;
+    /* The second also names a field of its own to strip: refused for that. */
+    static const int statuses[] = {200, 400, 200};
+    static const char *const asks[] = {
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        "Connection: Upgrade, x\r\nUpgrade: h2c\r\nX: 1\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    };
+    for (size_t i = 0; i < 3; i++) {
+        if (!rig.app.server)
+            rig_start(&rig);
+        struct peer *p = peer_new_type(&rig, SOCK_STREAM);
+        char request[512], answer[4096] = "";
+        int n = snprintf(request, sizeof(request), "GET /fields HTTP/1.1\r\nHost: a\r\n%s\r\n",
+                         asks[i]);
+        watch_fini(&p->watch);
+        assert_int_equal(send(p->fd, request, (size_t)n, 0), n);
+        ssize_t got = -1;
+        for (int turn = 0; turn < 1000 && got < 0; turn++) {
+            struct timer t = {.loop = NULL};
+            timer_set(&t, rig.loop, 1, rig_stop_loop, rig.loop);
+            loop_run(rig.loop);
+            got = recv(p->fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+        }
+        assert_true(got > 0);
+        assert_int_equal(strncmp(answer, "HTTP/1.1 ", 9), 0);
+        assert_int_equal(atoi(answer + 9), statuses[i]);
+        assert_null(strstr(answer, "h2c"));
+        assert_null(strstr(answer, "http2-settings"));
+        assert_null(strstr(answer, "upgrade"));
+        peer_free(p);
+    }
+    assert_alive(&rig);
+}
+
 /* --- F043, F044: streams and frames against the rules
  * -------------------------------------------------------------- */
 
@@ -893,14 +953,9 @@ test_f043_stream_ids(void **state)
     peer_get(p, 0, "/hello");
     end_attack(p, NGHTTP2_PROTOCOL_ERROR);
     p = start();
-    peer_get(p, 5, "/hello"); /* then lower ones: closed, never to be opened */
-    peer_get(p, 3, "/hello");
-    peer_ping(p);
-    assert_int_equal(peer_stream(p, 3)->status, 0);
-    peer_get(p, 5, "/hello"); /* again */
-    peer_ping(p);
-    assert_int_equal(peer_stream(p, 5)->heads, 1);
-    peer_free(p);
+    peer_get(p, 5, "/hello");
+    peer_get(p, 3, "/hello"); /* lower: never to be opened any more */
+    end_attack(p, NGHTTP2_STREAM_CLOSED);
     size_t requests = rig.app.requests;
     p = start();
     peer_frame(p, NGHTTP2_DATA, 0, 7, "x", 1); /* of a stream that was never opened */
@@ -1180,7 +1235,8 @@ main(void)
         TEST(test_f037_windows_of_one_byte),
         TEST(test_f037_bodies_of_one_byte_a_frame),
         TEST(test_f038_useless_frames),
-        TEST(test_f038_heads_for_closed_streams),
+        TEST(test_f043_frames_for_closed_streams),
+        TEST(test_f043_frames_for_streams_we_reset),
         TEST(test_f039_hpack_that_does_not_decode),
         TEST(test_f039_large_value_referenced_often),
         TEST(test_f040_bomb),
@@ -1189,6 +1245,7 @@ main(void)
         TEST(test_f041_double_pseudo_fields),
         TEST(test_f041_two_hosts_that_agree),
         TEST(test_f041_length_and_data_disagree),
+        TEST(test_f042_upgrade_is_ignored),
         TEST(test_f043_one_stream_too_many_is_refused_alone),
         TEST(test_f043_refusals_are_not_for_ever),
         TEST(test_f043_stream_ids),
