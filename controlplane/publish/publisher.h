@@ -1,0 +1,70 @@
+/* Guts of the publisher, shared by publish.c (the thread), record.c (PostgreSQL and disk) and
+ * answer.c (what workers ask). */
+#ifndef CONTROLPLANE_PUBLISH_PUBLISHER_H
+#define CONTROLPLANE_PUBLISH_PUBLISHER_H
+
+#include "controlplane/publish/acks.h"
+#include "controlplane/publish/compile.h"
+#include "controlplane/publish/lead.h"
+#include "controlplane/publish/publish.h"
+#include "controlplane/publish/shelf.h"
+#include "lib/policy/lkg.h"
+
+#include <pthread.h>
+
+#define LIMIT_ANSWER_THREADS 64
+
+struct publisher {
+    char *database;
+    struct secrets *secrets;
+    unsigned char sign_secret[SIGN_SECRET_BYTES], sign_public[SIGN_PUBLIC_BYTES];
+    unsigned char seal_key[SEAL_KEY_BYTES];
+    struct channel_host *host;
+    struct shelf *shelf;
+    struct acks *acks;
+    struct lkg *disk;
+    struct db *answer_db[LIMIT_ANSWER_THREADS]; /* each its thread's own; NULL until needed */
+    size_t threads;
+
+    /* the publishing thread's own */
+    struct db *db;
+    struct lead lead;
+    int64_t backend; /* the connection that LISTENs */
+    uint64_t published_epoch;
+    int64_t published_revision;
+
+    pthread_t thread, announcer;
+    bool started, announcing;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    bool stopping, kicked;
+    struct built *built; /* what the head was made from; NULL: nothing yet */
+    struct publisher_status status;
+};
+
+/* --- record.c --- */
+
+/* Signs, records in PostgreSQL, puts on the shelf. 0; ERR_CONFLICT: we lead no more; or an error.
+ */
+MUST_CHECK int record_version(struct publisher *p, struct built *b, struct buf *why);
+/* Takes over what the leader recorded, when that is newer. 1: something was; 0; or an error. */
+int record_adopt(struct publisher *p, struct buf *why);
+/* The newest head onto the disk; what the disk holds onto the shelf. */
+void record_save(struct publisher *p);
+void record_load(struct publisher *p);
+
+/* --- answer.c --- */
+
+/* The handler of the bus; ctx is the publisher. */
+void answer(void *ctx, size_t thread, struct slice request, struct buf *reply);
+
+/* --- publish.c --- */
+
+void publisher_announce(struct publisher *p);
+/* Counted, or NULL. */
+struct built *publisher_built(struct publisher *p);
+/* Takes b. */
+void publisher_set_built(struct publisher *p, struct built *b);
+void publisher_count(struct publisher *p, uint64_t *counter); /* of its status */
+
+#endif
