@@ -11,17 +11,28 @@
  */
 
 static int
+refuse_marker(struct api_reply *reply, struct slice marker, const char *path)
+{
+    struct buf why;
+    buf_init(&why, 2048);
+    int err = buf_addf(&why,
+                       "%s%scredential: '%.*s' stands for a stored credential that this provider "
+                       "does not have: give the credential itself, or a reference",
+                       path, path[0] ? "." : "", SLICE_ARG(marker));
+    if (!err)
+        err = api_problem_at(reply, 400, "unknown_marker", &why);
+    buf_free(&why);
+    return err;
+}
+
+static int
 keep_marked(struct api_reply *reply, struct json *body, struct slice marker,
             const struct json *stored, const char *path)
 {
     const struct json *old = json_get(stored, "credential");
     struct slice print = json_str(json_get(old, "fingerprint"));
     if (!print.at || !slice_eq(slice_from(marker, 7), print))
-        return api_problem(
-            reply, 400, "unknown_marker",
-            "%s%scredential: '%.*s' stands for a stored credential that this provider "
-            "does not have: give the credential itself, or a reference",
-            path, path[0] ? "." : "", SLICE_ARG(marker));
+        return refuse_marker(reply, marker, path);
     return json_set(body, "credential", json_copy(old));
 }
 

@@ -218,7 +218,21 @@ check_item(struct apply *a, const struct kind *kind, const struct json *input, c
     return err;
 }
 
-/* Names the list's items, each once. names_map: from a name to its position + 1. */
+static int
+refuse_duplicate(struct apply *a, const struct kind *kind, const char *path, struct slice name,
+                 size_t first)
+{
+    struct buf why;
+    buf_init(&why, 2048);
+    int err = buf_addf(&why, "%s.name: '%.*s' is also at %s[%zu]", path, SLICE_ARG(name),
+                       kind->plural, first);
+    err =
+        err ? api_fail(a->r, a->reply, err) : api_problem_at(a->reply, 400, "duplicate_name", &why);
+    buf_free(&why);
+    return err;
+}
+
+/* Names the list's items, each once. seen: from a name to its position + 1. */
 static int
 collect_names(struct apply *a, const struct kind *kind, const struct json *inputs,
               struct json *names, struct map *seen)
@@ -241,10 +255,9 @@ collect_names(struct apply *a, const struct kind *kind, const struct json *input
             break;
         }
         struct slice kept = json_str(json_at(names, i));
-        uintptr_t first = (uintptr_t)map_find(seen, kept);
-        if (first)
-            err = api_problem(a->reply, 400, "duplicate_name", "%s.name: '%.*s' is also at %s[%zu]",
-                              path, SLICE_ARG(kept), kind->plural, (size_t)first - 1);
+        size_t first = (size_t)(uintptr_t)map_find(seen, kept);
+        if (first > 0)
+            err = refuse_duplicate(a, kind, path, kept, first - 1);
         else if (map_put(seen, kept, (void *)(i + 1)) != 0)
             err = api_fail(a->r, a->reply, ERR_NOMEM);
     }

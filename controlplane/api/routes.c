@@ -1,6 +1,6 @@
 /*
- * The route table: every endpoint there is, with what it takes to call it. docs/openapi.yaml says the
- * same for people; a test holds the two together.
+ * The route table: every endpoint there is, with what it takes to call it. docs/openapi.yaml says
+ * the same for people; a test holds the two together.
  */
 #include "controlplane/api/handlers.h"
 #include "controlplane/rules/fields.h"
