@@ -39,6 +39,24 @@ $(VENV)/.done: tests/requirements.txt
 system: all $(VENV)/.done ## System tests against real processes (PYTEST="-k name" for some)
 	@$(VENV)/bin/python -m pytest -q tests/system $(PYTEST)
 
+# The system tests' programs under sanitizers: some of the tests, and no report at all afterwards.
+ASAN_SYSTEM ?= tests/system/test_sdk_python.py tests/system/test_keys.py tests/system/test_config.py
+asan-system: $(VENV)/.done ## Some of the system tests with the programs under AddressSanitizer
+	@$(SUB) FLAVOUR=asan B=$(B)/asan all
+	@rm -rf $(B)/asan/reports && mkdir -p $(B)/asan/reports
+	@HEADGATE_BIN=$(B)/asan/bin ASAN_OPTIONS=$(ASAN_OPTIONS):log_path=$(abspath $(B))/asan/reports/asan \
+	    UBSAN_OPTIONS=$(UBSAN_OPTIONS):log_path=$(abspath $(B))/asan/reports/ubsan \
+	    $(VENV)/bin/python -m pytest -q $(ASAN_SYSTEM) $(PYTEST)
+	@! grep -q . $(B)/asan/reports/* 2>/dev/null || { cat $(B)/asan/reports/*; echo "sanitizer reports"; exit 1; }
+
+# Suites of other people against our stack; see tests/conformance/README.md.
+conformance: $(B)/conformance/echo_server ## h2spec against the HTTP/2 server
+	@tests/conformance/h2spec.sh $(B)
+$(B)/conformance/%: tests/conformance/%.c $(B)/libheadgate.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(filter %.a,$^) $(LIBS)
+
 # --- the code itself -------------------------------------------------------------------------------
 
 OUR_C := $(sort $(wildcard lib/*/*.c dataplane/*.c dataplane/*/*.c controlplane/*.c controlplane/*/*.c))
@@ -79,9 +97,11 @@ $(B)/tidy/%.ok: % .clang-tidy | $(GEN_H)
 -include $(shell find $(B)/tidy -name '*.d' 2>/dev/null)
 lint-cppcheck:
 	@mkdir -p $(B)/cppcheck
+	@# *Called: functions that keep their result in static memory, of which we use none in threads
 	@cppcheck -q -j$$(nproc) --cppcheck-build-dir=$(B)/cppcheck --std=c11 --error-exitcode=1 \
 	    --enable=warning,portability,performance --inline-suppr --suppress='*:/usr/*' \
-	    --suppress='*:$(B)/gen/*' -D_GNU_SOURCE -DHEADGATE_VERSION='"$(VERSION)"' -I. \
+	    --suppress='*:$(B)/gen/*' --suppress=getpwuidCalled --suppress=getpwnamCalled --suppress=readdirCalled --library=posix,gnu,bsd,openssl \
+	    --include=tests/checks/cppcheck.h -D_GNU_SOURCE -DHEADGATE_VERSION='"$(VERSION)"' -I. \
 	    lib dataplane controlplane
 	@echo "lint-cppcheck: clean"
 
@@ -121,7 +141,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libheadgate.a
 	    $(filter %.c,$^) $(filter %.a,$^) $(LIBS)
 -include $(shell find $(B)/fuzz -name '*.d' 2>/dev/null)
 
-.PHONY: test ci units asan asan-run tsan tsan-run venv system check check-layers check-words check-headers lint \
+.PHONY: test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets
 
 # --- conformance -----------------------------------------------------------------------------------
