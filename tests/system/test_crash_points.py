@@ -1,0 +1,262 @@
+"""F131: every moment of a record's way, from the reservation to its removal from the spool, is the last one
+of the process that lives it, one after the other, none left out.
+
+The programs of `make FLAVOUR=crash` die as by kill -9 at their N-th CRASHPOINT. One run counts the points
+of a fixed set of requests; then the same requests are made once for each point. After every death the
+clients' log, the provider's journal and the ledger agree.
+
+Beside the gateway that `headgate up` runs, the test starts a data plane (and a control plane) of its own,
+with the same command line but other addresses, so that it alone decides when they start and die.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+import httpx
+import pytest
+
+import harness
+import reconcile
+
+CRASH_BIN = pathlib.Path(os.environ.get("HEADGATE_CRASH_BIN", harness.ROOT / "build" / "crash" / "bin")).resolve()
+
+
+def build():
+    """The crash flavour, made when it is not given."""
+    if "HEADGATE_CRASH_BIN" not in os.environ:
+        subprocess.run(["make", "-s", "-C", str(harness.ROOT), "FLAVOUR=crash", f"-j{os.cpu_count()}", "all"],
+                       check=True, stdin=subprocess.DEVNULL, timeout=900)
+
+
+def free_address():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return "127.0.0.1:%d" % s.getsockname()[1]
+
+
+class Program:
+    """A second instance of a daemon that `headgate up` started: its command line with other values."""
+
+    def __init__(self, gateway, part, program, changes):
+        pid = gateway.pid(part)
+        self.argv = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+        self.argv[0] = str(gateway.bin / program)
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        self.uid = int(next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:")))
+        self.gid = int(next(line.split()[1] for line in status.splitlines() if line.startswith("Gid:")))
+        for option, value in changes.items():
+            self.argv[self.argv.index(option) + 1] = value
+        self.log = open(gateway.home / "log" / f"crash-{part}.log", "ab")
+        self.process = None
+
+    def start(self, environment=None):
+        # As root a data plane changes its user itself; a control plane is started as its user.
+        own = {"user": self.uid, "group": self.gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        env=harness.clean_environment(environment), **own)
+
+    def stop(self, signo=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signo)
+            self.process.wait(30)
+
+    def close(self):
+        self.stop(signal.SIGKILL)
+        self.log.close()
+
+
+class DataPlane(Program):
+    def __init__(self, gateway, state, changes=None):
+        self.listen, self.metrics = free_address(), free_address()
+        super().__init__(gateway, "dataplane", "headgate-dataplane",
+                         {"--listen": self.listen, "--metrics-listen": self.metrics, "--workers": "1",
+                          "--state-dir": str(state), **(changes or {})})
+        if "--user" in self.argv:
+            at = self.argv.index("--user")
+            del self.argv[at:at + 2]
+
+    def is_ready(self):
+        return httpx.get(f"http://{self.listen}/readyz", timeout=5).status_code == 200
+
+    def wait_ready(self):
+        harness.until(self.is_ready, 20, "the data plane's readiness")
+
+    def is_idle(self):
+        text = httpx.get(f"http://{self.metrics}/metrics", timeout=5).text
+        values = [float(line.split()[-1]) for line in text.splitlines()
+                  if line.startswith(("headgate_open_requests", "headgate_spool_open_reservations",
+                                      "headgate_spool_records"))]
+        return values and not any(values)
+
+    def wait_idle(self):
+        harness.until(self.is_idle, 30, "the data plane's records to be acknowledged")
+
+
+# What is asked in every run: each way a record can go.
+REQUESTS = [
+    {"x_mock": "ev=5"},
+    {"x_mock": "ev=5", "stream": True},
+    {"x_mock": "ev=50;gap=5", "stream": True, "leave": True},
+    {"x_mock": "ev=6;rst@3", "stream": True},
+    {"x_mock": "status=500"},
+    {"model": "dead/m1"},  # nothing listens there: the reservation becomes void
+]
+
+
+def ask(gateway, address, log, members):
+    """One request; what came of it goes into the log, whatever it was."""
+    entry = {"marker": harness.marker(), "status": None, "clean": False, "left": False, "usage": None}
+    log.append(entry)
+    body = {"model": "fake/m1", "user": entry["marker"], "messages": [{"role": "user", "content": "hi"}], **members}
+    leave = body.pop("leave", False)
+    try:
+        with httpx.Client(headers={"authorization": f"Bearer {gateway.key}"}, timeout=20) as http, \
+                http.stream("POST", f"http://{address}/v1/chat/completions", json=body) as response:
+            entry["status"] = response.status_code
+            text = ""
+            for chunk in response.iter_text():
+                text += chunk
+                if leave and text.count("data:") >= 3:
+                    entry["left"] = True
+                    return
+            entry["clean"] = body.get("stream") is not True or response.status_code != 200 or \
+                ("data: [DONE]" in text and '"error"' not in text)
+            if response.status_code == 200 and not body.get("stream"):
+                usage = json.loads(text)["usage"]
+                entry["usage"] = (usage["prompt_tokens"], usage["completion_tokens"])
+    except (httpx.HTTPError, ValueError):
+        pass
+
+
+def ask_all(gateway, plane, log):
+    for members in REQUESTS:
+        harness.until(plane.is_ready, 20, "the data plane's readiness")
+        ask(gateway, plane.listen, log, members)
+
+
+@pytest.fixture(scope="module")
+def stand():
+    """A gateway of crash programs, a provider with a journal, a log that all runs share."""
+    build()
+    fake = harness.FakeProvider()
+    gateway = harness.Gateway(workers=1, bin_dir=CRASH_BIN)
+    try:
+        gateway.up()
+        document = fake.provider()
+        document["providers"].append({"name": "dead", "kind": "openai-compatible", "allow_private": True,
+                                      "base_url": f"http://{free_address()}/v1", "credential": "none"})
+        document["prices"].append({"provider": "dead", "model": "*", "input_per_mtok_usd": "1",
+                                   "output_per_mtok_usd": "1"})
+        gateway.apply(document)
+        yield gateway, fake, []
+    finally:
+        gateway.close()
+        fake.close()
+
+
+def own_directory(gateway, name):
+    """A directory that the daemons' user may write."""
+    path = gateway.home.parent / name
+    path.mkdir(mode=0o755)
+    status = pathlib.Path(f"/proc/{gateway.pid('controlplane')}/status").read_text()
+    uid = int(next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:")))
+    if os.geteuid() == 0:
+        os.chown(path, uid, -1)
+    return path
+
+
+def names(path):
+    return path.read_text().split() if path.exists() else []
+
+
+def check(stand, what):
+    gateway, fake, log = stand
+    harness.until(lambda: fake.stats()["in_flight"] == 0, 30, "the provider at rest")
+    found = reconcile.differences(gateway.sql, fake.journal_path, log)
+    assert not found, f"after a death at {what}:\n" + "\n".join(found[:20])
+
+
+@pytest.mark.timeout(600)
+def test_f131_data_plane_dies_at_every_point(stand):
+    gateway, _, log = stand
+    folder = own_directory(gateway, "crash-dp")
+    plane = DataPlane(gateway, folder / "state")
+    try:
+        count = folder / "points"
+        plane.start({"HEADGATE_CRASH_COUNT": str(count)})
+        plane.wait_ready()
+        ask_all(gateway, plane, log)
+        plane.wait_idle()
+        plane.stop()
+        points = names(count)
+        check(stand, "nothing")
+        # The whole way is in it.
+        assert {"spool.reserve", "spool.reserved", "spool.settle", "spool.settled", "spool.void", "upload.send",
+                "upload.acked", "spool.ack", "spool.acked", "spool.segment_made"} <= set(points), points
+
+        died = set()
+        for n, name in enumerate(points, 1):
+            once = folder / f"died-{n}"
+            plane.start({"HEADGATE_CRASH_AT": str(n), "HEADGATE_CRASH_ONCE": str(once)})
+            plane.wait_ready()
+            ask_all(gateway, plane, log)
+            plane.wait_idle()
+            plane.stop()
+            if once.exists():
+                died.add(name)
+            check(stand, f"{n} ({name})")
+        # Timers make the order of the last ones differ from run to run, not what they are.
+        assert died == set(points), f"never died at {set(points) - died}"
+    finally:
+        plane.close()
+
+
+@pytest.mark.timeout(600)
+def test_f131_control_plane_dies_at_every_point(stand):
+    gateway, _, log = stand
+    folder = own_directory(gateway, "crash-cp")
+    bus = {"--bus-pub": f"ipc://{folder}/pub.sock", "--bus-req": f"ipc://{folder}/req.sock"}
+    control = Program(gateway, "controlplane", "headgate-controlplane",
+                      {"--admin-listen": free_address(), "--state-dir": str(folder / "control"), **bus})
+    plane = DataPlane(gateway, folder / "state", bus)
+    try:
+        count = folder / "points"
+        control.start({"HEADGATE_CRASH_COUNT": str(count)})
+        plane.start()
+        plane.wait_ready()
+        before = len(names(count))
+        ask_all(gateway, plane, log)
+        plane.wait_idle()
+        control.stop()
+        points = names(count)
+        check(stand, "nothing")
+        assert {"ledger.begin", "ledger.after_events", "ledger.after_entries", "ledger.after_rollup",
+                "ledger.before_commit", "ledger.after_commit"} <= set(points), points
+
+        died = set()
+        for n in range(1, before + len(points) + 1):
+            if died >= set(points):
+                break
+            once = folder / f"died-{n}"
+            passed = folder / f"passed-{n}"
+            control.start({"HEADGATE_CRASH_AT": str(n), "HEADGATE_CRASH_ONCE": str(once),
+                           "HEADGATE_CRASH_COUNT": str(passed)})
+            ask_all(gateway, plane, log)
+            # Dead or not: another one takes over where it stopped.
+            harness.until(lambda: once.exists() or plane.is_idle(), 30, "the control plane's death or peace")
+            if once.exists():
+                control.process.wait(10)
+                died.add(names(passed)[-1])
+            control.stop()
+            control.start()
+            plane.wait_idle()
+            control.stop()
+            check(stand, f"{n} ({names(passed)[-1:]})")
+        assert died == set(points), f"never died at {set(points) - died}"
+    finally:
+        control.close()
+        plane.close()
