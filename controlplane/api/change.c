@@ -7,8 +7,7 @@
 #include "controlplane/publish/publish.h"
 #include "lib/base/encode.h"
 
-/* ---- secrets in and out of bodies --------------------------------------------------------------
- */
+/* ---- secrets in and out of bodies ------------------------------------------------------------ */
 
 static int
 refuse_marker(struct api_reply *reply, struct slice marker, const char *path)
@@ -36,6 +35,32 @@ keep_marked(struct api_reply *reply, struct json *body, struct slice marker,
     return json_set(body, "credential", json_copy(old));
 }
 
+/* A reference that means nothing here is refused where it is given: later it is only reported, so
+ * that one that is lost does not hold up other changes. */
+static int
+try_reference(struct api_request *r, struct api_reply *reply, const char *name,
+              const struct json *body, const char *path)
+{
+    struct buf sealed, why;
+    buf_init(&sealed, 0);
+    buf_init(&why, 2048);
+    int err = secrets_provider_credential(r->plane->secrets, slice_of(name), body, &sealed, &why);
+    if (err == ERR_NOT_FOUND) {
+        buf_clear(&why);
+        struct slice text = json_str(json_get(body, "credential"));
+        err = buf_addf(&why, "%s%scredential: %.*s is not there: %s", path, path[0] ? "." : "",
+                       SLICE_ARG(text),
+                       slice_starts(text, SLICE("env:"))
+                           ? "set it in the control plane's environment and start that again"
+                           : "put the file into the control plane's credentials directory");
+        if (!err)
+            err = api_problem_at(reply, 400, "credential_unresolved", &why);
+    }
+    buf_free(&sealed);
+    buf_free(&why);
+    return err;
+}
+
 static int
 store_credential(struct api_request *r, struct api_reply *reply, const char *name,
                  struct json *body, const struct json *stored, const char *path)
@@ -44,8 +69,12 @@ store_credential(struct api_request *r, struct api_reply *reply, const char *nam
     enum credential_form form;
     const char *why;
     struct json *sealed = NULL;
-    if (!text.at || credential_parse(text, &form, &why) != 0 || form == CREDENTIAL_REFERENCE)
+    if (!text.at || credential_parse(text, &form, &why) != 0)
         return 0;
+    if (form == CREDENTIAL_REFERENCE)
+        return json_equal(json_get(body, "credential"), json_get(stored, "credential"))
+                   ? 0
+                   : try_reference(r, reply, name, body, path);
     if (form == CREDENTIAL_MARKER)
         return keep_marked(reply, body, text, stored, path);
     int err = secrets_store_credential(r->plane->secrets, slice_of(name), text,
@@ -95,8 +124,7 @@ change_body(struct api_request *r, struct api_reply *reply, const struct kind *k
     return err <= -400 ? err : api_fail(r, reply, err);
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 int
 change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
@@ -124,8 +152,7 @@ change_write(struct api_request *r, struct api_reply *reply, const struct change
     return err;
 }
 
-/* ---- showing -----------------------------------------------------------------------------------
- */
+/* ---- showing --------------------------------------------------------------------------------- */
 
 static struct json *
 view_or_null(const struct kind *kind, const char *name, const struct json *body)

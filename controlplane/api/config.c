@@ -26,8 +26,7 @@ struct apply {
     struct json *warnings; /* texts */
 };
 
-/* ---- export ------------------------------------------------------------------------------------
- */
+/* ---- export ---------------------------------------------------------------------------------- */
 
 static int
 export_kind(struct api_request *r, const struct kind *kind, int64_t revision, struct json *document)
@@ -80,8 +79,7 @@ config_schema(struct api_request *r, struct api_reply *reply)
     return reply->body ? 0 : api_fail(r, reply, ERR_NOMEM);
 }
 
-/* ---- apply -------------------------------------------------------------------------------------
- */
+/* ---- apply ----------------------------------------------------------------------------------- */
 
 static int warn(struct apply *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -100,33 +98,12 @@ warn(struct apply *a, const char *format, ...)
     return err;
 }
 
-static int
-warn_provider(struct apply *a, const char *path, const char *name, const struct json *body)
-{
-    struct buf sealed, why;
-    struct slice reference = json_str(json_get(body, "credential"));
-    if (!reference.at)
-        return 0;
-    buf_init(&sealed, 0);
-    buf_init(&why, 1024);
-    int err =
-        secrets_provider_credential(a->r->plane->secrets, slice_of(name), body, &sealed, &why);
-    if (err && err != ERR_NOMEM)
-        err = warn(a, "%s.credential: %.*s cannot be resolved by the control plane now", path,
-                   SLICE_ARG(reference));
-    buf_free(&sealed);
-    buf_free(&why);
-    return err;
-}
-
 /* What is allowed but probably not meant. */
 static int
 warn_about(struct apply *a, const struct change *c)
 {
     int64_t expires;
     struct slice text = json_str(json_get(c->after, "expires"));
-    if (c->kind->id == KIND_PROVIDERS)
-        return warn_provider(a, c->path, c->name, c->after);
     if (c->kind->id == KIND_KEYS && text.at && clock_parse_rfc3339(text.at, &expires) == 0 &&
         expires <= clock_wall_ms())
         return warn(a, "%s.expires: the key '%s' has expired already", c->path, c->name);

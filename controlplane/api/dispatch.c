@@ -27,8 +27,7 @@ struct dispatch {
     bool replayed;
 };
 
-/* ---- who calls, and may they -------------------------------------------------------------------
- */
+/* ---- who calls, and may they ----------------------------------------------------------------- */
 
 bool
 api_token_plausible(struct slice authorization)
@@ -83,8 +82,7 @@ authorize(struct dispatch *d)
                        d->caller.role, route->permission);
 }
 
-/* ---- what is asked -----------------------------------------------------------------------------
- */
+/* ---- what is asked --------------------------------------------------------------------------- */
 
 static int
 decode_params(struct dispatch *d)
@@ -206,8 +204,7 @@ read_body(struct dispatch *d)
     return err;
 }
 
-/* ---- repeated calls ----------------------------------------------------------------------------
- */
+/* ---- repeated calls -------------------------------------------------------------------------- */
 
 static int
 take_idempotency_key(struct dispatch *d)
@@ -297,8 +294,7 @@ keep_answer(struct dispatch *d)
     return err;
 }
 
-/* ---- reading and writing -----------------------------------------------------------------------
- */
+/* ---- reading and writing --------------------------------------------------------------------- */
 
 static int
 append_audit(struct dispatch *d)
@@ -398,8 +394,7 @@ dispatch_any(struct dispatch *d, struct api_answer *answer)
     return api_problem(&d->reply, 404, "no_such_path", "there is no such path");
 }
 
-/* ---- the answer --------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static void
 render(struct dispatch *d, struct api_answer *answer)

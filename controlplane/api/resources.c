@@ -48,8 +48,7 @@ find(struct api_request *r, struct api_reply *reply, const struct kind *kind, st
     return err ? api_fail(r, reply, err) : 0;
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 int
 resources_list(struct api_request *r, struct api_reply *reply)
@@ -92,8 +91,7 @@ resources_get(struct api_request *r, struct api_reply *reply)
     return err;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Writes one change (its bodies are taken) and shows the item as it is then. */
 static int

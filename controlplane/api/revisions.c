@@ -7,8 +7,7 @@
 
 #define STAMP(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
-/* ---- the end of apply and rollback -------------------------------------------------------------
- */
+/* ---- the end of apply and rollback ----------------------------------------------------------- */
 
 static int
 set_detail(struct api_reply *reply, const struct applied *a, int64_t revision, const char *note)
@@ -65,8 +64,7 @@ applied_finish(struct api_request *r, struct api_reply *reply, const struct appl
     return err ? api_fail(r, reply, err) : 0;
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 #define COLUMNS                                                                                    \
     "r.revision, " STAMP("r.created_at") ", r.author, r.note, r.source, r.rollback_of, "           \
@@ -196,8 +194,7 @@ revisions_get(struct api_request *r, struct api_reply *reply)
     return err ? api_fail(r, reply, err) : 0;
 }
 
-/* ---- going back --------------------------------------------------------------------------------
- */
+/* ---- going back ------------------------------------------------------------------------------ */
 
 static int
 warn_of_keys(const struct changes *c, struct json *warnings)

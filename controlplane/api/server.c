@@ -58,8 +58,7 @@ job_free(struct job *j)
     free(j);
 }
 
-/* ---- the answer --------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 struct fields {
     struct http_field at[12];
@@ -119,8 +118,7 @@ refuse(struct http_stream *s, const char *request_id, int status, const char *co
     api_answer_free(&a);
 }
 
-/* ---- the pool ----------------------------------------------------------------------------------
- */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 static struct job *
 take_job(struct api_server *s)
@@ -187,8 +185,7 @@ submit(struct api_server *s, struct job *j)
     return room;
 }
 
-/* ---- streams -----------------------------------------------------------------------------------
- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 static struct slice
 copy_field(struct job *j, const struct http_head *head, const char *name)
@@ -319,8 +316,7 @@ error_body(int status, const char *code, const char *message, struct buf *into)
         buf_clear(into);
 }
 
-/* ---- life --------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void
 on_accept(void *ctx, int fd)

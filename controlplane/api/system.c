@@ -52,8 +52,7 @@ system_health(struct api_request *r, struct api_reply *reply)
     return 0;
 }
 
-/* ---- readiness ---------------------------------------------------------------------------------
- */
+/* ---- readiness ------------------------------------------------------------------------------- */
 
 static int
 set_check(struct json *checks, const char *name, bool good, const char *why, bool *all_good)
@@ -109,8 +108,7 @@ system_ready(struct api_request *r, struct api_reply *reply)
     return 0;
 }
 
-/* ---- metrics -----------------------------------------------------------------------------------
- */
+/* ---- metrics --------------------------------------------------------------------------------- */
 
 static int
 metric(struct buf *out, const char *kind, const char *name, const char *help, int64_t value)

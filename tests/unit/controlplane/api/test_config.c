@@ -18,16 +18,6 @@
     "\"expires\":\"2099-01-01\",\"tags\":{\"a\":\"b\"}}],"                                         \
     "\"prices\":[" PRICE "]}"
 
-/* Everything gone, so that each test begins with nothing. */
-static int
-clean(void **state)
-{
-    (void)state;
-    pg_sql("admin",
-           "TRUNCATE config_items, revision_changes, revisions, idempotency_keys, audit_log");
-    return 0;
-}
-
 static struct got *
 apply(const char *document, const char *more)
 {
@@ -63,8 +53,7 @@ apply_refused(const char *document, const char *more, int status, const char *co
     got_free(g);
 }
 
-/* ---- documents ---------------------------------------------------------------------------------
- */
+/* ---- documents ------------------------------------------------------------------------------- */
 
 static void
 test_apply_is_idempotent_and_export_applies_as_no_change(void **state)
@@ -148,8 +137,7 @@ test_apply_against_an_older_base_is_refused(void **state)
                 "{\"document\":{\"teams\":[{\"name\":\"b\"}]}}");
 }
 
-/* ---- going back --------------------------------------------------------------------------------
- */
+/* ---- going back ------------------------------------------------------------------------------ */
 
 static void
 test_rollback_restores_everything_as_a_new_revision(void **state)
@@ -209,8 +197,7 @@ test_revisions_tell_what_changed(void **state)
     expect(404, "GET", "/api/v1/revisions/3", NULL);
 }
 
-/* ---- items -------------------------------------------------------------------------------------
- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 static void
 test_items_by_name_and_id_with_etags(void **state)
@@ -356,8 +343,7 @@ test_f154_no_surprising_indirection(void **state)
     }
 }
 
-/* ---- pages -------------------------------------------------------------------------------------
- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static void
 test_pages_cover_everything_once(void **state)
@@ -431,8 +417,7 @@ test_f174_abuse_of_parameters(void **state)
     assert_int_equal(ask("SELECT count(*) FROM config_items"), 2);
 }
 
-/* ---- repeated calls ----------------------------------------------------------------------------
- */
+/* ---- repeated calls -------------------------------------------------------------------------- */
 
 static void
 test_idempotency_keys(void **state)
@@ -466,8 +451,7 @@ test_idempotency_keys(void **state)
         0);
 }
 
-/* ---- many at once ------------------------------------------------------------------------------
- */
+/* ---- many at once ---------------------------------------------------------------------------- */
 
 static void *
 create_ten(void *ctx)
@@ -504,7 +488,7 @@ test_concurrent_writers_are_serialised(void **state)
     expect_text("\"ok\":true,\"rows\":60");
 }
 
-#define TEST(f) cmocka_unit_test_setup(f, clean)
+#define TEST(f) cmocka_unit_test_setup(f, admin_fresh)
 
 int
 main(void)

@@ -3,8 +3,7 @@
 
 static char heads_path[256];
 
-/* ---- F101 and a restart ------------------------------------------------------------------------
- */
+/* ---- F101 and a restart ---------------------------------------------------------------------- */
 
 static void
 wait_for(int status, const char *method, const char *path, const char *body)
@@ -80,19 +79,15 @@ test_a_database_never_migrated_is_not_ready(void **state)
     admin_serve();
 }
 
-/* ---- F168: the audit log -----------------------------------------------------------------------
- */
+/* ---- F168: the audit log --------------------------------------------------------------------- */
 
 /* Eight rows, and the head exported after the eighth. */
 static int
 eight_rows(void **state)
 {
-    (void)state;
     char body[64];
-    pg_sql("admin",
-           "TRUNCATE config_items, revision_changes, revisions, idempotency_keys, audit_log");
+    admin_fresh(state);
     snprintf(heads_path, sizeof(heads_path), "%s/audit/heads.jsonl", admin_state);
-    unlink(heads_path);
     for (int i = 1; i <= 8; i++) {
         snprintf(body, sizeof(body), "{\"name\":\"t%d\"}", i);
         expect(201, "POST", "/api/v1/teams", body);
@@ -194,8 +189,6 @@ test_f168_tail_cut_off(void **state)
     pg_sql("admin", "DELETE FROM audit_log WHERE seq > 6");
     expect(200, "GET", "/api/v1/audit/verify", NULL);
     expect_text("\"ok\":true,\"rows\":6"); /* the chain alone cannot know */
-    pg_sql("admin",
-           "TRUNCATE config_items, revision_changes, revisions, idempotency_keys, audit_log");
     eight_rows(NULL);
     export_head();
     pg_sql("admin", "DELETE FROM audit_log WHERE seq > 6");
@@ -211,7 +204,7 @@ test_f168_chain_written_anew(void **state)
     (void)state;
     char body[64];
     export_head();
-    pg_sql("admin", "TRUNCATE config_items, revision_changes, revisions, audit_log");
+    pg_sql("admin", "TRUNCATE audit_log");
     for (int i = 1; i <= 9; i++) {
         snprintf(body, sizeof(body), "{\"name\":\"other%d\"}", i);
         expect(201, "POST", "/api/v1/teams", body);

@@ -35,8 +35,7 @@ assert_json(const struct json *got, const char *want)
     json_free(wanted);
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------
- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 struct refusal {
     const char *kind, *input, *why; /* why: how the message begins */
@@ -194,8 +193,7 @@ test_lists_are_bounded(void **state)
     buf_free(&why);
 }
 
-/* ---- bodies and views --------------------------------------------------------------------------
- */
+/* ---- bodies and views ------------------------------------------------------------------------ */
 
 struct form {
     const char *kind, *input, *name, *body, *view;
@@ -314,8 +312,7 @@ test_merge_patch(void **state)
     }
 }
 
-/* ---- references --------------------------------------------------------------------------------
- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 static int
 note_reference(void *ctx, enum kind_id to, struct slice name, const char *place)
