@@ -12,6 +12,7 @@
  */
 #include "lib/http/h2_fields.h"
 #include "lib/http/h2_io.h"
+#include "lib/http/h2_memory.h"
 #include "lib/http/stream.h"
 
 #include <assert.h>
@@ -742,7 +743,7 @@ make_session(struct h2_client_conn *c)
         return false;
     set_callbacks(cb);
     nghttp2_option *options = h2_io_options();
-    if (!options || nghttp2_session_client_new2(&c->io.session, cb, c, options) != 0)
+    if (!options || nghttp2_session_client_new3(&c->io.session, cb, c, options, h2_memory()) != 0)
         c->io.session = NULL;
     nghttp2_option_del(options);
     nghttp2_session_callbacks_del(cb);

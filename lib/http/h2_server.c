@@ -7,6 +7,8 @@
  */
 #include "lib/http/h2_server_internal.h"
 
+#include "lib/http/h2_memory.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -519,7 +521,7 @@ make_session(struct h2_server_conn *c)
         return false;
     nghttp2_option *options = h2_io_options();
     set_callbacks(cb);
-    if (!options || nghttp2_session_server_new2(&c->io.session, cb, c, options) != 0)
+    if (!options || nghttp2_session_server_new3(&c->io.session, cb, c, options, h2_memory()) != 0)
         c->io.session = NULL;
     nghttp2_option_del(options);
     nghttp2_session_callbacks_del(cb);
