@@ -2,6 +2,7 @@
 #include "tests/unit/check.h"
 
 #include <malloc.h>
+#include <nghttp2/nghttp2.h>
 
 static bool refuse;
 
