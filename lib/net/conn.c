@@ -34,6 +34,7 @@
 /* A conn that nobody listens to any more: its output leaves, then it goes. */
 struct finishing {
     struct timer timer;
+    struct orphan orphan;
     size_t drained;
 };
 
@@ -172,8 +173,10 @@ drop(struct conn *c)
         return;
     c->closed = true;
     loop_unqueue(c->watch.loop, &c->task);
-    if (c->finishing)
+    if (c->finishing) {
         timer_cancel(&c->finishing->timer);
+        loop_disown(c->watch.loop, &c->finishing->orphan);
+    }
     watch_fini(&c->watch);
     if (c->watch.fd >= 0)
         close(c->watch.fd);
@@ -900,6 +903,7 @@ conn_finish(struct conn *c, int linger_ms)
         return;
     }
     timer_set(&c->finishing->timer, c->watch.loop, linger_ms, on_linger_due, c);
+    loop_adopt(c->watch.loop, &c->finishing->orphan, on_linger_due, c);
     c->paused = false;
     if (watch_update(c) != 0) {
         drop(c);

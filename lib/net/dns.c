@@ -72,6 +72,7 @@ struct lookup {
     int left;             /* callbacks still to come */
     struct address_set found4, found6;
     int64_t ttl_ms;
+    bool timed_out;
     struct timer timer;
     TAILQ_ENTRY(lookup) link;
 };
@@ -372,8 +373,10 @@ on_resolved(int result, char type, int count, int ttl, void *addresses, void *ar
     }
     if (result == DNS_ERR_NONE && count > 0)
         note_ttl(k, ttl);
+    if (result == DNS_ERR_TIMEOUT)
+        k->timed_out = true;
     if (k->left == 0) {
-        lookup_over(k, ERR_DNS);
+        lookup_over(k, k->timed_out ? ERR_TIMEOUT : ERR_DNS);
         lookup_unlink(k);
     }
     loop_leave(l);

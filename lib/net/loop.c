@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/net/loop_internal.h"
 
 #define TICK_MS 10
@@ -70,6 +71,7 @@ struct loop {
     STAILQ_HEAD(task_list, task) tasks;
     struct graveyard graves;  /* freed after this callback */
     struct graveyard late[2]; /* freed after this turn, and after the next */
+    TAILQ_HEAD(, orphan) orphans;
     char *scratch;
     char *blocks[BLOCKS_KEPT];
     size_t blocks_len;
@@ -301,17 +303,24 @@ timer_cancel(struct timer *t)
 
 /* --- the dead --------------------------------------------------------------------------------- */
 
+static bool
+graveyard_grow(struct graveyard *y)
+{
+    size_t cap = y->cap ? 2 * y->cap : GRAVES_FIRST;
+    struct grave *more = realloc(y->graves, cap * sizeof *more);
+    if (!more)
+        return false;
+    y->graves = more;
+    y->cap = cap;
+    return true;
+}
+
+/* There is room from the start: dying must not fail for want of memory, or nothing would get any. */
 static void
 graveyard_add(struct graveyard *y, void *corpse, void (*destroy)(void *))
 {
-    if (y->len == y->cap) {
-        size_t cap = y->cap ? 2 * y->cap : GRAVES_FIRST;
-        struct grave *more = realloc(y->graves, cap * sizeof *more);
-        if (!more)
-            abort(); /* a small allocation: the supervisor starts a new worker */
-        y->graves = more;
-        y->cap = cap;
-    }
+    if (y->len == y->cap && !graveyard_grow(y))
+        abort(); /* more died at once than ever before: the supervisor starts a new worker */
     y->graves[y->len++] = (struct grave){corpse, destroy};
 }
 
@@ -350,9 +359,20 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     loop_leave(l);
 }
 
+/* libevent's own words go where ours go. */
+static void
+on_libevent_log(int severity, const char *message)
+{
+    if (severity >= EVENT_LOG_WARN)
+        log_warn("net.libevent", F_STR("message", message));
+    else
+        log_debug("net.libevent", F_STR("message", message));
+}
+
 static struct event_base *
 make_base(void)
 {
+    event_set_log_callback(on_libevent_log);
     struct event_config *config = event_config_new();
     if (!config)
         return NULL;
@@ -371,13 +391,16 @@ loop_new(void)
     if (!l)
         return NULL;
     STAILQ_INIT(&l->tasks);
+    TAILQ_INIT(&l->orphans);
     l->now_ns = clock_mono_ns();
     wheel_init(&l->wheel, l->now_ns / 1000000);
     l->scratch = malloc(LOOP_SCRATCH_BYTES);
     l->base = make_base();
     if (l->base)
         l->tick_event = event_new(l->base, -1, 0, on_tick, l);
-    if (!l->scratch || !l->tick_event) {
+    bool graves = graveyard_grow(&l->graves) && graveyard_grow(&l->late[0]) &&
+                  graveyard_grow(&l->late[1]);
+    if (!l->scratch || !l->tick_event || !graves) {
         loop_free(l);
         return NULL;
     }
@@ -389,6 +412,9 @@ loop_free(struct loop *l)
 {
     if (!l)
         return;
+    struct orphan *o;
+    while ((o = TAILQ_FIRST(&l->orphans)))
+        o->close(o->ctx);
     loop_leave(l);
     end_turn(l);
     end_turn(l);
@@ -403,6 +429,20 @@ loop_free(struct loop *l)
     free(l->late[1].graves);
     free(l->scratch);
     free(l);
+}
+
+void
+loop_adopt(struct loop *l, struct orphan *o, void (*close)(void *), void *ctx)
+{
+    o->close = close;
+    o->ctx = ctx;
+    TAILQ_INSERT_TAIL(&l->orphans, o, link);
+}
+
+void
+loop_disown(struct loop *l, struct orphan *o)
+{
+    TAILQ_REMOVE(&l->orphans, o, link);
 }
 
 struct event_base *

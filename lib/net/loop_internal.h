@@ -15,6 +15,15 @@ void loop_leave(struct loop *l);
 /* As loop_bury, but two turns later: for what libevent may still have a callback queued for. */
 void loop_bury_late(struct loop *l, void *corpse, void (*destroy)(void *));
 
+/* What nobody owns any more but the loop, closed when the loop is freed before its time has come. */
+struct orphan {
+    TAILQ_ENTRY(orphan) link;
+    void (*close)(void *ctx); /* takes it out of the list */
+    void *ctx;
+};
+void loop_adopt(struct loop *l, struct orphan *o, void (*close)(void *), void *ctx);
+void loop_disown(struct loop *l, struct orphan *o);
+
 /* Blocks of memory for output that is about to leave. Taken when the first byte is corked and given
  * back when the kernel has taken the last, so that a few hot blocks serve all connections. */
 #define LOOP_BLOCK_BYTES 16384
