@@ -129,7 +129,7 @@ on_accept(void *ctx, int fd)
 /* In the child: nothing of the supervisor stays but what the options name. Its loop is not freed:
  * that would take the parent's descriptors out of an epoll instance that both share. */
 static void
-become_worker(const struct supervisor *s, unsigned slot)
+become_worker(const struct supervisor *s, unsigned slot, const sigset_t *unblocked)
 {
     struct worker_options o = s->o->worker;
     int keep[2] = {s->o->listen_fds[slot], s->o->tls_listen_fds[slot]};
@@ -153,6 +153,7 @@ become_worker(const struct supervisor *s, unsigned slot)
     signal(SIGTERM, SIG_DFL);
     signal(SIGHUP, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
+    sigprocmask(SIG_SETMASK, unblocked, NULL);
     s->o->on_worker(slot);
     o.slot = slot;
     o.listen_fd = keep[0];
@@ -168,9 +169,13 @@ spawn(struct child *c)
 {
     struct supervisor *s = c->s;
     s->o->pages[c->slot].applied_mono_ms = 0;
+    sigset_t all, before; /* a signal must not meet the child while it has our handlers */
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
     pid_t pid = fork();
     if (pid == 0)
-        become_worker(s, c->slot);
+        become_worker(s, c->slot, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
         log_error("worker.fork", F_INT("slot", c->slot), F_STR("why", strerror(errno)));
         timer_set(&c->respawn, s->loop, BACKOFF_MOST_MS, respawn, c);

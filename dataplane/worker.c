@@ -38,7 +38,7 @@ struct worker {
     struct follow *follow;
     struct upload *upload;
     char spool_dir[512], policy_dir[512];
-    struct loop_signal *term, *hup;
+    struct waker *waker;
     struct timer sample, drain;
     bool farewell_said;
     int exit_code;
@@ -294,10 +294,8 @@ close_doors(void *ctx)
 }
 
 static void
-on_term(void *ctx, int signo)
+on_term(struct worker *w)
 {
-    struct worker *w = ctx;
-    (void)signo;
     if (w->farewell_said)
         return;
     if (w->svc.draining) { /* asked twice: now */
@@ -310,11 +308,9 @@ on_term(void *ctx, int signo)
 }
 
 static void
-on_hup(void *ctx, int signo)
+on_hup(struct worker *w)
 {
-    struct worker *w = ctx;
     const char *why = NULL;
-    (void)signo;
     if (!w->tls_server)
         return;
     if (tls_server_reload(w->tls_server, &why))
@@ -408,9 +404,7 @@ set_up(struct worker *w)
     snprintf(w->policy_dir, sizeof(w->policy_dir), "%s/policy", o->state_dir);
     if (!set_up_http(w) || !set_up_state(w) || !start_policy(w) || !start_upload(w))
         return false;
-    w->term = loop_on_signal(w->loop, SIGTERM, on_term, w);
-    w->hup = loop_on_signal(w->loop, SIGHUP, on_hup, w);
-    if (!w->term || !w->hup)
+    if (!catch_signals(w))
         return fault("signals", NULL);
     if (!start_listening(w))
         return false;
@@ -445,8 +439,10 @@ tear_down(struct worker *w)
     tls_client_free(w->tls_client);
     timer_cancel(&w->sample);
     timer_cancel(&w->drain);
-    loop_signal_free(w->term);
-    loop_signal_free(w->hup);
+    signal(SIGTERM, SIG_IGN); /* we are leaving */
+    signal(SIGHUP, SIG_IGN);
+    if (w->waker)
+        waker_free(w->waker);
     loop_free(w->loop);
 }
 

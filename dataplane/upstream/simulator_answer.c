@@ -44,6 +44,7 @@ add_quoted(struct writer *w, struct slice text)
 struct speech {
     struct buf text;   /* the content, or a tool call's arguments */
     size_t words;      /* pieces it is sent in */
+    size_t *ends;      /* where each word ends; NULL: pieces of equal length */
     struct slice tool; /* name of the tool called; at == NULL: none */
     int64_t tokens;
     const char *finish;
@@ -60,11 +61,15 @@ static int
 say_words(struct speech *s, uint32_t seed, int64_t count)
 {
     int err = 0;
+    s->ends = calloc((size_t)count + 1, sizeof(*s->ends));
+    if (!s->ends)
+        return ERR_NOMEM;
     for (int64_t i = 0; i < count && !err; i++) {
         seed = seed * 1664525u + 1013904223u;
         err = buf_addf(&s->text, "%s%s", i ? " " : "",
                        i < 4 ? (const char *const[]){"This", "is", "a", "simulation:"}[i]
                              : vocabulary[(seed >> 16) % VOCABULARY]);
+        s->ends[i] = s->text.len;
     }
     s->words = (size_t)count;
     s->tokens = count;
@@ -144,6 +149,10 @@ static struct slice
 piece_of(const struct speech *s, size_t i)
 {
     size_t from = s->text.len * i / s->words, to = s->text.len * (i + 1) / s->words;
+    if (s->ends) {
+        from = i ? s->ends[i - 1] : 0;
+        to = s->ends[i];
+    }
     return slice_make(s->text.at + from, to - from); /* all of it is ASCII */
 }
 
@@ -379,6 +388,7 @@ talk_make(struct talk *t, const struct json *request, struct simulator_answer *a
         write_whole(&w, t);
     }
     buf_free(&t->speech.text);
+    free(t->speech.ends);
     return err ? err : w.err;
 }
 
