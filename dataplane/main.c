@@ -308,7 +308,7 @@ read_node(const char *state_dir, char node[static 37])
     struct buf text;
     unsigned char id[16];
     snprintf(path, sizeof(path), "%s/node.id", state_dir);
-    buf_init(&text, 64);
+    buf_init(&text, 0);
     int err = file_read(path, 64, true, &text);
     if (err == ERR_NOT_FOUND) {
         uuid7(id);
