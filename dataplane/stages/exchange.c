@@ -9,6 +9,7 @@
 #include "dataplane/request/request.h"
 #include "dataplane/request/settle.h"
 #include "dataplane/stages/stages.h"
+#include "lib/base/crash.h"
 
 #define LIMIT_ERROR_BODY_BYTES ((size_t)64 << 10) /* of a provider's error; the rest is not read   \
                                                    */
@@ -110,6 +111,7 @@ static void
 on_head(void *ctx, const struct http_head *head)
 {
     struct request *r = ctx;
+    CRASHPOINT("exchange.head");
     r->answer.status = head->status;
     r->answer.content_length = head->content_length;
     if (!copy_fields(r, head)) {
@@ -192,6 +194,7 @@ on_body(void *ctx, struct slice bytes)
     struct request *r = ctx;
     if (!r->answer.first_byte_ms)
         r->answer.first_byte_ms = loop_now_ms(r->svc->loop);
+    CRASHPOINT("exchange.body");
     switch (r->answer.mode) {
     case ANSWER_STREAM:
         take_stream(r, bytes);
@@ -236,6 +239,7 @@ static void
 on_end(void *ctx)
 {
     struct request *r = ctx;
+    CRASHPOINT("exchange.end");
     switch (r->answer.mode) {
     case ANSWER_WHOLE:
         request_resume(r, check_whole(r));
