@@ -21,8 +21,7 @@
 #include "lib/base/secret.h"
 #include "lib/net/listener.h"
 
-/* --- the command line
- * ------------------------------------------------------------------------------ */
+/* --- the command line ------------------------------------------------------------------------- */
 
 struct flags {
     const char *listen, *tls_listen, *tls_cert, *tls_key, *metrics_listen;
@@ -115,8 +114,7 @@ static const struct flags defaults = {
     .drain_ms = 30000,
 };
 
-/* --- errors
- * ------------------------------------------------------------------------------------------ */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 1, 2))) static bool
 fault(const char *format, ...)
@@ -130,8 +128,7 @@ fault(const char *format, ...)
     return false;
 }
 
-/* --- settings
- * ----------------------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static bool
 read_keys(const struct flags *f, struct worker_options *w)
@@ -247,8 +244,7 @@ read_settings(const struct flags *f, struct supervisor_options *o, struct channe
     return read_sync(f->sync, &w->spool.sync) && read_keys(f, w) && read_bus(f, w, tls);
 }
 
-/* --- sockets
- * -------------------------------------------------------------------------------------------- */
+/* --- sockets ---------------------------------------------------------------------------------- */
 
 /* One socket a slot, so that the kernel spreads connections; where it cannot, one for all. */
 static bool
@@ -296,9 +292,7 @@ bind_metrics(const char *address, int *ret_fd)
     return true;
 }
 
-/* --- state
- * ------------------------------------------------------------------------------------------------
- */
+/* --- state ------------------------------------------------------------------------------------ */
 
 /* Made once: the name under which this data plane is known to the control plane. */
 static bool
@@ -342,8 +336,7 @@ make_state(const char *dir, const struct passwd *user)
     return true;
 }
 
-/* --- privileges
- * -------------------------------------------------------------------------------------------- */
+/* --- privileges ------------------------------------------------------------------------------- */
 
 static void
 raise_descriptors(void)
@@ -380,9 +373,7 @@ harden(void)
     return true;
 }
 
-/* --- the title
- * -----------------------------------------------------------------------------------------------
- */
+/* --- the title -------------------------------------------------------------------------------- */
 
 static struct {
     char *at;
@@ -412,9 +403,7 @@ name_worker(unsigned slot)
     snprintf(title.at, title.room, "headgate-dataplane: worker %u", slot);
 }
 
-/* --- main
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- main ------------------------------------------------------------------------------------- */
 
 static bool
 prepare(const struct flags *f, struct supervisor_options *o, struct channel_tls *tls,

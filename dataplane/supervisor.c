@@ -49,8 +49,7 @@ struct supervisor {
     int64_t poison_ms; /* of the last crash that counted */
 };
 
-/* --- metrics
- * ------------------------------------------------------------------------------------------- */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 static void
 reply_metrics(struct supervisor *s, struct http_stream *stream)
@@ -123,8 +122,7 @@ on_accept(void *ctx, int fd)
     http_server_accept(s->server, fd, NULL);
 }
 
-/* --- workers
- * --------------------------------------------------------------------------------------------- */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 /* In the child: nothing of the supervisor stays but what the options name. Its loop is not freed:
  * that would take the parent's descriptors out of an epoll instance that both share. */
@@ -257,8 +255,7 @@ signal_all(struct supervisor *s, int signo)
             kill(s->children[i].pid, signo);
 }
 
-/* --- signals and timers
- * ------------------------------------------------------------------------------------ */
+/* --- signals and timers ----------------------------------------------------------------------- */
 
 static void
 on_child(void *ctx, int signo)
@@ -315,9 +312,7 @@ on_flush(void *ctx)
     timer_set(&s->flush, s->loop, FLUSH_MS, on_flush, s);
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------------------
- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static bool
 set_up(struct supervisor *s, const char *spool_dir)

@@ -44,8 +44,7 @@ struct worker {
     int exit_code;
 };
 
-/* --- accepting
- * ---------------------------------------------------------------------------------------- */
+/* --- accepting -------------------------------------------------------------------------------- */
 
 static void
 on_accept(void *ctx, int fd)
@@ -61,8 +60,7 @@ on_accept_tls(void *ctx, int fd)
     http_server_accept(w->server, fd, w->tls_server);
 }
 
-/* --- gauges
- * ------------------------------------------------------------------------------------------- */
+/* --- gauges ----------------------------------------------------------------------------------- */
 
 static void
 sample_policy(struct worker *w)
@@ -133,8 +131,7 @@ on_sample(void *ctx)
     timer_set(&w->sample, w->loop, SAMPLE_MS, on_sample, w);
 }
 
-/* --- the policy
- * ----------------------------------------------------------------------------------------- */
+/* --- the policy ------------------------------------------------------------------------------- */
 
 static void
 on_load(void *ctx, struct follow_load *load)
@@ -209,8 +206,7 @@ start_upload(struct worker *w)
     return w->upload != NULL;
 }
 
-/* --- leaving
- * ---------------------------------------------------------------------------------------------- */
+/* --- leaving ---------------------------------------------------------------------------------- */
 
 static void
 on_uploaded(void *ctx)
@@ -319,8 +315,52 @@ on_hup(struct worker *w)
         log_info("worker.certificate", F_STR("reloaded", w->o->tls_cert));
 }
 
-/* --- setting up
- * -------------------------------------------------------------------------------------------- */
+/* --- signals -----------------------------------------------------------------------------------
+ */
+
+/* By hand, not by the loop: libevent keeps one base for the signals of a process, and after a fork
+ * that is still the supervisor's. */
+static struct {
+    struct waker *waker;
+    volatile sig_atomic_t term, hup;
+} signals;
+
+static void
+on_signal(int signo)
+{
+    if (signo == SIGTERM)
+        signals.term = 1;
+    else
+        signals.hup = 1;
+    waker_wake(signals.waker);
+}
+
+static void
+on_wake(void *ctx)
+{
+    if (signals.term) {
+        signals.term = 0;
+        on_term(ctx);
+    }
+    if (signals.hup) {
+        signals.hup = 0;
+        on_hup(ctx);
+    }
+}
+
+static bool
+catch_signals(struct worker *w)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    w->waker = waker_new(w->loop, on_wake, w);
+    if (!w->waker)
+        return false;
+    signals.waker = w->waker;
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGHUP, &action, NULL) == 0;
+}
+
+/* --- setting up ------------------------------------------------------------------------------- */
 
 static bool
 fault(const char *what, const char *why)

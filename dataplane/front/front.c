@@ -5,8 +5,7 @@
 #include "dataplane/state/pin.h"
 #include "dataplane/stream/outlet.h"
 
-/* --- answers without a request
- * ---------------------------------------------------------------------- */
+/* --- answers without a request ---------------------------------------------------------------- */
 
 static void
 answer(struct http_stream *s, int status, struct slice body, const char *allow, const char *code,
@@ -62,8 +61,7 @@ answer_ready(struct services *svc, struct http_stream *s)
         answer(s, 200, SLICE("{\"status\":\"ready\"}"), NULL, NULL, 0);
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------ */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void *
 start(struct services *svc, struct http_stream *s, const struct front_route *route)
@@ -127,8 +125,7 @@ on_drained(void *x, struct http_stream *s)
     deliver_drained(x);
 }
 
-/* --- the client has gone
- * --------------------------------------------------------------------------------- */
+/* --- the client has gone ---------------------------------------------------------------------- */
 
 static void
 on_drain_due(void *ctx)

@@ -110,8 +110,7 @@ reply_json(struct request *r, struct slice body)
     return REPLY;
 }
 
-/* --- upstream's failures
- * -------------------------------------------------------------------------- */
+/* --- upstream's failures ---------------------------------------------------------------------- */
 
 enum problem
 problem_of_failure(int err)
@@ -216,8 +215,7 @@ reply_server_error(int status, const char *code, const char *message, struct buf
         buf_clear(into);
 }
 
-/* --- the fields of an answer
- * ---------------------------------------------------------------------- */
+/* --- the fields of an answer ------------------------------------------------------------------ */
 
 static void
 add(struct http_field *fields, size_t *n, struct slice name, struct slice value)

@@ -15,8 +15,7 @@
 
 #define UNBOUNDED_OUTPUT_TOKENS 16384 /* where a request sets no limit of its own */
 
-/* --- how much
- * -------------------------------------------------------------------------------------- */
+/* --- how much --------------------------------------------------------------------------------- */
 
 static bool
 has_output(const struct request *r)
@@ -79,8 +78,7 @@ delivered_estimate(const struct request *r)
                             r->plan.target->model, m->bytes, m->chunks);
 }
 
-/* --- the tally
- * --------------------------------------------------------------------------------------- */
+/* --- the tally -------------------------------------------------------------------------------- */
 
 /* More than four times what was allowed is no count, whatever it is. */
 static bool
@@ -122,8 +120,7 @@ settle_tally(struct request *r)
     r->tally.cost = cost_of(r, &r->tally.tokens);
 }
 
-/* --- the record
- * ---------------------------------------------------------------------------------------- */
+/* --- the record ------------------------------------------------------------------------------- */
 
 static void
 copy_tags(struct request *r, struct usage *u)
@@ -236,8 +233,7 @@ learn(struct request *r)
                     bytes, report->tokens.output + report->tokens.reasoning);
 }
 
-/* --- the counters and the line
- * --------------------------------------------------------------------------- */
+/* --- the counters and the line ---------------------------------------------------------------- */
 
 static void
 count_usage(struct request *r, unsigned provider)

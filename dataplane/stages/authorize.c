@@ -22,8 +22,7 @@ refuse_model(struct request *r, struct slice name)
                                SLICE_ARG(name));
 }
 
-/* --- GET /v1/models, GET /v1/models/{id}
- * ---------------------------------------------------------- */
+/* --- GET /v1/models, GET /v1/models/{id} ------------------------------------------------------ */
 
 static int
 write_models(struct request *r, struct buf *into)
@@ -61,8 +60,7 @@ write_one(struct request *r, struct buf *into)
     return openai_write_model(into, r->grant.model);
 }
 
-/* --- the stage
- * ------------------------------------------------------------------------------------ */
+/* --- the stage -------------------------------------------------------------------------------- */
 
 static enum verdict
 find_model(struct request *r, struct slice name)

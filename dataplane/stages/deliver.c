@@ -17,8 +17,7 @@
 
 #define TAIL_BYTES ((size_t)4096) /* of a long answer: its usage stands at its end */
 
-/* --- to the client
- * ------------------------------------------------------------------------------------ */
+/* --- to the client ---------------------------------------------------------------------------- */
 
 static void
 on_stuck(void *ctx)
@@ -88,8 +87,7 @@ answer_fields(struct request *r, struct http_field *fields)
     return n;
 }
 
-/* --- answers that are whole
- * ---------------------------------------------------------------------------- */
+/* --- answers that are whole ------------------------------------------------------------------- */
 
 static void
 give(struct request *r, int status, const struct http_field *fields, size_t count,
@@ -126,8 +124,7 @@ give_whole(struct request *r)
     return NEXT;
 }
 
-/* --- answers that come as they come
- * --------------------------------------------------------------------- */
+/* --- answers that come as they come ----------------------------------------------------------- */
 
 static void
 begin(struct request *r, int64_t length)
@@ -213,8 +210,7 @@ break_off_told(struct request *r)
     return v;
 }
 
-/* --- a stream
- * --------------------------------------------------------------------------------------------- */
+/* --- a stream --------------------------------------------------------------------------------- */
 
 static void
 on_terminal_due(void *ctx)
@@ -282,8 +278,7 @@ begin_stream(struct request *r)
     return look(r, r->answer.err);
 }
 
-/* --- a long document
- * -------------------------------------------------------------------------------------- */
+/* --- a long document -------------------------------------------------------------------------- */
 
 /* Keeps the last bytes of what went by. */
 static void
@@ -365,8 +360,7 @@ begin_long(struct request *r)
     return WAIT;
 }
 
-/* --- the stage
- * ---------------------------------------------------------------------------------------------- */
+/* --- the stage -------------------------------------------------------------------------------- */
 
 enum verdict
 deliver(struct request *r)

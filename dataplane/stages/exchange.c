@@ -11,12 +11,12 @@
 #include "dataplane/stages/stages.h"
 #include "lib/base/crash.h"
 
-#define LIMIT_ERROR_BODY_BYTES ((size_t)64 << 10) /* of a provider's error; the rest is not read   \
-                                                   */
-#define LIMIT_PREAMBLE_BYTES ((size_t)64 << 10)   /* of a stream before its first event */
+#define LIMIT_ERROR_BODY_BYTES                                                                     \
+    ((size_t)64 << 10)                          /* of a provider's error; the rest is not read     \
+                                                 */
+#define LIMIT_PREAMBLE_BYTES ((size_t)64 << 10) /* of a stream before its first event */
 
-/* --- the head
- * --------------------------------------------------------------------------------------- */
+/* --- the head --------------------------------------------------------------------------------- */
 
 /* What clients know and use; everything else of the provider's head stays here. */
 static bool
@@ -123,8 +123,7 @@ on_head(void *ctx, const struct http_head *head)
         give_up(r, ERR_PROTOCOL, why);
 }
 
-/* --- the body
- * --------------------------------------------------------------------------------------- */
+/* --- the body --------------------------------------------------------------------------------- */
 
 static int
 hold(struct request *r, struct slice bytes)
@@ -212,8 +211,7 @@ on_body(void *ctx, struct slice bytes)
     }
 }
 
-/* --- the end
- * ---------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 enum { ANSWER_USAGE, ANSWER_FAULT, ANSWER_NAMES };
 static const char *const answer_names[ANSWER_NAMES] = {"usage", "error"};
@@ -272,8 +270,7 @@ on_fail(void *ctx, int err, const char *why)
         request_resume(r, reply_upstream_failed(r, err, why));
 }
 
-/* --- the start
- * -------------------------------------------------------------------------------------- */
+/* --- the start -------------------------------------------------------------------------------- */
 
 static bool
 on_send(void *ctx)

@@ -87,8 +87,7 @@ receive_more(struct request *r, struct slice bytes)
     r->body.len += bytes.len;
 }
 
-/* --- what the body says
- * --------------------------------------------------------------------------- */
+/* --- what the body says ----------------------------------------------------------------------- */
 
 static enum verdict
 refuse_json(struct request *r, int err, const struct json_error *why)

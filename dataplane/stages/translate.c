@@ -14,8 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the body
- * ------------------------------------------------------------------------------------- */
+/* --- the body --------------------------------------------------------------------------------- */
 
 struct edits {
     struct json_splice at[LIMIT_BODY_EDITS];
@@ -95,8 +94,7 @@ ask_usage(struct request *r, struct edits *e)
     }
 }
 
-/* --- the fields
- * ----------------------------------------------------------------------------------- */
+/* --- the fields ------------------------------------------------------------------------------- */
 
 static const char *const passed_up[] = {"accept", "openai-beta", "idempotency-key"};
 
@@ -164,8 +162,7 @@ make_fields(struct request *r)
     return attempt.at != NULL;
 }
 
-/* --- the stage
- * ------------------------------------------------------------------------------------ */
+/* --- the stage -------------------------------------------------------------------------------- */
 
 enum verdict
 translate(struct request *r)

@@ -70,8 +70,7 @@ metrics_observe(struct metrics_histogram *h, int64_t ms)
     h->sum_ms += (uint64_t)ms;
 }
 
-/* --- text
- * ----------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 struct writer {
     const struct metrics_page *pages;

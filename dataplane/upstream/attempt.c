@@ -11,8 +11,7 @@
 #define LIMIT_ORDER_FIELDS 48
 #define LIMIT_PATH_BYTES 2048
 
-/* --- by HTTP
- * --------------------------------------------------------------------------------------- */
+/* --- by HTTP ---------------------------------------------------------------------------------- */
 
 static void
 on_head(void *ctx, struct http_call *call, const struct http_head *head)
@@ -148,8 +147,7 @@ http_start(struct attempt *a, struct services *s, const struct attempt_order *o)
     return a->running ? 0 : ERR_NOMEM;
 }
 
-/* --- either
- * ---------------------------------------------------------------------------------------- */
+/* --- either ----------------------------------------------------------------------------------- */
 
 int
 attempt_start(struct attempt *a, struct services *s, const struct attempt_order *o,

@@ -13,8 +13,7 @@
 #define LIMIT_INPUTS 2048
 #define DEFAULT_DIMENSIONS 1536
 
-/* --- a cursor that writes until the first failure
- * ----------------------------------------------------- */
+/* --- a cursor that writes until the first failure --------------------------------------------- */
 
 struct writer {
     struct buf *into;
@@ -38,8 +37,7 @@ add_quoted(struct writer *w, struct slice text)
         w->err = json_quote(w->into, text);
 }
 
-/* --- what is said
- * -------------------------------------------------------------------------------------- */
+/* --- what is said ----------------------------------------------------------------------------- */
 
 struct speech {
     struct buf text;   /* the content, or a tool call's arguments */
@@ -156,9 +154,7 @@ piece_of(const struct speech *s, size_t i)
     return slice_make(s->text.at + from, to - from); /* all of it is ASCII */
 }
 
-/* --- usage
- * -----------------------------------------------------------------------------------------------
- */
+/* --- usage ------------------------------------------------------------------------------------ */
 
 static int64_t
 text_tokens(const struct json *content)
@@ -196,8 +192,7 @@ add_usage(struct writer *w, int64_t in, int64_t out)
         (long long)in, (long long)out, (long long)(in + out));
 }
 
-/* --- chat and completions
- * ---------------------------------------------------------------------------------- */
+/* --- chat and completions --------------------------------------------------------------------- */
 
 struct talk {
     enum simulator_kind kind;
@@ -262,8 +257,7 @@ write_whole(struct writer *w, const struct talk *t)
     add(w, "}");
 }
 
-/* --- a stream's events
- * ---------------------------------------------------------------------------------------- */
+/* --- a stream's events ------------------------------------------------------------------------ */
 
 static void
 open_event(struct writer *w, const struct talk *t, int64_t index)
@@ -392,9 +386,7 @@ talk_make(struct talk *t, const struct json *request, struct simulator_answer *a
     return err ? err : w.err;
 }
 
-/* --- embeddings
- * -----------------------------------------------------------------------------------------------
- */
+/* --- embeddings ------------------------------------------------------------------------------- */
 
 /* Newton's, so that the vectors do not depend on a mathematics library. */
 static double
@@ -501,9 +493,7 @@ embed(const struct json *request, struct slice model, const struct simulator_pla
     return w.err;
 }
 
-/* --- any
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- any -------------------------------------------------------------------------------------- */
 
 static int
 refuse(struct simulator_answer *a, int status, const char *type, const char *code,

@@ -44,8 +44,7 @@ follow(const struct maker *m, struct slice ref)
     return at;
 }
 
-/* --- texts and numbers
- * ------------------------------------------------------------------------------ */
+/* --- texts and numbers ------------------------------------------------------------------------ */
 
 static int
 make_text(struct maker *m, const struct json *schema)
@@ -96,8 +95,7 @@ make_number(struct maker *m, const struct json *schema)
     return buf_addf(m->into, "%lld", (long long)n);
 }
 
-/* --- lists and maps
- * ---------------------------------------------------------------------------------- */
+/* --- lists and maps --------------------------------------------------------------------------- */
 
 static int
 make_list(struct maker *m, const struct json *schema)
@@ -154,8 +152,7 @@ make_map(struct maker *m, const struct json *schema)
     return err ? err : buf_add_str(m->into, "}");
 }
 
-/* --- any
- * ---------------------------------------------------------------------------------------------- */
+/* --- any -------------------------------------------------------------------------------------- */
 
 /* "string", or the first that is not "null" of a list of types. */
 static struct slice

@@ -11,10 +11,10 @@
 
 #include "dataplane/front/front.h"
 #include "dataplane/request/request.h"
+#include "dataplane/stages/stages.h"
 #include "dataplane/state/estimates.h"
 #include "dataplane/state/metrics.h"
 #include "dataplane/state/pin.h"
-#include "dataplane/stages/stages.h"
 #include "dataplane/stream/outlet.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
@@ -23,7 +23,7 @@
 #include "lib/http/stream.h"
 #include "lib/policy/compile.h"
 
-/* --- a client ------------------------------------------------------------------------------------ */
+/* --- a client --------------------------------------------------------------------------------- */
 
 struct test_client {
     struct http_stream stream;
@@ -148,7 +148,7 @@ client_body_has(struct test_client *c, const char *text)
     return c->body.len && memmem(c->body.at, c->body.len, text, strlen(text)) != NULL;
 }
 
-/* --- a policy -------------------------------------------------------------------------------------- */
+/* --- a policy --------------------------------------------------------------------------------- */
 
 #define TEST_KEY "sk-hg-good"
 #define TEST_KEY_LIMITED "sk-hg-limited"
@@ -180,21 +180,18 @@ draft_keys(struct policy_draft *d)
     struct hmac *h = hmac_new(test_pepper, sizeof(test_pepper));
     draft_key(d, h, TEST_KEY,
               (struct section_key){.name = SLICE("good"), .team = SLICE("t"), .all_models = true});
-    draft_key(d, h, TEST_KEY_LIMITED,
-              (struct section_key){.name = SLICE("limited"),
-                                   .team = SLICE("t"),
-                                   .models = limited,
-                                   .model_count = 1});
-    draft_key(d, h, TEST_KEY_DISABLED,
-              (struct section_key){.name = SLICE("disabled"),
-                                   .team = SLICE("t"),
-                                   .all_models = true,
-                                   .disabled = true});
-    draft_key(d, h, TEST_KEY_EXPIRED,
-              (struct section_key){.name = SLICE("expired"),
-                                   .team = SLICE("t"),
-                                   .all_models = true,
-                                   .expires_ms = 1});
+    draft_key(
+        d, h, TEST_KEY_LIMITED,
+        (struct section_key){
+            .name = SLICE("limited"), .team = SLICE("t"), .models = limited, .model_count = 1});
+    draft_key(
+        d, h, TEST_KEY_DISABLED,
+        (struct section_key){
+            .name = SLICE("disabled"), .team = SLICE("t"), .all_models = true, .disabled = true});
+    draft_key(
+        d, h, TEST_KEY_EXPIRED,
+        (struct section_key){
+            .name = SLICE("expired"), .team = SLICE("t"), .all_models = true, .expires_ms = 1});
     draft_key(d, h, TEST_KEY_OFF_TEAM,
               (struct section_key){.name = SLICE("off"), .team = SLICE("off"), .all_models = true});
     hmac_free(h);
@@ -236,9 +233,9 @@ draft_fill(struct policy_draft *d)
     struct section_team off = {.name = SLICE("off"), .all_models = true, .disabled = true};
     struct section_team on = {.name = SLICE("t"), .all_models = true};
     memset(d, 0, sizeof(*d));
-    assert_int_equal(seal(test_seal_key, SLICE("pepper"),
-                          slice_make(test_pepper, sizeof(test_pepper)), sealed),
-                     0);
+    assert_int_equal(
+        seal(test_seal_key, SLICE("pepper"), slice_make(test_pepper, sizeof(test_pepper)), sealed),
+        0);
     assert_int_equal(section_put_pepper(&d->settings, slice_make(sealed, sizeof(sealed))), 0);
     assert_int_equal(section_put_provider(&d->providers, &drain), 0);
     assert_int_equal(section_put_provider(&d->providers, &sim), 0);
@@ -270,8 +267,7 @@ policy_make(void)
         if (!d.keys[i].len)
             continue;
         snprintf(names[i], sizeof(names[i]), "keys/%02x", i);
-        sections[n++] =
-            (struct policy_section){slice_of(names[i]), buf_slice(&d.keys[i]), {0}};
+        sections[n++] = (struct policy_section){slice_of(names[i]), buf_slice(&d.keys[i]), {0}};
     }
     sections[n++] = (struct policy_section){SLICE("models"), buf_slice(&d.models), {0}};
     sections[n++] = (struct policy_section){SLICE("prices"), buf_slice(&d.prices), {0}};
@@ -300,7 +296,7 @@ policy_make(void)
     return p;
 }
 
-/* --- a worker's services ------------------------------------------------------------------------------ */
+/* --- a worker's services ---------------------------------------------------------------------- */
 
 struct stand {
     struct services svc;

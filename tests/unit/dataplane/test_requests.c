@@ -1,10 +1,12 @@
-/* Whole requests through the story, with the simulator as provider and a client that takes notes. */
+/* Whole requests through the story, with the simulator as provider and a client that takes notes.
+ */
 #include "tests/unit/dataplane/stand.h"
 
 #define CHAT "/v1/chat/completions"
 #define HELLO "{\"model\":\"simulator\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}"
 #define STREAM                                                                                     \
-    "{\"model\":\"simulator\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+    "{\"model\":\"simulator\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"       \
+    "\"hi\"}]}"
 
 static struct stand stand;
 static struct arena arena;
@@ -28,7 +30,7 @@ tear_down(void **state)
     return 0;
 }
 
-/* --- who may what ----------------------------------------------------------------------------------- */
+/* --- who may what ----------------------------------------------------------------------------- */
 
 static void
 test_credentials(void **state)
@@ -109,8 +111,8 @@ test_models(void **state)
         {TEST_KEY, "{\"model\":\"a\",\"model\":\"simulator\"}", "duplicate_member", 400},
         {TEST_KEY, "{\"model\":\"a\",\"mod\\u0065l\":\"simulator\"}", "duplicate_member", 400},
         {TEST_KEY, "{\"model\":\"simulator\",\"stream\":1}", "invalid_value", 400},
-        {TEST_KEY, "{\"model\":\"simulator\",\"stream\":true,\"stream\":false}",
-         "duplicate_member", 400},
+        {TEST_KEY, "{\"model\":\"simulator\",\"stream\":true,\"stream\":false}", "duplicate_member",
+         400},
         {TEST_KEY, "", "invalid_json", 400},
         {TEST_KEY, "[]", "invalid_json", 400},
         {TEST_KEY, "{} {}", "invalid_json", 400},
@@ -212,7 +214,7 @@ test_lists(void **state)
     assert_int_equal(stand_records(&stand, &arena, &usage), 0);
 }
 
-/* --- answers ------------------------------------------------------------------------------------------ */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void
 test_chat_is_answered_counted_and_priced(void **state)
@@ -308,7 +310,7 @@ test_provider_401_is_not_the_clients(void **state)
     client_fini(&c);
 }
 
-/* --- streams ------------------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 static void
 test_stream_passes_without_the_usage_we_asked_for(void **state)
@@ -427,7 +429,7 @@ test_full_client_stops_the_upstream(void **state)
     client_fini(&c);
 }
 
-/* --- clients that leave ---------------------------------------------------------------------------------- */
+/* --- clients that leave ----------------------------------------------------------------------- */
 
 static void
 test_f023_client_gone_is_settled_at_what_it_got(void **state)
@@ -442,7 +444,7 @@ test_f023_client_gone_is_settled_at_what_it_got(void **state)
         struct request *r = stand_start(&stand, &c, STREAM);
         stand_run(&stand, 30 + waits[i]);
         size_t chunks = 0;
-        for (const char *at = c.body.at; at && (at = strstr(buf_str(&c.body), "content\":\"")); ) {
+        for (const char *at = c.body.at; at && (at = strstr(buf_str(&c.body), "content\":\""));) {
             chunks++;
             buf_drop(&c.body, (size_t)(at - c.body.at) + 10);
         }
@@ -468,9 +470,9 @@ test_f024_drain_learns_the_exact_usage(void **state)
     client_init(&c, "POST", CHAT);
     client_field(&c, "x-api-key", TEST_KEY);
     client_field(&c, "x-headgate-sim", "chunks=10;gap=10;usage=77/10");
-    struct request *r = stand_start(
-        &stand, &c,
-        "{\"model\":\"drained\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+    struct request *r = stand_start(&stand, &c,
+                                    "{\"model\":\"drained\",\"stream\":true,\"messages\":[{"
+                                    "\"role\":\"user\",\"content\":\"x\"}]}");
     stand_run(&stand, 40);
     c.aborted = true;
     front_handlers.on_abort(r, &c.stream, ERR_CLOSED, "closed");
@@ -497,8 +499,8 @@ test_f024_drains_are_capped_in_number_and_time(void **state)
         client_init(&c[i], "POST", CHAT);
         client_field(&c[i], "x-api-key", TEST_KEY);
         client_field(&c[i], "x-headgate-sim", "stall_after=2");
-        r[i] = stand_start(&stand, &c[i],
-                           "{\"model\":\"drained\",\"stream\":true,\"messages\":[{}]}");
+        r[i] =
+            stand_start(&stand, &c[i], "{\"model\":\"drained\",\"stream\":true,\"messages\":[{}]}");
         stand_run(&stand, 20);
     }
     for (int i = 0; i < 2; i++) {
@@ -513,7 +515,7 @@ test_f024_drains_are_capped_in_number_and_time(void **state)
     client_fini(&c[1]);
 }
 
-/* --- the shutdown's farewell -------------------------------------------------------------------------------- */
+/* --- the shutdown's farewell ------------------------------------------------------------------ */
 
 static void
 test_farewell_at_every_stage_that_waits(void **state)
@@ -523,7 +525,8 @@ test_farewell_at_every_stage_that_waits(void **state)
         const char *sim;
         bool body, aborted;
         int status;
-    } rows[] = {{NULL, false, false, 503}, {"latency=5000", true, false, 503},
+    } rows[] = {{NULL, false, false, 503},
+                {"latency=5000", true, false, 503},
                 {"stall_after=3", true, true, 200}};
     for (size_t i = 0; i < 3; i++) {
         struct test_client c;

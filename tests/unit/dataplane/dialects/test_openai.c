@@ -20,19 +20,20 @@ test_usage_classes_are_disjoint(void **state)
         {"{\"prompt_tokens\":100,\"completion_tokens\":1,\"prompt_tokens_details\":"
          "{\"cached_tokens\":10,\"cache_write_tokens\":20}}",
          70, 10, 20, 1, 0, true, false},
-        {"{\"prompt_tokens\":9,\"completion_tokens\":1,\"prompt_cache_hit_tokens\":4}", 5, 4, 0, 1, 0,
-         true, false},
+        {"{\"prompt_tokens\":9,\"completion_tokens\":1,\"prompt_cache_hit_tokens\":4}", 5, 4, 0, 1,
+         0, true, false},
         {"{\"prompt_tokens\":8,\"total_tokens\":8}", 8, 0, 0, 0, 0, true, false},
         {"{\"total_tokens\":8}", 8, 0, 0, 0, 0, true, false},
         /* xAI: reasoning beside completion_tokens */
         {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":115,"
          "\"completion_tokens_details\":{\"reasoning_tokens\":100}}",
          10, 0, 0, 5, 100, true, false},
-        {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":null}", 10, 0, 0, 5,
-         0, true, false},
+        {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":null}", 10, 0, 0,
+         5, 0, true, false},
         /* F067 */
         {"{\"prompt_tokens\":-1,\"completion_tokens\":5}", 0, 0, 0, 5, 0, true, true},
-        {"{\"prompt_tokens\":9223372036854775808,\"completion_tokens\":5}", 0, 0, 0, 5, 0, true, true},
+        {"{\"prompt_tokens\":9223372036854775808,\"completion_tokens\":5}", 0, 0, 0, 5, 0, true,
+         true},
         {"{\"prompt_tokens\":\"10\",\"completion_tokens\":5}", 0, 0, 0, 5, 0, true, true},
         {"{\"prompt_tokens\":1.5,\"completion_tokens\":5}", 0, 0, 0, 5, 0, true, true},
         {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":"
@@ -76,8 +77,8 @@ test_errors_of_all_shapes(void **state)
         const char *body, *message, *type, *code;
         int status;
     } rows[] = {
-        {"{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}", "m", "t", "c",
-         0},
+        {"{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}", "m", "t",
+         "c", 0},
         {"{\"error\":{\"message\":\"m\",\"code\":429}}", "m", "", "429", 429},
         {"{\"error\":\"text\"}", "text", "", "", 0},
         {"{\"error\":\"text\",\"code\":\"c\"}", "text", "", "c", 0},
@@ -125,8 +126,8 @@ test_f056_long_messages_are_cut(void **state)
     assert_int_equal(openai_write_error(&out, &e), 0);
     assert_true(out.len < 8192);
     struct json_error why;
-    assert_int_equal(
-        json_scan(buf_slice(&out), &json_limits_default, NULL, 0, NULL, NULL, &why), 0);
+    assert_int_equal(json_scan(buf_slice(&out), &json_limits_default, NULL, 0, NULL, NULL, &why),
+                     0);
     buf_free(&body);
     buf_free(&out);
     arena_free(&a);

@@ -122,11 +122,8 @@ test_abort_at_each_wait_cancels_it_and_settles_once(void **state)
         const char *script, *trail;
         unsigned resumes;
     } cases[] = {
-        {".w.....", "abB$.", 0},
-        {".....w.", "abcdefF$.", 0},
-        {"......w", "abcdefgG$.", 0},
-        {".w...w.", "abcdefF$.", 1},
-        {".w...ww", "abcdefgG$.", 2},
+        {".w.....", "abB$.", 0},     {".....w.", "abcdefF$.", 0},  {"......w", "abcdefgG$.", 0},
+        {".w...w.", "abcdefF$.", 1}, {".w...ww", "abcdefgG$.", 2},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct request r = {0};

@@ -37,8 +37,8 @@ prepare(struct test_client *c, const char *model, const char *body)
                      0);
     r->body.stream = r->body.members[MEMBER_STREAM].kind == JSON_TRUE_;
     r->grant.name = SLICE("asked");
-    r->grant.model = policy_find_model(r->policy, slice_of(model), &r->grant.scratch,
-                                       &r->grant.scratch_target);
+    r->grant.model =
+        policy_find_model(r->policy, slice_of(model), &r->grant.scratch, &r->grant.scratch_target);
     assert_non_null(r->grant.model);
     r->plan.target = &r->grant.model->targets[0];
     return r;
@@ -69,7 +69,8 @@ test_bodies(void **state)
         const char *in, *out;
         bool usage_added;
     } rows[] = {
-        {"{\"model\":\"asked\",\"messages\":[]}", "{\"model\":\"simulator\",\"messages\":[]}", false},
+        {"{\"model\":\"asked\",\"messages\":[]}", "{\"model\":\"simulator\",\"messages\":[]}",
+         false},
         {" { \"messages\" : [ ] , \"model\"\n:\t\"asked\" } ",
          " { \"messages\" : [ ] , \"model\"\n:\t\"simulator\" } ", false},
         {"{\"mod\\u0065l\":\"as\\u006bed\",\"x\":{\"model\":\"asked\"}}",
@@ -78,21 +79,26 @@ test_bodies(void **state)
          "{\"model\":\"simulator\",\"stream\":true,\"stream_options\":{" ASK "}}", true},
         {"{\"stream\":true,\"model\":\"asked\"}",
          "{\"stream\":true,\"stream_options\":{" ASK "},\"model\":\"simulator\"}", true},
-        {"{\"model\":\"asked\",\"stream\":false}", "{\"model\":\"simulator\",\"stream\":false}", false},
+        {"{\"model\":\"asked\",\"stream\":false}", "{\"model\":\"simulator\",\"stream\":false}",
+         false},
         {"{\"stream_options\":null,\"stream\":true,\"model\":\"asked\"}",
          "{\"stream_options\":{" ASK "},\"stream\":true,\"model\":\"simulator\"}", true},
         {"{\"stream_options\":{},\"stream\":true,\"model\":\"asked\"}",
          "{\"stream_options\":{" ASK "},\"stream\":true,\"model\":\"simulator\"}", true},
-        {"{\"stream_options\":{ \"include_obfuscation\":false },\"stream\":true,\"model\":\"asked\"}",
+        {"{\"stream_options\":{ \"include_obfuscation\":false "
+         "},\"stream\":true,\"model\":\"asked\"}",
          "{\"stream_options\":{" ASK
          ", \"include_obfuscation\":false },\"stream\":true,\"model\":\"simulator\"}",
          true},
         {"{\"stream_options\":{\"include_usage\":false},\"stream\":true,\"model\":\"asked\"}",
-         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"simulator\"}", true},
+         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"simulator\"}",
+         true},
         {"{\"stream_options\":{\"include_usage\":null},\"stream\":true,\"model\":\"asked\"}",
-         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"simulator\"}", true},
+         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"simulator\"}",
+         true},
         {"{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"asked\"}",
-         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"simulator\"}", false},
+         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"simulator\"}",
+         false},
         {"{\"stream_options\":\"odd\",\"stream\":true,\"model\":\"asked\"}",
          "{\"stream_options\":\"odd\",\"stream\":true,\"model\":\"simulator\"}", false},
     };
@@ -145,10 +151,14 @@ test_f150_fields(void **state)
 {
     (void)state;
     static const char *const kept_back[] = {
-        "authorization",   "x-api-key",        "api-key",         "x-goog-api-key",
-        "cookie",          "x-forwarded-for",  "forwarded",       "x-real-ip",
-        "openai-project",  "openai-organization", "referer",      "origin",
-        "x-headgate-sim",  "baggage",          "x-request-id",    "host",
+        "authorization",  "x-api-key",
+        "api-key",        "x-goog-api-key",
+        "cookie",         "x-forwarded-for",
+        "forwarded",      "x-real-ip",
+        "openai-project", "openai-organization",
+        "referer",        "origin",
+        "x-headgate-sim", "baggage",
+        "x-request-id",   "host",
     };
     struct test_client c;
     client_init(&c, "POST", "/v1/chat/completions");
