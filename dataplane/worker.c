@@ -315,8 +315,7 @@ on_hup(struct worker *w)
         log_info("worker.certificate", F_STR("reloaded", w->o->tls_cert));
 }
 
-/* --- signals -----------------------------------------------------------------------------------
- */
+/* --- signals ---------------------------------------------------------------------------------- */
 
 /* By hand, not by the loop: libevent keeps one base for the signals of a process, and after a fork
  * that is still the supervisor's. */

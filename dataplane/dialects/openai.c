@@ -16,8 +16,7 @@ const char *const openai_members[OPENAI_MEMBERS] = {
     [MEMBER_TOOLS] = "tools",
 };
 
-/* --- usage --------------------------------------------------------------------------------------
- */
+/* --- usage ------------------------------------------------------------------------------------ */
 
 /* No answer has more tokens of one kind: a report above it is an error, not a bill. */
 #define LIMIT_REPORTED_TOKENS INT64_C(100000000)
@@ -129,8 +128,7 @@ openai_read_usage(struct slice object, struct usage_report *report)
     report->seen = true;
 }
 
-/* --- errors -------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static int
 add_member(struct buf *into, const char *name, struct slice value)
@@ -230,8 +228,7 @@ openai_read_error(struct slice body, struct arena *a, struct openai_error *e, in
     return err == ERR_NOMEM ? err : 0;
 }
 
-/* --- lists --------------------------------------------------------------------------------------
- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 int
 openai_write_model(struct buf *into, const struct policy_model *m)

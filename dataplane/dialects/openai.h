@@ -12,8 +12,7 @@
 #include "lib/json/scan.h"
 #include "lib/policy/policy.h"
 
-/* --- requests -----------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* The top-level members that decide who, what and how much: none may appear twice. */
 enum openai_member {
@@ -32,8 +31,7 @@ enum openai_member {
 };
 extern const char *const openai_members[OPENAI_MEMBERS];
 
-/* --- usage --------------------------------------------------------------------------------------
- */
+/* --- usage ------------------------------------------------------------------------------------ */
 
 struct usage_report {
     bool seen;    /* the provider reported something usable */
@@ -46,8 +44,7 @@ struct usage_report {
  * never shrink. Classes become disjoint: cached tokens leave input, reasoning leaves output. */
 void openai_read_usage(struct slice object, struct usage_report *report);
 
-/* --- errors -------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 #define LIMIT_ERROR_MESSAGE_BYTES ((size_t)4096) /* the whole error stays below 8 KiB escaped */
 
@@ -64,8 +61,7 @@ MUST_CHECK int openai_write_error(struct buf *into, const struct openai_error *e
 MUST_CHECK int openai_read_error(struct slice body, struct arena *a, struct openai_error *ret_error,
                                  int *ret_status);
 
-/* --- lists --------------------------------------------------------------------------------------
- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 /* Appends {"id":...,"object":"model",...}. */
 MUST_CHECK int openai_write_model(struct buf *into, const struct policy_model *m);

@@ -12,8 +12,7 @@
 /* For http_server_new; the server's ctx is a struct services. */
 extern const struct http_handlers front_handlers;
 
-/* --- routes.c ------------------------------------------------------------------------------------
- */
+/* --- routes.c --------------------------------------------------------------------------------- */
 
 enum route_kind { ROUTE_NONE, ROUTE_WRONG_METHOD, ROUTE_HEALTH, ROUTE_READY, ROUTE_REQUEST };
 

@@ -46,8 +46,7 @@ const struct problem_row problems[PROBLEMS] = {
 };
 /* clang-format on */
 
-/* --- making a reply -----------------------------------------------------------------------------
- */
+/* --- making a reply --------------------------------------------------------------------------- */
 
 static enum verdict
 set_error(struct request *r, enum problem p, int status, const struct openai_error *e)
