@@ -52,10 +52,12 @@ asan-system: $(VENV)/.done ## Some of the system tests with the programs under A
 # Suites of other people against our stack; see tests/conformance/README.md.
 conformance: $(B)/conformance/echo_server ## h2spec against the HTTP/2 server
 	@tests/conformance/h2spec.sh $(B)
+# Small servers and clients that suites of other people, fuzzers and profilers drive.
 $(B)/conformance/%: tests/conformance/%.c $(B)/libheadgate.a
 	@mkdir -p $(@D)
-	@echo "  LINK  $@"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(filter %.a,$^) $(LIBS)
+	@echo "  CC    $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+-include $(wildcard $(B)/conformance/*.d)
 
 # --- the code itself -------------------------------------------------------------------------------
 
@@ -143,12 +145,3 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libheadgate.a
 
 .PHONY: test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets
-
-# --- conformance -----------------------------------------------------------------------------------
-
-# Small servers and clients that suites of other people, fuzzers and profilers drive.
-$(B)/conformance/%: tests/conformance/%.c $(B)/libheadgate.a
-	@mkdir -p $(@D)
-	@echo "  CC    $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
--include $(wildcard $(B)/conformance/*.d)
