@@ -65,11 +65,14 @@ OUR_C := $(sort $(wildcard lib/*/*.c dataplane/*.c dataplane/*/*.c controlplane/
 OUR_H := $(sort $(wildcard lib/*/*.h dataplane/*.h dataplane/*/*.h controlplane/*.h controlplane/*/*.h))
 TEST_C := $(sort $(wildcard tests/*/*.c tests/*/*.h tests/unit/*/*.c tests/unit/*/*/*.c))
 
-check: check-layers check-headers check-words ## All checks of the source that need no tools
+check: check-layers check-headers check-words check-checks ## All checks of the source that need no tools
 check-layers: ## Includes follow the arrows; a library has one home
 	@$(PYTHON) tests/checks/layers.py
 check-words: ## No banned function, no unfinished mark
 	@$(PYTHON) tests/checks/words.py
+
+check-checks: ## The checks refuse what they are there for
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/checks $(PYTHON) -m unittest -q tests/checks/test_checks.py
 
 # Each header alone, twice, so that neither a missing include nor a missing guard goes unseen.
 check-headers: $(OUR_H:%=$(B)/headers/%.ok) ## Each header compiles alone
@@ -143,5 +146,5 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libheadgate.a
 	    $(filter %.c,$^) $(filter %.a,$^) $(LIBS)
 -include $(shell find $(B)/fuzz -name '*.d' 2>/dev/null)
 
-.PHONY: test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers lint \
+.PHONY: test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets
