@@ -34,8 +34,10 @@ export_kind(struct api_request *r, const struct kind *kind, int64_t revision, st
     struct items list = {0};
     int err = revision < 0 ? items_load(r->db, kind, NULL, &list)
                            : items_load_at(r->db, kind, revision, &list);
-    if (err || list.count == 0)
+    if (err || list.count == 0) { /* an empty list would say that the document owns it */
+        items_free(&list);
         return err;
+    }
     struct json *out = json_new_list();
     for (size_t i = 0; i < list.count && !err; i++)
         err = json_append(out, item_view(kind, list.at[i].name, list.at[i].body, false));
