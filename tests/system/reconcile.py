@@ -12,6 +12,7 @@ A client's log is a list of dicts:
 """
 
 import collections
+import time
 
 import journal as journals
 
@@ -131,3 +132,13 @@ def differences(sql, journal_path, log, provider="fake"):
     found += of_marks(attempts, rows, log)
     found += of_clients(rows, log)
     return found
+
+
+def settle(sql, journal_path, log, seconds=30.0, provider="fake"):
+    """differences(), once they are gone, or what is left of them: the books may be that late (I1)."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = differences(sql, journal_path, log, provider)
+        if not found or time.monotonic() >= deadline:
+            return found
+        time.sleep(0.1)

@@ -185,7 +185,7 @@ def test_exactly_once_under_kills(fresh_gateway):
         chaos.stop()
         wait_settled(gateway, fake)
         log = [entry for client in clients for entry in client.log]
-        found = reconcile.differences(gateway.sql, fake.journal_path, log)
+        found = reconcile.settle(gateway.sql, fake.journal_path, log)
         summary = collections.Counter((e["status"], e["clean"], e["left"]) for e in log)
         print(f"kills {dict(chaos.kills)}, requests {dict(summary)}, attempts {len(fake.attempts())}")
         assert not found, f"{len(found)} differences (seed {seed}):\n" + "\n".join(found[:40])
