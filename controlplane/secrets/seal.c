@@ -91,8 +91,7 @@ secrets_free(struct secrets *s)
     free(s);
 }
 
-/* ---- the pepper --------------------------------------------------------------------------------
- */
+/* ---- the pepper ------------------------------------------------------------------------------ */
 
 /* Offers a fresh pepper and cluster id; where another daemon was first, its values stay. */
 static int
@@ -199,8 +198,7 @@ secrets_key_digest(struct secrets *s, struct slice key,
     return ready ? 0 : ERR_BAD_STATE;
 }
 
-/* ---- minting and sealing -----------------------------------------------------------------------
- */
+/* ---- minting and sealing --------------------------------------------------------------------- */
 
 static void
 mint(const char *prefix, char *ret_text)
@@ -242,8 +240,7 @@ secrets_unseal(struct secrets *s, struct slice context, struct slice sealed,
     return unseal(s->seal_key, context, sealed, ret_plain);
 }
 
-/* ---- credentials -------------------------------------------------------------------------------
- */
+/* ---- credentials ----------------------------------------------------------------------------- */
 
 static bool
 is_word(struct slice s, const char *more)
@@ -397,8 +394,7 @@ secrets_store_credential(struct secrets *s, struct slice provider, struct slice 
     return err;
 }
 
-/* ---- references --------------------------------------------------------------------------------
- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 static int
 read_file_reference(const char *dir, struct slice name, struct secret *ret_value)
@@ -408,8 +404,10 @@ read_file_reference(const char *dir, struct slice name, struct secret *ret_value
     int n = snprintf(path, sizeof(path), "%s/%.*s", dir, SLICE_ARG(name));
     if (n < 0 || (size_t)n >= sizeof(path))
         return ERR_NOT_FOUND;
-    buf_init(&content, LIMIT_CREDENTIAL_BYTES);
+    buf_init(&content, 0);
     int err = file_read(path, LIMIT_CREDENTIAL_BYTES, true, &content);
+    if (err && err != ERR_NOMEM)
+        err = ERR_NOT_FOUND; /* a link, a directory, too long, not ours to read: not there */
     struct slice text = buf_slice(&content);
     while (text.len > 0 && (text.at[text.len - 1] == '\n' || text.at[text.len - 1] == '\r'))
         text.len--;
