@@ -28,6 +28,12 @@ stop_supervisor(const struct home *h, bool quick)
     process_forget(h, "supervisor");
 }
 
+static bool
+is_patient(void)
+{
+    return false;
+}
+
 static int
 stop_rest(const struct home *h, bool quick)
 {
@@ -35,7 +41,7 @@ stop_rest(const struct home *h, bool quick)
         struct process p = process_load(h, parts[id].name);
         if (p.pid == 0)
             continue;
-        part_stop(h, (enum part_id)id, &p, quick);
+        part_stop(h, (enum part_id)id, &p, quick ? part_hurry : is_patient);
         if (process_is_alive(&p))
             return cli_fail("%s (pid %d) does not stop", parts[id].title, (int)p.pid);
         process_forget(h, parts[id].name);

@@ -10,11 +10,13 @@
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/cluster.h"
 #include "controlplane/cli/logs.h"
+#include "lib/base/clock.h"
 
 #define MAX_ARGS 48
 #define MAX_ENV 512
 #define PROBE_MS 1000
 #define QUICK_MS 5000
+#define STEP_MS 50
 
 int
 programs_find(const struct home *h, struct programs *ret_programs, char *why, size_t why_bytes)
@@ -232,7 +234,8 @@ data_plane_is_ready(const struct home *h, const struct process *p)
     return answers_ready(h->listen);
 }
 
-/* PostgreSQL: SIGINT is its fast shutdown, SIGQUIT the immediate one. */
+/* PostgreSQL: SIGINT is its fast shutdown, SIGQUIT the immediate one. The data plane: SIGTERM
+ * drains, a second one ends it. */
 const struct part parts[PART_COUNT] = {
     [PART_POSTGRES] = {"postgres", "PostgreSQL", start_postgres, cluster_is_ready, 120000, SIGINT,
                        SIGQUIT},
@@ -259,11 +262,29 @@ part_stop_ms(const struct home *h, enum part_id id)
     return 20000;
 }
 
-void
-part_stop(const struct home *h, enum part_id id, const struct process *p, bool quick)
+bool
+part_hurry(void)
 {
-    process_signal(p, quick ? parts[id].quick_signal : parts[id].stop_signal);
-    if (process_wait_gone(p, quick ? QUICK_MS : part_stop_ms(h, id)))
+    return true;
+}
+
+/* Waits for an orderly stop; false when it took too long or there is no time. */
+static bool
+wait_orderly(const struct home *h, enum part_id id, const struct process *p, bool (*hurry)(void))
+{
+    int64_t deadline = clock_mono_ms() + part_stop_ms(h, id);
+    do /* at least one step: two signals at once would merge into one */
+        if (process_wait_gone(p, STEP_MS))
+            return true;
+    while (!hurry() && clock_mono_ms() < deadline);
+    return false;
+}
+
+void
+part_stop(const struct home *h, enum part_id id, const struct process *p, bool (*hurry)(void))
+{
+    process_signal(p, parts[id].stop_signal);
+    if (wait_orderly(h, id, p, hurry))
         return;
     process_signal(p, parts[id].quick_signal);
     if (process_wait_gone(p, QUICK_MS))

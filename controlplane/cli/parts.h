@@ -35,8 +35,10 @@ extern const struct part parts[PART_COUNT];
 
 /* How long an orderly stop may take: the data plane finishes streams. */
 int64_t part_stop_ms(const struct home *h, enum part_id id);
-/* Orderly, then quickly, then with force; waits. */
-void part_stop(const struct home *h, enum part_id id, const struct process *p, bool quick);
+/* Orderly, then quickly, then with force; waits. hurry() is asked all the time: true skips the
+ * orderly part. */
+void part_stop(const struct home *h, enum part_id id, const struct process *p, bool (*hurry)(void));
+bool part_hurry(void); /* always */
 /* The last line of its log, cleaned; "" when there is none. */
 void part_last_log(const struct home *h, enum part_id id, char *ret_line, size_t bytes);
 /* `headgate-controlplane migrate` as the owner of the database. */

@@ -31,6 +31,8 @@
 #define STABLE_MS 10000 /* running this long, its failures are forgotten */
 #define BACKOFF_MOST_MS 2000
 #define ROTATE_MS 60000
+#define POSTGRES_TRIES 15
+#define POSTGRES_PAUSE_MS 300
 
 struct watched {
     struct process p; /* pid 0: does not run */
@@ -56,6 +58,12 @@ on_stop(int signo)
 {
     (void)signo;
     stop_signals++;
+}
+
+static bool
+is_hurried(void)
+{
+    return stop_signals > 1;
 }
 
 static void
@@ -121,12 +129,12 @@ start(struct supervisor *s, enum part_id id, char *why, size_t why_bytes)
         return e;
     if ((e = process_save(&s->home, parts[id].name, &p)) != 0) {
         snprintf(why, why_bytes, "cannot record the pid of %s: %s", parts[id].title, err_name(e));
-        part_stop(&s->home, id, &p, true);
+        part_stop(&s->home, id, &p, part_hurry);
         return e;
     }
     watch(&s->watched[id], &p);
     s->watched[id].started = true;
-    log_info("process.started", F_STR("process", parts[id].name), F_INT("pid", p.pid));
+    log_info("process.started", F_STR("part", parts[id].name), F_INT("child", p.pid));
     return 0;
 }
 
@@ -165,7 +173,7 @@ bring_up_part(struct supervisor *s, enum part_id id, char *why, size_t why_bytes
     int e = 0;
     if (running.pid > 0) {
         watch(&s->watched[id], &running);
-        log_info("process.adopted", F_STR("process", parts[id].name), F_INT("pid", running.pid));
+        log_info("process.adopted", F_STR("part", parts[id].name), F_INT("child", running.pid));
     } else {
         tell(s, 'P', "starting %s", parts[id].title);
         if (id == PART_CONTROL_PLANE)
@@ -173,7 +181,23 @@ bring_up_part(struct supervisor *s, enum part_id id, char *why, size_t why_bytes
         if (e == 0)
             e = start(s, id, why, why_bytes);
     }
-    return e == 0 ? wait_ready(s, id, why, why_bytes) : e;
+    if (e == 0)
+        e = wait_ready(s, id, why, why_bytes);
+    return e;
+}
+
+/* What is left of a PostgreSQL that was killed (its children, its pid not yet reaped) keeps a new
+ * one from starting for a moment. */
+static int
+bring_up_postgres(struct supervisor *s, char *why, size_t why_bytes)
+{
+    for (int i = 1;; i++) {
+        int e = bring_up_part(s, PART_POSTGRES, why, why_bytes);
+        if (e != ERR_UNAVAILABLE || i == POSTGRES_TRIES)
+            return e;
+        forget(s, PART_POSTGRES);
+        process_pause(POSTGRES_PAUSE_MS);
+    }
 }
 
 /* Stops in the reverse order; only_started: what this bring-up started itself. */
@@ -186,8 +210,8 @@ stop_all(struct supervisor *s, bool only_started)
             continue;
         if (!only_started)
             tell(s, 'P', "stopping %s", parts[id].title);
-        part_stop(&s->home, (enum part_id)id, &w->p, stop_signals > 1);
-        log_info("process.stopped", F_STR("process", parts[id].name));
+        part_stop(&s->home, (enum part_id)id, &w->p, is_hurried);
+        log_info("process.stopped", F_STR("part", parts[id].name));
         forget(s, (enum part_id)id);
     }
 }
@@ -197,7 +221,9 @@ bring_up(struct supervisor *s)
 {
     char why[WHY_BYTES] = "";
     int e = programs_find(&s->home, &s->programs, why, sizeof(why));
-    for (int id = 0; id < PART_COUNT && e == 0; id++)
+    if (e == 0)
+        e = bring_up_postgres(s, why, sizeof(why));
+    for (int id = PART_CONTROL_PLANE; id < PART_COUNT && e == 0; id++)
         e = bring_up_part(s, (enum part_id)id, why, sizeof(why));
     if (e == 0)
         return 0;
@@ -224,7 +250,7 @@ on_death(struct supervisor *s, enum part_id id)
     int64_t now = clock_mono_ms();
     char line[300];
     part_last_log(&s->home, id, line, sizeof(line));
-    log_error("process.died", F_STR("process", parts[id].name), F_INT("pid", w->p.pid),
+    log_error("process.died", F_STR("part", parts[id].name), F_INT("child", w->p.pid),
               F_STR("last_line", line));
     forget(s, id);
     w->failures = now - w->since_ms > STABLE_MS ? 1 : w->failures + 1;
@@ -244,7 +270,7 @@ restart_due(struct supervisor *s)
             continue;
         w->failures++;
         w->next_try_ms = clock_mono_ms() + BACKOFF_MOST_MS;
-        log_error("process.failed", F_STR("process", parts[id].name), F_STR("why", why));
+        log_error("process.failed", F_STR("part", parts[id].name), F_STR("why", why));
     }
 }
 

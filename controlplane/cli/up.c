@@ -26,11 +26,14 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "lib/base/rand.h"
 #include "lib/base/secret.h"
 
 #define POLL_MS 50
 #define WHY_BYTES 2048
 #define REPAIR_MS 60000
+#define LOWEST_PORT 21000 /* of those chosen for port 0 */
+#define HIGHEST_PORT 32767
 
 struct up {
     struct cli cli;
@@ -74,7 +77,9 @@ resolve(const char *name, const char *address, struct addrinfo **ret_list)
     const char *colon = strrchr(address, ':');
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     size_t n = colon ? (size_t)(colon - address) : 0;
-    if (!colon || strlen(address) >= sizeof(host) || colon[1] == '\0')
+    unsigned long long port;
+    if (!colon || strlen(address) >= sizeof(host) ||
+        slice_to_u64(slice_of(colon + 1), &port) != 0 || port > 65535)
         return cli_fail("%s must be HOST:PORT, not \"%s\"", name, address);
     bool bracketed = n > 1 && address[0] == '[' && colon[-1] == ']';
     snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? n - 2 : n),
@@ -83,46 +88,60 @@ resolve(const char *name, const char *address, struct addrinfo **ret_list)
     return e == 0 ? CLI_OK : cli_fail("%s %s: %s", name, address, gai_strerror(e));
 }
 
-/* Whether it could be bound now: 0, or errno. *ret_port: the port, chosen when it was 0. */
+/* Whether it could be bound now: 0, or errno. */
 static int
-try_bind(const struct addrinfo *a, int *ret_port)
+try_bind(const struct addrinfo *a)
 {
-    struct sockaddr_storage bound;
-    socklen_t len = sizeof(bound);
-    char port[16] = "";
-    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), e = 0;
+    int e = 0;
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
     if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, 1) < 0)
         e = errno;
-    else if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
-             getnameinfo((struct sockaddr *)&bound, len, NULL, 0, port, sizeof(port),
-                         NI_NUMERICSERV) == 0)
-        *ret_port = (int)strtol(port, NULL, 10);
     close(fd);
     return e;
 }
 
-/* Port 0 becomes one that is free. */
+/* 0, errno, or -1 with the error printed. */
+static int
+try_address(const char *name, const char *address)
+{
+    struct addrinfo *list = NULL;
+    if (resolve(name, address, &list) != CLI_OK)
+        return -1;
+    int e = try_bind(list);
+    freeaddrinfo(list);
+    return e;
+}
+
+/* Port 0 becomes one that is free, below those that the kernel gives to outgoing connections: they
+ * could take it before the daemon does. */
+static int
+choose_port(const char *name, char address[static HOME_ADDRESS_BYTES])
+{
+    char *colon = strrchr(address, ':');
+    int e = EADDRINUSE;
+    if (!colon || strcmp(colon, ":0") != 0)
+        return try_address(name, address);
+    for (int i = 0; i < 100 && e == EADDRINUSE; i++) {
+        snprintf(colon, HOME_ADDRESS_BYTES - (size_t)(colon - address), ":%u",
+                 (unsigned)(LOWEST_PORT + rand_below(HIGHEST_PORT - LOWEST_PORT)));
+        e = try_address(name, address);
+    }
+    return e;
+}
+
 static int
 check_address(const char *name, char address[static HOME_ADDRESS_BYTES])
 {
-    struct addrinfo *list = NULL;
-    int port = 0;
-    if (resolve(name, address, &list) != CLI_OK)
-        return CLI_FAILED;
-    int e = try_bind(list, &port);
-    freeaddrinfo(list);
+    int e = choose_port(name, address);
+    if (e == 0)
+        return CLI_OK;
     if (e == EADDRINUSE)
         return cli_fail("%s %s is in use by another program: stop it, or choose another with %s",
                         name, address, name);
-    if (e != 0)
-        return cli_fail("cannot listen on %s %s: %s", name, address, strerror(e));
-    char *colon = strrchr(address, ':');
-    if (strcmp(colon, ":0") == 0)
-        snprintf(colon, HOME_ADDRESS_BYTES - (size_t)(colon - address), ":%d", port);
-    return CLI_OK;
+    return e < 0 ? CLI_FAILED : cli_fail("cannot listen on %s %s: %s", name, address, strerror(e));
 }
 
 /* The metrics' own port: the one after the admin API's when it is free, else any. */
@@ -130,19 +149,14 @@ static int
 choose_metrics(struct home *h)
 {
     const char *colon = strrchr(h->admin, ':');
-    struct addrinfo *list = NULL;
-    int port = 0;
+    unsigned long long admin_port = 0;
     if (h->metrics[0])
         return CLI_OK;
-    unsigned long long admin_port = 0;
-    if (slice_to_u64(slice_of(colon ? colon + 1 : ""), &admin_port) != 0)
+    if (slice_to_u64(slice_of(colon ? colon + 1 : ""), &admin_port) != 0 || admin_port >= 65535)
         admin_port = 0;
     snprintf(h->metrics, sizeof(h->metrics), "127.0.0.1:%llu", admin_port ? admin_port + 1 : 0);
-    bool is_free = resolve("--metrics", h->metrics, &list) == CLI_OK && try_bind(list, &port) == 0;
-    if (list)
-        freeaddrinfo(list);
-    bool taken = !is_free || strcmp(h->metrics, h->listen) == 0;
-    if (taken)
+    if (admin_port == 0 || strcmp(h->metrics, h->listen) == 0 ||
+        try_address("--metrics", h->metrics) != 0)
         snprintf(h->metrics, sizeof(h->metrics), "127.0.0.1:0");
     return check_address("--metrics", h->metrics);
 }

@@ -5,7 +5,7 @@
 
 Prints "listening PORT" once it accepts. HTTP/1.1; HTTP/2 (prior knowledge or ALPN) where the Python
 package h2 is there. How requests choose their script: script.py. GET /__stats tells counters;
-POST /__script with a text body sets the default script. Python standard library only.
+POST /__script with a text body sets the default script; POST /__go lets a held stream go on by one. Python standard library only.
 """
 
 import argparse
@@ -69,6 +69,16 @@ class Provider:
         self.in_flight = 0
         self.max_in_flight = 0
         self.uses = {}
+        self.go = asyncio.Semaphore(0)
+
+    async def wait_go(self, gone):
+        """Until somebody said go, or the client left."""
+        waits = [asyncio.ensure_future(self.go.acquire()), asyncio.ensure_future(gone.wait())]
+        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        if gone.is_set():
+            raise wire.ClientGone
 
     def stats(self):
         return {"connections": self.connections, "accepted": self.accepted, "requests": self.serial,
@@ -238,6 +248,9 @@ class Connection(asyncio.Protocol):
     def _control(self, request):
         if request.path == "/__stats":
             body = json.dumps(self.provider.stats()).encode()
+        elif request.path == "/__go":
+            self.provider.go.release()
+            body = b"{}"
         elif request.path == "/__script" and request.method == "POST":
             scripts.Script(request.body.decode())
             self.provider.default_script = request.body.decode()
@@ -287,6 +300,9 @@ class Connection(asyncio.Protocol):
             self.provider.end(request, plan, exchange, outcome, started)
         if outcome == "rst":
             exchange.out.reset()
+        if script.has("nonotify"):
+            await asyncio.sleep(0.05)
+            self.transport.abort()
         return outcome == "done" and await self._afterwards(script, exchange)
 
     async def _afterwards(self, script, exchange):

@@ -8,6 +8,7 @@ that a test cannot pass because its fault was misspelt.
             hang          never answer                       stall@K    nothing more after K events
             trickle=MS    one byte every MS                  bytes=N    writes of N bytes each
             split=N       two writes, cut at byte N          endgap=MS  before the end of the body
+            hold          after each content event until POST /__go (one event each)
   content   ev=N          content events (tokens)            size=N     bytes of content in each
             usage=I/O     reported tokens, or I/O/CACHED/REASONING      nousage
             finish=WORD   finish_reason                      tool       call the first tool offered
@@ -20,6 +21,7 @@ that a test cannot pass because its fault was misspelt.
             cutbytes=N            FIN after N bytes of body   short=N    length N too large, FIN
             nodone                whole HTTP body, no [DONE]  nofinish   no finish_reason either
             closedelim            body ended by the close     closeafter close after the answer
+            nonotify              over TLS: the close comes without close_notify
             idleclose=MS          close MS after the answer   unsolicited408  408 after it
             dieonreuse            a second request on the connection is met with a close
             busyclose             Connection: close in the answer
@@ -53,7 +55,7 @@ WORDS = {
     "errevent", "garbage", "badjson", "nullchoices", "indexgap", "ctype", "times", "eol", "nospace",
     "multiline", "comments", "ids", "bom", "bigevent", "noeol", "length", "ext", "trailers", "chunk",
     "lastwrite", "endless", "infos", "endlesshead", "gzip", "gziptrunc", "gzipdouble", "gzipbomb",
-    "ce", "bad", "hdr",
+    "ce", "bad", "hdr", "hold", "nonotify",
 }
 
 

@@ -76,9 +76,6 @@ class Outlet:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.conn.transport.abort()
 
-    def close(self):
-        self.conn.transport.close()
-
 
 # --- heads ------------------------------------------------------------------------------------------
 
@@ -298,6 +295,8 @@ class Exchange:
             self.tokens_sent += event.tokens
             if event.tokens:
                 await self._broken_here(self.tokens_sent)
+                if s.has("hold"):
+                    await self.conn.provider.wait_go(self.conn.gone)
         if s.has("endless"):
             await self._endless(plan)
         if s.has("noeol"):

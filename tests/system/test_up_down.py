@@ -319,6 +319,7 @@ def test_port_in_use(fresh_gateway):
     (["--lisen", "x:1"], ["unknown option --lisen", "--listen"]),
     (["--workers", "many"], ["--workers", "many"]),
     (["--listen", "nonsense"], ["--listen", "HOST:PORT"]),
+    (["--listen", "127.0.0.1:x"], ["127.0.0.1:x"]),
     (["--listen", "127.0.0.1:99999"], ["127.0.0.1:99999"]),
     (["--log-level", "loud"], ["--log-level", "debug"]),
     (["extra"], ["unexpected argument"]),
