@@ -718,6 +718,9 @@ save_locked(const struct lkg *l, struct slice envelope, const struct snapshot_ro
     (void)best_floor(l, &floor); /* none: the first, or a damaged one that is written anew */
     if (floor.count && order(&mark, &floor.marks[0]) < 0)
         return 0;
+    if (floor.count && order(&mark, &floor.marks[0]) == 0 &&
+        memcmp(mark.digest, floor.marks[0].digest, SHA256_BYTES) != 0)
+        return ERR_CONFLICT;
     for (size_t i = 0; !err && i < root->count; i++)
         err = save_section(l, &root->sections[i], sections[i]);
     if (!err && floor.count && order(&mark, &floor.marks[0]) == 0 && root_is_there(l, &mark))

@@ -58,7 +58,8 @@ size_t lkg_each(struct lkg *l, const struct snapshot_trust *trust,
 bool lkg_has_section(const struct lkg *l, const struct section_ref *ref);
 /* sections[i] belongs to root->sections[i]; at == NULL: on disk already. A root not newer than the
  * newest on disk is left alone (another worker was first): 0. Else 0, ERR_FULL, ERR_IO, ERR_NOMEM,
- * ERR_NOT_FOUND (a section neither given nor there); what was saved before stays usable. */
+ * ERR_NOT_FOUND (a section neither given nor there),
+ * ERR_CONFLICT (the same version with other bytes is there); what was saved before stays usable. */
 MUST_CHECK int lkg_save(struct lkg *l, struct slice envelope, const struct snapshot_root *root,
                         const struct slice *sections);
 
