@@ -42,8 +42,7 @@ fail(const char *what, const char *why)
     return 1;
 }
 
-/* ---- options -----------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static int
 parse(struct serve *s, int argc, char **argv)
@@ -66,7 +65,7 @@ parse(struct serve *s, int argc, char **argv)
         {.name = "credentials-dir", .kind = OPTION_TEXT, .into = &c->credentials_dir, .value = "DIR", .help = "files that file: credentials name"},
         {.name = "log-level", .kind = OPTION_TEXT, .into = &s->log_level, .value = "LEVEL", .env = "HEADGATE_LOG_LEVEL", .help = "debug, info, warn, error"},
         {.name = "threads", .kind = OPTION_NUMBER, .into = &c->threads, .value = "N", .min = 1, .max = 64, .help = "of the admin API, one database connection each"},
-        {.name = "audit-anchor-s", .kind = OPTION_NUMBER, .into = &c->anchor_s, .value = "SECONDS", .min = 1, .max = 86400, .help = "between exports of the audit log's head"},
+        {.name = "audit-anchor-s", .kind = OPTION_NUMBER, .into = &c->anchor_s, .value = "SECONDS", .min = 1, .max = 86400, .help = "between exports of the audit log's head (when it moved)"},
         {.name = "drain-ms", .kind = OPTION_NUMBER, .into = &s->drain_ms, .value = "MS", .min = 0, .max = 600000, .help = "how long calls may take to end at SIGTERM"},
         {.name = "user", .kind = OPTION_TEXT, .into = &s->user, .value = "NAME", .help = "the user to become when started as root"},
         {.name = "force-epoch", .kind = OPTION_FLAG, .into = &s->force_epoch, .help = "publish although the database was restored from a backup"},
@@ -104,8 +103,7 @@ check_options(struct serve *s)
     return 0;
 }
 
-/* ---- keys and user -----------------------------------------------------------------------------
- */
+/* ---- keys and user --------------------------------------------------------------------------- */
 
 static int
 read_key(const char *path, unsigned char *into, size_t n)
@@ -155,8 +153,7 @@ make_state_dir(const struct serve *s)
     return file_make_dirs(path, 0700) == 0 ? 0 : fail(path, strerror(errno));
 }
 
-/* ---- parts -------------------------------------------------------------------------------------
- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static int
 start_publisher(struct serve *s, struct buf *why)
@@ -210,8 +207,7 @@ stop_parts(struct serve *s)
     secret_wipe(s->plane.sign_secret, sizeof(s->plane.sign_secret));
 }
 
-/* ---- running -----------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void
 on_drained(void *ctx)
@@ -259,7 +255,7 @@ command_serve(int argc, char **argv)
     struct serve s = {.log_level = "info", .drain_ms = 5000};
     s.plane.config.admin_listen = "127.0.0.1:8081";
     s.plane.config.threads = 4;
-    s.plane.config.anchor_s = 60;
+    s.plane.config.anchor_s = 1;
     s.plane.started_ms = clock_mono_ms();
     int parsed = parse(&s, argc, argv);
     if (parsed)

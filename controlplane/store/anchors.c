@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "controlplane/store/audit.h"
@@ -11,7 +12,7 @@
 #include "lib/base/encode.h"
 #include "lib/base/file.h"
 
-#define LIMIT_ANCHOR_FILE_BYTES ((size_t)256 << 20)
+#define LIMIT_ANCHOR_FILE_BYTES ((size_t)8 << 20) /* then every second line is dropped */
 
 void
 audit_anchor_path(const char *state_dir, char *into, size_t room)
@@ -34,8 +35,7 @@ signed_text(int64_t seq, const char *hash, const char *at, struct buf *into)
     return err ? err : buf_add_str(into, at);
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int
 read_line(struct slice line, const unsigned char *public_key, struct audit_head *ret)
@@ -82,8 +82,8 @@ audit_anchors_load(const char *path, const unsigned char public_key[static SIGN_
     struct buf content;
     *ret_anchors = (struct audit_anchors){0};
     *ret_line = 0;
-    buf_init(&content, LIMIT_ANCHOR_FILE_BYTES);
-    int err = file_read(path, LIMIT_ANCHOR_FILE_BYTES, true, &content);
+    buf_init(&content, 0);
+    int err = file_read(path, 2 * LIMIT_ANCHOR_FILE_BYTES, true, &content);
     if (err == ERR_NOT_FOUND)
         err = 0;
     struct slice rest = buf_slice(&content);
@@ -110,8 +110,7 @@ audit_anchors_free(struct audit_anchors *a)
     *a = (struct audit_anchors){0};
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int
 append_file(const char *path, struct slice line)
@@ -147,6 +146,41 @@ has_already(const char *path, const struct audit_head *head)
     return strstr(line ? line : tail, head->hash) != NULL;
 }
 
+/* Keeps every second line, and the last: the older the log, the wider apart its anchors. */
+static int
+thin(const char *path)
+{
+    struct buf content, kept;
+    bool keep = true;
+    buf_init(&content, 0);
+    buf_init(&kept, 0);
+    int err = file_read(path, 2 * LIMIT_ANCHOR_FILE_BYTES, true, &content);
+    struct slice rest = buf_slice(&content);
+    while (!err && rest.len > 0) {
+        struct slice line = slice_cut(&rest, '\n');
+        keep = !keep;
+        if (line.len == 0 || (!keep && rest.len > 0))
+            continue;
+        err = buf_add_slice(&kept, line);
+        if (!err)
+            err = buf_add(&kept, "\n", 1);
+    }
+    if (!err)
+        err = file_replace(path, buf_slice(&kept), 0600);
+    buf_free(&content);
+    buf_free(&kept);
+    return err;
+}
+
+static int
+make_room(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || st.st_size < (off_t)LIMIT_ANCHOR_FILE_BYTES)
+        return 0;
+    return thin(path);
+}
+
 int
 audit_anchor_write(const char *path, const struct audit_head *head,
                    const unsigned char secret_key[static SIGN_SECRET_BYTES])
@@ -166,6 +200,8 @@ audit_anchor_write(const char *path, const struct audit_head *head,
     if (!err)
         err = buf_addf(&line, "{\"seq\":%lld,\"hash\":\"%s\",\"at\":\"%s\",\"signature\":\"%s\"}\n",
                        (long long)head->seq, head->hash, at, hex);
+    if (!err)
+        err = make_room(path);
     if (!err)
         err = append_file(path, buf_slice(&line));
     buf_free(&text);

@@ -109,8 +109,7 @@ audit_append(struct db *db, const struct audit_row *row)
     return insert(db, &numbered, head.hash);
 }
 
-/* ---- verifying ---------------------------------------------------------------------------------
- */
+/* ---- verifying ------------------------------------------------------------------------------- */
 
 struct walk {
     struct audit_verdict *verdict;

@@ -34,8 +34,7 @@ struct db_rows {
     PGresult *result;
 };
 
-/* ---- errors ------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static const struct {
     const char *sqlstate; /* or its class, two characters */
@@ -116,8 +115,7 @@ db_sqlstate(const struct db *db)
     return db->sqlstate;
 }
 
-/* ---- connecting --------------------------------------------------------------------------------
- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 static struct db *
 new_db(const char *dsn, const char *application_name, bool as_owner)
@@ -234,8 +232,7 @@ ensure_connected(struct db *db)
     return err;
 }
 
-/* ---- statements --------------------------------------------------------------------------------
- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static int
 run(struct db *db, const char *sql, const char *const *params, size_t count, PGresult **ret_result)
@@ -349,8 +346,7 @@ db_in_transaction(const struct db *db)
     return db->in_transaction;
 }
 
-/* ---- results -----------------------------------------------------------------------------------
- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 size_t
 db_count(const struct db_rows *r)
@@ -398,8 +394,7 @@ db_rows_free(struct db_rows *r)
     free(r);
 }
 
-/* ---- COPY --------------------------------------------------------------------------------------
- */
+/* ---- COPY ------------------------------------------------------------------------------------ */
 
 static int
 copy_end(struct db *db, int64_t *ret_rows)
@@ -480,8 +475,7 @@ db_copy_cell(struct buf *into, const char *text, size_t len, bool last)
     return err ? err : buf_add(into, last ? "\n" : "\t", 1);
 }
 
-/* ---- notifications -----------------------------------------------------------------------------
- */
+/* ---- notifications --------------------------------------------------------------------------- */
 
 static bool
 take_notification(struct db *db)

@@ -44,8 +44,7 @@ revision_current(struct db *db, int64_t *ret_revision)
     return err;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static struct json *
 change_json(const struct change *c)
@@ -139,8 +138,7 @@ changes_write(struct db *db, const struct changes *c, const struct revision_note
     return err;
 }
 
-/* ---- going back --------------------------------------------------------------------------------
- */
+/* ---- going back ------------------------------------------------------------------------------ */
 
 static int
 revision_exists(struct db *db, int64_t revision)

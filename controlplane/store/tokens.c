@@ -113,8 +113,7 @@ token_page(struct db *db, const char *after, struct token *tokens, size_t limit,
     return err;
 }
 
-/* ---- idempotency keys --------------------------------------------------------------------------
- */
+/* ---- idempotency keys ------------------------------------------------------------------------ */
 
 static int
 take_answer(const struct db_rows *rows, struct kept_answer *ret)

@@ -232,6 +232,33 @@ test_f168_exported_heads_are_signed(void **state)
     unlink(heads_path);
 }
 
+/* The file does not grow without end, and what is left of it still verifies. */
+static void
+test_exported_heads_are_thinned(void **state)
+{
+    (void)state;
+    struct buf content;
+    struct audit_anchors anchors;
+    size_t line, lines = 0;
+    export_head();
+    buf_init(&content, 0);
+    assert_int_equal(file_read(heads_path, 4096, true, &content), 0);
+    char copy[4096];
+    size_t one = content.len;
+    memcpy(copy, content.at, one);
+    for (lines = 1; content.len < (8 << 20); lines++)
+        assert_int_equal(buf_add(&content, copy, one), 0);
+    assert_int_equal(file_replace(heads_path, buf_slice(&content), 0600), 0);
+    expect(201, "POST", "/api/v1/teams", "{\"name\":\"ninth\"}");
+    export_head();
+    assert_int_equal(audit_anchors_load(heads_path, plane.sign_public, &anchors, &line), 0);
+    assert_in_range(anchors.count, lines / 2, lines / 2 + 3);
+    assert_int_equal(anchors.at[anchors.count - 1].seq, 9);
+    assert_int_equal(anchors.at[anchors.count - 2].seq, 8);
+    audit_anchors_free(&anchors);
+    buf_free(&content);
+}
+
 /* What failed left no row; what was done left exactly one, in the same transaction. */
 static void
 test_every_write_is_audited_once(void **state)
@@ -272,6 +299,7 @@ main(void)
         AUDIT_TEST(test_f168_tail_cut_off),
         AUDIT_TEST(test_f168_chain_written_anew),
         AUDIT_TEST(test_f168_exported_heads_are_signed),
+        AUDIT_TEST(test_exported_heads_are_thinned),
         AUDIT_TEST(test_every_write_is_audited_once),
     };
     return cmocka_run_group_tests(tests, admin_start, admin_stop);
