@@ -6,8 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/money.h"
 
-/* ---- checking ----------------------------------------------------------------------------------
- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 static int
 too_many(struct buf *why, const char *path, const char *member, size_t limit)
@@ -91,8 +90,7 @@ item_name(const struct kind *kind, const struct json *input, struct buf *into)
     return buf_addf(into, "%.*s/%.*s", SLICE_ARG(provider), SLICE_ARG(model));
 }
 
-/* ---- the body ----------------------------------------------------------------------------------
- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 /* One spelling for what may be spelt in several ways. Gives a new value. */
 static struct json *
@@ -195,8 +193,7 @@ item_body(const struct kind *kind, const struct json *input)
     return canonical_map(kind, NULL, kind->fields, input);
 }
 
-/* ---- the view ----------------------------------------------------------------------------------
- */
+/* ---- the view -------------------------------------------------------------------------------- */
 
 static int
 show_credential(struct json *view, const struct json *stored)
@@ -289,8 +286,7 @@ item_merge(const struct json *target, const struct json *patch)
     return view_or_null(out, err);
 }
 
-/* ---- references --------------------------------------------------------------------------------
- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 int
 item_references(const struct kind *kind, const struct json *body,

@@ -216,8 +216,7 @@ kind_name_ok(const struct kind *kind, struct slice name, const char **ret_why)
     return kind->path_names ? field_is_model(name, ret_why) : field_is_name(name, ret_why);
 }
 
-/* ---- rules across members ----------------------------------------------------------------------
- */
+/* ---- rules across members -------------------------------------------------------------------- */
 
 static int refuse(struct buf *why, const char *path, const char *member, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
