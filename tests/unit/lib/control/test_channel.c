@@ -1,0 +1,608 @@
+#include "tests/unit/check.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/pubsub0/pub.h>
+#include <nng/protocol/pubsub0/sub.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/control/channel.h"
+
+#define DEADLINE_MS 10000
+
+static char dir[64];
+
+struct ends {
+    struct loop *loop;
+    struct channel *channel;
+    struct channel_host *host;
+    char pub[96], req[96];
+    /* what came */
+    size_t replies, announcements;
+    int last_err;
+    char last_reply[64], last_announcement[64];
+    size_t last_len;
+    struct timer timer;
+    bool late;
+};
+
+static int
+start(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/hgbus.XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int
+finish(void **state)
+{
+    char command[96];
+
+    (void)state;
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    return system(command);
+}
+
+/* --- the two ends
+ * ------------------------------------------------------------------------------------- */
+
+/* Says what it was asked, backwards; "big" gets 5 MB, "slow" half a second. */
+static void
+mirror(void *ctx, size_t thread, struct slice request, struct buf *reply)
+{
+    (void)ctx;
+    (void)thread;
+    if (slice_is(request, "slow"))
+        usleep(500000);
+    if (slice_is(request, "big")) {
+        char *at = buf_reserve(reply, 5 << 20);
+
+        memset(at, 'x', 5 << 20);
+        buf_commit(reply, 5 << 20);
+        return;
+    }
+    for (size_t i = request.len; i > 0; i--)
+        assert_int_equal(buf_add(reply, request.at + i - 1, 1), 0);
+}
+
+static void
+on_announce(void *ctx, struct slice message)
+{
+    struct ends *e = ctx;
+
+    e->announcements++;
+    snprintf(e->last_announcement, sizeof(e->last_announcement), "%.*s", SLICE_ARG(message));
+    loop_stop(e->loop);
+}
+
+static void
+on_reply(void *ctx, int err, struct slice reply)
+{
+    struct ends *e = ctx;
+
+    e->replies++;
+    e->last_err = err;
+    e->last_len = reply.len;
+    snprintf(e->last_reply, sizeof(e->last_reply), "%.*s",
+             reply.len < sizeof(e->last_reply) ? (int)reply.len : 0, reply.len ? reply.at : "");
+    loop_stop(e->loop);
+}
+
+static void
+on_late(void *ctx)
+{
+    struct ends *e = ctx;
+
+    e->late = true;
+    loop_stop(e->loop);
+}
+
+static int
+open_host(struct ends *e, const char **why)
+{
+    return channel_host_open(e->pub, e->req, NULL, 3, mirror, e, &e->host, why);
+}
+
+static void
+open_both(struct ends *e, const char *pub, const char *req)
+{
+    const char *why = "";
+
+    memset(e, 0, sizeof(*e));
+    snprintf(e->pub, sizeof(e->pub), "%s", pub);
+    snprintf(e->req, sizeof(e->req), "%s", req);
+    e->loop = loop_new();
+    if (open_host(e, &why) != 0)
+        fail_msg("host: %s", why);
+    e->channel = channel_open(e->loop, e->pub, e->req, NULL, on_announce, e, &why);
+    if (!e->channel)
+        fail_msg("channel: %s", why);
+}
+
+static void
+open_ipc(struct ends *e, const char *name)
+{
+    char pub[96], req[96];
+
+    snprintf(pub, sizeof(pub), "ipc://%s/%s.pub", dir, name);
+    snprintf(req, sizeof(req), "ipc://%s/%s.req", dir, name);
+    open_both(e, pub, req);
+}
+
+static void
+close_both(struct ends *e)
+{
+    timer_cancel(&e->timer);
+    channel_close(e->channel);
+    channel_host_close(e->host);
+    loop_free(e->loop);
+}
+
+/* Runs the loop until `count` has grown to `want`. */
+static void
+run_until(struct ends *e, const size_t *count, size_t want)
+{
+    e->late = false;
+    timer_set(&e->timer, e->loop, DEADLINE_MS, on_late, e);
+    while (*count < want && !e->late)
+        loop_run(e->loop);
+    timer_cancel(&e->timer);
+    if (e->late)
+        fail_msg("%zu of %zu came in time", *count, want);
+}
+
+static void
+ask(struct ends *e, const char *text, int timeout_ms)
+{
+    size_t want = e->replies + 1;
+
+    assert_non_null(channel_request(e->channel, slice_of(text), timeout_ms, on_reply, e));
+    run_until(e, &e->replies, want);
+}
+
+static void
+on_tick(void *ctx)
+{
+    struct ends *e = ctx;
+
+    loop_stop(e->loop);
+}
+
+/* Announces until one arrives: a subscriber may not be connected yet, and PUB keeps nothing. */
+static void
+announce_until_heard(struct ends *e, const char *text)
+{
+    int64_t end = clock_mono_ms() + DEADLINE_MS;
+    struct timer tick = {0};
+
+    e->last_announcement[0] = '\0';
+    while (strcmp(e->last_announcement, text) != 0) {
+        if (clock_mono_ms() > end)
+            fail_msg("'%s' was not heard", text);
+        assert_int_equal(channel_host_announce(e->host, slice_of(text)), 0);
+        timer_set(&tick, e->loop, 20, on_tick, e);
+        loop_run(e->loop);
+    }
+    timer_cancel(&tick);
+}
+
+/* --- both ways
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+exchange(struct ends *e)
+{
+    ask(e, "hello", DEADLINE_MS);
+    assert_int_equal(e->last_err, 0);
+    assert_string_equal(e->last_reply, "olleh");
+    ask(e, "", DEADLINE_MS);
+    assert_int_equal(e->last_err, 0);
+    assert_int_equal(e->last_len, 0);
+    ask(e, "big", DEADLINE_MS);
+    assert_int_equal(e->last_err, 0);
+    assert_int_equal(e->last_len, 5 << 20);
+    announce_until_heard(e, "first");
+    announce_until_heard(e, "second");
+}
+
+static void
+test_ipc(void **state)
+{
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "plain");
+    exchange(&e);
+    close_both(&e);
+}
+
+static void
+test_tcp_loopback(void **state)
+{
+    struct ends e;
+
+    (void)state;
+    open_both(&e, "tcp://127.0.0.1:20311", "tcp://127.0.0.1:20312");
+    exchange(&e);
+    close_both(&e);
+}
+
+static void
+test_many_in_flight(void **state)
+{
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "many");
+    for (int i = 0; i < 200; i++)
+        assert_non_null(channel_request(e.channel, SLICE("abc"), DEADLINE_MS, on_reply, &e));
+    run_until(&e, &e.replies, 200);
+    assert_int_equal(e.last_err, 0);
+    close_both(&e);
+}
+
+static void
+test_threads_answer_beside_a_slow_one(void **state)
+{
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "beside");
+    assert_non_null(channel_request(e.channel, SLICE("slow"), DEADLINE_MS, on_reply, &e));
+    ask(&e, "fast", DEADLINE_MS);
+    assert_string_equal(e.last_reply, "tsaf"); /* the slow one has not answered yet */
+    run_until(&e, &e.replies, 2);
+    assert_string_equal(e.last_reply, "wols");
+    close_both(&e);
+}
+
+static void
+test_cancelled_request_never_calls_back(void **state)
+{
+    struct channel_call *call;
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "cancel");
+    call = channel_request(e.channel, SLICE("slow"), DEADLINE_MS, on_reply, &e);
+    channel_cancel(call);
+    call = channel_request(e.channel, SLICE("now"), DEADLINE_MS, on_reply, &e);
+    usleep(100000); /* its reply may well be waiting for the loop by now */
+    channel_cancel(call);
+    ask(&e, "abc", DEADLINE_MS);
+    assert_string_equal(e.last_reply, "cba");
+    assert_int_equal(e.replies, 1);
+    close_both(&e);
+}
+
+static void
+test_closed_with_requests_in_flight(void **state)
+{
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "close");
+    for (int i = 0; i < 20; i++)
+        assert_non_null(channel_request(e.channel, SLICE("slow"), DEADLINE_MS, on_reply, &e));
+    close_both(&e);
+    assert_int_equal(e.replies, 0);
+}
+
+/* --- the other end is away
+ * -------------------------------------------------------------------------------- */
+
+static void
+test_timeout_while_the_host_is_away(void **state)
+{
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "away");
+    channel_host_close(e.host);
+    e.host = NULL;
+    ask(&e, "hello", 200);
+    assert_int_equal(e.last_err, ERR_TIMEOUT);
+    close_both(&e);
+}
+
+/* A request made while the host is away is answered when it comes; so is one it had not answered.
+ */
+static void
+test_host_restart(void **state)
+{
+    const char *why = "";
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "restart");
+    exchange(&e);
+    for (int round = 0; round < 3; round++) {
+        size_t want = e.replies + 1;
+
+        channel_host_close(e.host);
+        e.host = NULL;
+        assert_non_null(channel_request(e.channel, SLICE("hello"), DEADLINE_MS, on_reply, &e));
+        assert_int_equal(open_host(&e, &why), 0);
+        run_until(&e, &e.replies, want);
+        assert_int_equal(e.last_err, 0);
+        assert_string_equal(e.last_reply, "olleh");
+        announce_until_heard(&e, "again");
+    }
+    close_both(&e);
+}
+
+static void
+test_worker_before_the_host(void **state)
+{
+    const char *why = "";
+    struct ends e = {0};
+
+    (void)state;
+    snprintf(e.pub, sizeof(e.pub), "ipc://%s/late.pub", dir);
+    snprintf(e.req, sizeof(e.req), "ipc://%s/late.req", dir);
+    e.loop = loop_new();
+    e.channel = channel_open(e.loop, e.pub, e.req, NULL, on_announce, &e, &why);
+    assert_non_null(e.channel);
+    assert_non_null(channel_request(e.channel, SLICE("hello"), DEADLINE_MS, on_reply, &e));
+    assert_int_equal(open_host(&e, &why), 0);
+    run_until(&e, &e.replies, 1);
+    assert_string_equal(e.last_reply, "olleh");
+    close_both(&e);
+}
+
+/* --- F094: abuse
+ * -------------------------------------------------------------------------------------------- */
+
+/* A message over the bound is never taken in; the host goes on. */
+static void
+test_f094_oversize_request_is_dropped(void **state)
+{
+    size_t n = LIMIT_BUS_MESSAGE_BYTES + 1;
+    char *huge = calloc(1, n);
+    nng_socket rude;
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "huge");
+    assert_int_equal(nng_req0_open(&rude), 0);
+    assert_int_equal(nng_socket_set_ms(rude, NNG_OPT_RECVTIMEO, 500), 0);
+    assert_int_equal(nng_dial(rude, e.req, NULL, 0), 0);
+    assert_int_equal(nng_send(rude, huge, n, 0), 0);
+    assert_int_equal(nng_recv(rude, huge, &n, 0), NNG_ETIMEDOUT);
+    nng_close(rude);
+    free(huge);
+    ask(&e, "hello", DEADLINE_MS);
+    assert_string_equal(e.last_reply, "olleh");
+    close_both(&e);
+}
+
+/* The same from an impostor in the host's place: the worker drops it and waits on. */
+static void
+test_f094_oversize_announcement_is_dropped(void **state)
+{
+    size_t n = LIMIT_BUS_MESSAGE_BYTES + 1;
+    char *huge = calloc(1, n);
+    nng_socket pub;
+    struct ends e;
+    struct timer tick = {0};
+
+    (void)state;
+    open_ipc(&e, "hugepub");
+    channel_host_close(e.host);
+    e.host = NULL;
+    assert_int_equal(nng_pub0_open(&pub), 0);
+    assert_int_equal(nng_listen(pub, e.pub, NULL, 0), 0);
+    for (int i = 0; i < 50 && e.announcements == 0; i++) {
+        assert_int_equal(
+            nng_send(pub, i % 2 ? (void *)(uintptr_t) "small" : huge, i % 2 ? 5 : n, 0), 0);
+        timer_set(&tick, e.loop, 100, on_tick, &e);
+        loop_run(e.loop);
+    }
+    timer_cancel(&tick);
+    assert_string_equal(e.last_announcement, "small");
+    nng_close(pub);
+    free(huge);
+    close_both(&e);
+}
+
+/* Garbage and another protocol on the socket: the host goes on. */
+static void
+test_f094_wrong_protocol(void **state)
+{
+    nng_socket wrong;
+    struct ends e;
+
+    (void)state;
+    open_ipc(&e, "wrong");
+    assert_int_equal(nng_sub0_open(&wrong), 0);
+    (void)nng_dial(wrong, e.req, NULL, 0); /* refused now or dropped later */
+    ask(&e, "hello", DEADLINE_MS);
+    assert_string_equal(e.last_reply, "olleh");
+    nng_close(wrong);
+    close_both(&e);
+}
+
+/* Another user of the machine is told by the kernel, and dropped. */
+static void
+test_f094_another_user_is_refused(void **state)
+{
+    struct ends e;
+    pid_t child;
+    int status;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can become somebody else */
+    assert_int_equal(chmod(dir, 0755), 0);
+    if ((child = fork()) == 0) {
+        /* nng must not have been used before a fork: this child is the host */
+        struct ends h = {0};
+        const char *why;
+
+        snprintf(h.pub, sizeof(h.pub), "ipc://%s/other.pub", dir);
+        snprintf(h.req, sizeof(h.req), "ipc://%s/other.req", dir);
+        if (open_host(&h, &why) != 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    memset(&e, 0, sizeof(e));
+    snprintf(e.pub, sizeof(e.pub), "ipc://%s/other.pub", dir);
+    snprintf(e.req, sizeof(e.req), "ipc://%s/other.req", dir);
+    {
+        pid_t stranger = fork();
+
+        if (stranger == 0) {
+            const char *why;
+
+            if (setuid(65534) != 0)
+                _exit(2);
+            e.loop = loop_new();
+            e.channel = channel_open(e.loop, e.pub, e.req, NULL, on_announce, &e, &why);
+            ask(&e, "hello", 1500);
+            _exit(e.last_err == ERR_TIMEOUT ? 0 : 3);
+        }
+        assert_int_equal(waitpid(stranger, &status, 0), stranger);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    {
+        pid_t friend = fork();
+
+        if (friend == 0) { /* the guard is what refused: the same as root is answered */
+            const char *why;
+
+            e.loop = loop_new();
+            e.channel = channel_open(e.loop, e.pub, e.req, NULL, on_announce, &e, &why);
+            ask(&e, "hello", DEADLINE_MS);
+            _exit(e.last_err == 0 ? 0 : 3);
+        }
+        assert_int_equal(waitpid(friend, &status, 0), friend);
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+/* --- mutual TLS
+ * ---------------------------------------------------------------------------------------------- */
+
+/* A CA, and a certificate of it for localhost: DIR/NAME-ca.pem, NAME.pem, NAME.key. */
+static void
+make_certificates(const char *name)
+{
+    char command[2048];
+
+    snprintf(command, sizeof(command),
+             "cd %s && exec >/dev/null 2>&1 && "
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+             "-subj /CN=%s-ca -keyout %s-ca.key -out %s-ca.pem && "
+             "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost "
+             "-keyout %s.key -out %s.csr && "
+             "openssl x509 -req -in %s.csr -CA %s-ca.pem -CAkey %s-ca.key -CAcreateserial -days 2 "
+             "-out %s.pem",
+             dir, name, name, name, name, name, name, name, name, name);
+    assert_int_equal(system(command), 0);
+}
+
+static struct channel_tls
+tls_of(const char *ca, const char *name)
+{
+    static char files[6][128];
+    static size_t turn;
+    size_t at = turn = turn ? 0 : 3;
+
+    snprintf(files[at], sizeof(files[0]), "%s/%s-ca.pem", dir, ca);
+    snprintf(files[at + 1], sizeof(files[0]), "%s/%s.pem", dir, name);
+    snprintf(files[at + 2], sizeof(files[0]), "%s/%s.key", dir, name);
+    return (struct channel_tls){files[at], files[at + 1], files[at + 2]};
+}
+
+static void
+tls_case(const char *host_ca, const char *host_name, const char *worker_ca, const char *worker_name,
+         int want)
+{
+    struct channel_tls host = tls_of(host_ca, host_name), worker = tls_of(worker_ca, worker_name);
+    struct ends e = {.pub = "tls+tcp://localhost:20313", .req = "tls+tcp://localhost:20314"};
+    const char *why = "";
+
+    e.loop = loop_new();
+    if (channel_host_open(e.pub, e.req, &host, 2, mirror, &e, &e.host, &why) != 0)
+        fail_msg("host: %s", why);
+    e.channel = channel_open(e.loop, e.pub, e.req, &worker, on_announce, &e, &why);
+    if (!e.channel)
+        fail_msg("channel: %s", why);
+    ask(&e, "hello", want ? 1000 : DEADLINE_MS);
+    assert_int_equal(e.last_err, want);
+    if (!want)
+        exchange(&e);
+    close_both(&e);
+}
+
+static void
+test_mutual_tls(void **state)
+{
+    struct channel_tls missing = {"/nonexistent/ca", "/nonexistent/cert", "/nonexistent/key"};
+    struct channel *c;
+    struct loop *l = loop_new();
+    const char *why = "";
+
+    (void)state;
+    make_certificates("ours");
+    make_certificates("theirs");
+    tls_case("ours", "ours", "ours", "ours", 0);
+    tls_case("ours", "ours", "ours", "theirs", ERR_TIMEOUT); /* a worker of another fleet */
+    tls_case("ours", "theirs", "ours", "ours", ERR_TIMEOUT); /* an impostor as the host */
+    c = channel_open(l, "tls+tcp://localhost:20313", "tls+tcp://localhost:20314", &missing,
+                     on_announce, NULL, &why);
+    assert_null(c);
+    assert_true(strlen(why) > 0);
+    loop_free(l);
+}
+
+static void
+test_urls_are_checked(void **state)
+{
+    static const char *const bad[] = {"tcp://192.0.2.1:5000", "tcp://0.0.0.0:5000",
+                                      "http://127.0.0.1:1",   "tls+tcp://127.0.0.1:5000",
+                                      "ipc://relative",       ""};
+    struct loop *l = loop_new();
+    const char *why;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        why = "";
+        assert_null(channel_open(l, bad[i], bad[i], NULL, on_announce, NULL, &why));
+        assert_true(strlen(why) > 0);
+    }
+    loop_free(l);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_f094_another_user_is_refused), /* first: it forks */
+        cmocka_unit_test(test_ipc),
+        cmocka_unit_test(test_tcp_loopback),
+        cmocka_unit_test(test_many_in_flight),
+        cmocka_unit_test(test_threads_answer_beside_a_slow_one),
+        cmocka_unit_test(test_cancelled_request_never_calls_back),
+        cmocka_unit_test(test_closed_with_requests_in_flight),
+        cmocka_unit_test(test_timeout_while_the_host_is_away),
+        cmocka_unit_test(test_host_restart),
+        cmocka_unit_test(test_worker_before_the_host),
+        cmocka_unit_test(test_f094_oversize_request_is_dropped),
+        cmocka_unit_test(test_f094_oversize_announcement_is_dropped),
+        cmocka_unit_test(test_f094_wrong_protocol),
+        cmocka_unit_test(test_mutual_tls),
+        cmocka_unit_test(test_urls_are_checked),
+    };
+    return cmocka_run_group_tests(tests, start, finish);
+}
