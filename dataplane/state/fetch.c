@@ -133,7 +133,8 @@ save_done(struct helper_job *job)
     f->disk_whole = x->save_err == 0;
     if (x->save_err) {
         f->disk_errors++;
-        f->disk_retry_ms = loop_now_ms(f->o.loop) + 60000;
+        f->disk_retry_ms =
+            loop_now_ms(f->o.loop) + 6 * (f->o.pull_ms ? f->o.pull_ms : FOLLOW_PULL_MS);
         log_error("policy.save_failed", F_INT("version", x->mark.version), F_ERR(x->save_err));
     }
     fetch_free(x);

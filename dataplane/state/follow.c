@@ -11,7 +11,6 @@
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
 
-#define PULL_MS 10000
 #define BEAT_MS 1000
 #define CALL_TIMEOUT_MS 5000
 #define RETRY_MIN_MS 200
@@ -32,7 +31,7 @@ look_within(struct follow *f, int64_t ms)
 static void
 look_later(struct follow *f)
 {
-    int64_t half = (f->o.pull_ms ? f->o.pull_ms : PULL_MS) / 2;
+    int64_t half = (f->o.pull_ms ? f->o.pull_ms : FOLLOW_PULL_MS) / 2;
 
     timer_set(&f->pull, f->o.loop, half + (int64_t)rand_below((uint64_t)half + 1), look, f);
 }

@@ -10,6 +10,7 @@
 #include "lib/policy/lkg.h"
 
 #define LIMIT_TRUSTED_KEYS 8
+#define FOLLOW_PULL_MS 10000
 
 struct fetch;
 
