@@ -349,7 +349,7 @@ peer_inflate(struct peer *p, struct seen *s, const char *at, size_t len)
         len -= (size_t)n;
         if (flags & NGHTTP2_HD_INFLATE_EMIT) {
             if (nv.namelen == 7 && memcmp(nv.name, ":status", 7) == 0)
-                s->status = atoi((const char *)nv.value);
+                s->status = (int)strtol((const char *)nv.value, NULL, 10);
             used +=
                 (size_t)snprintf(s->fields + used, sizeof(s->fields) - used, "%s%.*s: %.*s\n",
                                  nv.flags & NGHTTP2_NV_FLAG_NO_INDEX ? "*" : "", (int)nv.namelen,

@@ -894,11 +894,12 @@ test_f042_upgrade_is_ignored(void **state)
             struct timer t = {.loop = NULL};
             timer_set(&t, rig.loop, 1, rig_stop_loop, rig.loop);
             loop_run(rig.loop);
+            timer_cancel(&t);
             got = recv(p->fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
         }
         assert_true(got > 0);
         assert_int_equal(strncmp(answer, "HTTP/1.1 ", 9), 0);
-        assert_int_equal(atoi(answer + 9), statuses[i]);
+        assert_int_equal(strtol(answer + 9, NULL, 10), statuses[i]);
         assert_null(strstr(answer, "h2c"));
         assert_null(strstr(answer, "http2-settings"));
         assert_null(strstr(answer, "upgrade"));
