@@ -11,7 +11,8 @@
 
 #define MAX_COLUMNS 24
 #define GAP 2
-#define LEAST_WIDTH 8 /* of a text that is cut */
+#define LEAST_WIDTH 8  /* of a text that is cut, as long as a column can be left out instead */
+#define LEAST_OF_ALL 4 /* after that */
 
 struct grid {
     const struct table_column *columns;
@@ -167,11 +168,11 @@ line_width(const struct grid *g)
 
 /* Narrows the widest text column by one; false when none may be narrower. */
 static bool
-narrow(struct grid *g)
+narrow(struct grid *g, size_t least)
 {
     size_t widest = g->count;
     for (size_t c = 0; c < g->count; c++) {
-        if (g->hidden[c] || g->columns[c].right || g->width[c] <= LEAST_WIDTH)
+        if (g->hidden[c] || g->columns[c].right || g->width[c] <= least)
             continue;
         if (widest == g->count || g->width[c] > g->width[widest])
             widest = c;
@@ -202,12 +203,15 @@ fit(struct grid *g, size_t width)
     size_t natural[MAX_COLUMNS];
     memcpy(natural, g->width, sizeof(natural));
     while (line_width(g) > width) {
-        if (narrow(g))
+        if (narrow(g, LEAST_WIDTH))
             continue;
         if (!leave_out(g))
-            return;
+            break;
         memcpy(g->width, natural, sizeof(natural));
     }
+    while (line_width(g) > width)
+        if (!narrow(g, LEAST_OF_ALL))
+            return;
 }
 
 /* --- printing ----------------------------------------------------------------------------------

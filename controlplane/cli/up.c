@@ -32,6 +32,7 @@
 #define POLL_MS 50
 #define WHY_BYTES 2048
 #define REPAIR_MS 60000
+#define LEAVING_MS 5000
 #define LOWEST_PORT 21000 /* of those chosen for port 0 */
 #define HIGHEST_PORT 32767
 
@@ -132,10 +133,17 @@ choose_port(const char *name, char address[static HOME_ADDRESS_BYTES])
     return e;
 }
 
+/* ours: an earlier start listened here. Workers whose supervisor was killed may hold the address
+ * for a moment while they leave. */
 static int
-check_address(const char *name, char address[static HOME_ADDRESS_BYTES])
+check_address(const char *name, char address[static HOME_ADDRESS_BYTES], bool ours)
 {
+    int64_t deadline = clock_mono_ms() + (ours ? LEAVING_MS : 0);
     int e = choose_port(name, address);
+    while (e == EADDRINUSE && !stop_signals && clock_mono_ms() < deadline) {
+        process_pause(POLL_MS);
+        e = try_address(name, address);
+    }
     if (e == 0)
         return CLI_OK;
     if (e == EADDRINUSE)
@@ -158,17 +166,17 @@ choose_metrics(struct home *h)
     if (admin_port == 0 || strcmp(h->metrics, h->listen) == 0 ||
         try_address("--metrics", h->metrics) != 0)
         snprintf(h->metrics, sizeof(h->metrics), "127.0.0.1:0");
-    return check_address("--metrics", h->metrics);
+    return check_address("--metrics", h->metrics, false);
 }
 
 static int
 check_addresses(struct home *h)
 {
     if (process_load(h, parts[PART_DATA_PLANE].name).pid == 0 &&
-        check_address("--listen", h->listen) != CLI_OK)
+        check_address("--listen", h->listen, h->exists) != CLI_OK)
         return CLI_FAILED;
     if (process_load(h, parts[PART_CONTROL_PLANE].name).pid == 0 &&
-        check_address("--admin", h->admin) != CLI_OK)
+        check_address("--admin", h->admin, h->exists) != CLI_OK)
         return CLI_FAILED;
     if (strcmp(h->listen, h->admin) == 0)
         return cli_fail("--listen and --admin must differ");

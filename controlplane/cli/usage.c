@@ -35,9 +35,9 @@ add_filters(struct buf *path, const struct filter *filters, size_t count)
  */
 
 static const struct table_column sums[] = {
-    {"REQUESTS", "requests", true, 0},          {"ERRORS", "errors", true, 3},
-    {"INPUT", "input_tokens", true, 0},         {"CACHED", "cached_input_tokens", true, 5},
-    {"WRITTEN", "cache_write_tokens", true, 7}, {"OUTPUT", "output_tokens", true, 0},
+    {"REQUESTS", "requests", true, 1},          {"ERRORS", "errors", true, 4},
+    {"INPUT", "input_tokens", true, 3},         {"CACHED", "cached_input_tokens", true, 5},
+    {"WRITTEN", "cache_write_tokens", true, 7}, {"OUTPUT", "output_tokens", true, 2},
     {"REASONING", "reasoning_tokens", true, 6}, {"COST USD", "cost_usd", true, 0},
 };
 #define SUMS (sizeof(sums) / sizeof(sums[0]))
@@ -160,12 +160,12 @@ usage_run(const struct command *command, int argc, char **argv)
 static const struct table_column event_columns[] = {
     {"TIME", "time", false, 2},           {"KEY", "key", false, 4},
     {"MODEL", "model", false, 0},         {"PROVIDER", "provider", false, 5},
-    {"STATUS", "status", true, 0},        {"INPUT", "input_tokens", true, 0},
-    {"OUTPUT", "output_tokens", true, 0}, {"COST USD", "cost_usd", true, 0},
+    {"STATUS", "status", true, 0},        {"INPUT", "input_tokens", true, 3},
+    {"OUTPUT", "output_tokens", true, 2}, {"COST USD", "cost_usd", true, 0},
     {"MS", "latency_ms", true, 3},        {"REQUEST", "request_id", false, 6},
 };
 static const struct table_column account_columns[] = {
-    {"ACCOUNT", "name", false, 0},
+    {"ACCOUNT", "account", false, 0},
     {"KIND", "kind", false, 1},
     {"BALANCE USD", "balance_usd", true, 0},
 };

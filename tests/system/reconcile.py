@@ -89,7 +89,7 @@ def of_marks(attempts, rows, log):
     left = {entry["marker"] for entry in log if entry["left"] or not entry["clean"]}
     for row in rows.values():
         record = attempts.get(row.attempt)
-        whole = record is not None and record.get("clean")
+        whole = record is not None and record.get("clean") and "nousage" not in record["script"]
         if row.incomplete and row.outcome == "done":
             found.append(f"incomplete without a reason: {row}")
         if (row.estimated or row.incomplete) and whole and row.user not in left:

@@ -118,18 +118,24 @@ class Client(threading.Thread):
 
 
 class Counter:
-    def __init__(self, count):
+    """Hands out requests: so many, and on until enough was killed meanwhile."""
+
+    def __init__(self, count, enough):
         self.left = count
+        self.enough = enough
         self.lock = threading.Lock()
 
     def take(self):
         with self.lock:
             self.left -= 1
-            return self.left >= 0
+            return self.left >= 0 or not self.enough()
 
 
 class Chaos(threading.Thread):
-    """Kills something every now and then, each kind in turn as the seed says."""
+    """Kills something every now and then: a shuffled deck of kinds, and again, as the seed says."""
+
+    DECK = ["worker"] * 6 + ["controlplane"] * 2 + ["postgres"]
+    ENOUGH = 2 * len(DECK)
 
     def __init__(self, gateway, seed):
         super().__init__(daemon=True)
@@ -139,8 +145,10 @@ class Chaos(threading.Thread):
         self.kills = collections.Counter()
 
     def run(self):
+        deck = []
         while not self.ended.wait(self.random.uniform(0.2, 0.8)):
-            kind = self.random.choices(["worker", "controlplane", "postgres"], [6, 2, 1])[0]
+            deck = deck or self.random.sample(self.DECK, len(self.DECK))
+            kind = deck[-1]
             try:
                 if kind == "worker":
                     os.kill(self.random.choice(sorted(self.gateway.workers().values())), signal.SIGKILL)
@@ -152,7 +160,7 @@ class Chaos(threading.Thread):
                     os.kill(pid, signal.SIGQUIT if kind == "postgres" else signal.SIGKILL)
             except (IndexError, ProcessLookupError):
                 continue
-            self.kills[kind] += 1
+            self.kills[deck.pop()] += 1
 
     def stop(self):
         self.ended.set()
@@ -175,9 +183,9 @@ def test_exactly_once_under_kills(fresh_gateway):
     try:
         gateway = fresh_gateway(workers=2)
         gateway.apply(fake.provider())
-        counter = Counter(REQUESTS)
-        clients = [Client(gateway, seed + i, counter) for i in range(CLIENTS)]
         chaos = Chaos(gateway, seed)
+        counter = Counter(REQUESTS, lambda: chaos.kills.total() >= chaos.ENOUGH)
+        clients = [Client(gateway, seed + i, counter) for i in range(CLIENTS)]
         for thread in (chaos, *clients):
             thread.start()
         for client in clients:
@@ -190,9 +198,9 @@ def test_exactly_once_under_kills(fresh_gateway):
         print(f"kills {dict(chaos.kills)}, requests {dict(summary)}, attempts {len(fake.attempts())}")
         assert not found, f"{len(found)} differences (seed {seed}):\n" + "\n".join(found[:40])
         # The run was worth something: much went well, much was killed, and both in the ledger.
-        assert len(log) == REQUESTS
-        assert sum(e["clean"] and e["status"] == 200 for e in log) > REQUESTS / 3
-        assert chaos.kills["worker"] >= 5 and chaos.kills["controlplane"] >= 2 and chaos.kills["postgres"] >= 1
+        assert len(log) >= REQUESTS
+        assert sum(e["clean"] and e["status"] == 200 for e in log) > REQUESTS / 2
+        assert min(chaos.kills[kind] for kind in chaos.DECK) >= 1
         assert any(e["left"] for e in log)
     finally:
         fake.close()

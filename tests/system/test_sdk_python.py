@@ -230,8 +230,10 @@ def test_a_broken_stream_is_an_exception(client):
 
 
 def test_client_timeout(gateway, fake):
+    """A stream's client that closes has left; for a whole answer a half-close is no cancel (F004)."""
     with gateway.openai(timeout=0.3) as client, pytest.raises(openai.APITimeoutError):
-        client.chat.completions.create(model="fake/m", messages=HELLO, extra_body={"x_mock": "ttfb=20000"})
+        client.chat.completions.create(model="fake/m", messages=HELLO, stream=True,
+                                       extra_body={"x_mock": "ttfb=20000"})
     # the gateway notices, and cancels upstream
     until(lambda: fake.stats()["in_flight"] == 0, 2, "the upstream call cancelled")
 
