@@ -27,6 +27,7 @@
 /* Reads of one callback: then the others have their turn. */
 #define READS_AT_ONCE 4
 #define DRAIN_BYTES 65536
+#define FULL_LINGER_MS 1000
 #define PIECES_AT_ONCE 16
 /* A remainder below this leaves the loop's block for an allocation of its own size. */
 #define SHRINK_BYTES 4096
@@ -43,6 +44,7 @@ struct peer {
     char text[INET6_ADDRSTRLEN];
 };
 
+static void on_linger_due(void *ctx);
 static void on_ready(void *ctx, int what);
 static void on_task(void *ctx);
 
@@ -630,14 +632,27 @@ conn_shutdown(struct conn *c)
 /* --- reading -------------------------------------------------------------------------------------
  */
 
+/* A peer that goes on sending after our last answer: beyond a bound it is no longer read, but given
+ * a moment to read the answer, which a close with unread bytes would destroy. */
+static void
+drain(struct conn *c, size_t n)
+{
+    c->finishing->drained += n;
+    if (c->finishing->drained <= DRAIN_BYTES)
+        return;
+    c->paused = true;
+    if (watch_update(c) != 0)
+        drop(c);
+    else if (c->finishing->timer.due_ms > loop_now_ms(c->watch.loop) + FULL_LINGER_MS)
+        timer_set(&c->finishing->timer, c->watch.loop, FULL_LINGER_MS, on_linger_due, c);
+}
+
 static void
 tell_data(struct conn *c, size_t n)
 {
     c->last_active_ms = loop_now_ms(c->watch.loop);
     if (c->finishing) {
-        c->finishing->drained += n;
-        if (c->finishing->drained > DRAIN_BYTES)
-            drop(c);
+        drain(c, n);
         return;
     }
     c->handlers->on_data(c->ctx, slice_make(loop_scratch(c->watch.loop), n));

@@ -56,8 +56,9 @@ void conn_close(struct conn *c);
 /* As conn_close, but the peer sees a reset (SO_LINGER 0) where the transport allows: an abnormal
  * end that cannot be taken for a clean one. */
 void conn_abort(struct conn *c);
-/* Closes after the output is out, or after linger_ms; ignores what comes in (drains up to 64 KiB,
- * so that the peer can read our last answer). Takes the conn: no callback follows. */
+/* Closes after the output is out and the peer has closed, or after linger_ms; what comes in is read
+ * up to 64 KiB and dropped, so that the peer can read our last answer (more is left unread, and the
+ * peer has a second). Takes the conn: no callback follows. */
 void conn_finish(struct conn *c, int linger_ms);
 /* Sends FIN (or close_notify) after the output. */
 void conn_shutdown(struct conn *c);
