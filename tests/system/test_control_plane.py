@@ -114,7 +114,7 @@ def verify(gateway):
     control = pathlib.Path(gateway.setting("data"), "control")
     secrets = pathlib.Path(gateway.setting("data"), "secrets")
     return run("audit", "verify", "--database", f"host={gateway.setting('run')} dbname=headgate user=headgate_owner",
-               "--state-dir", control, "--verify-key", secrets / "verify.key")
+               "--state-dir", control, "--verify-key", secrets / "verify.pub")
 
 
 def test_f168_both_commands_name_the_first_bad_row(fresh_gateway):
