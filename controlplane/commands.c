@@ -272,10 +272,13 @@ load_anchors(const struct audit_options *o, struct audit_anchors *ret)
     size_t line = 0;
     if (!o->state_dir)
         return 0;
-    if (!o->verify_key || file_key(o->verify_key, public_key, sizeof(public_key), false) != 0)
+    if (!o->verify_key)
         return fail("audit", "--verify-key FILE is needed with --state-dir", "") + 1;
+    int err = file_key(o->verify_key, public_key, sizeof(public_key), false);
+    if (err)
+        return fail("audit", o->verify_key, err_name(err));
     audit_anchor_path(o->state_dir, path, sizeof(path));
-    int err = audit_anchors_load(path, public_key, ret, &line);
+    err = audit_anchors_load(path, public_key, ret, &line);
     if (!err)
         return 0;
     snprintf(what, sizeof(what), "exported heads, line %zu: %s", line,

@@ -1,8 +1,8 @@
 /*
  * The admin API's route table and what a handler sees. Handlers are straight-line functions on pool
- * threads, one libpq connection each. The dispatcher alone authenticates, checks the row's permission,
- * limits and parses the body, begins and commits, writes the audit row, and renders problems: no
- * handler can forget one.
+ * threads, one libpq connection each. The dispatcher alone authenticates, checks the row's
+ * permission, limits and parses the body, begins and commits, writes the audit row, and renders
+ * problems: no handler can forget one.
  */
 #ifndef CONTROLPLANE_API_API_H
 #define CONTROLPLANE_API_API_H
@@ -20,57 +20,60 @@ struct route;
 
 struct api_request {
     struct plane *plane;
-    struct db *db;              /* in a transaction when the route writes */
+    struct db *db; /* in a transaction when the route writes */
     const struct route *route;
     struct arena arena;
-    struct slice method, path;  /* path without the query */
-    struct slice query;         /* raw, without '?' */
-    struct slice params[4];     /* of {braces} in the route's path, decoded, in order */
-    struct json *body;          /* parsed, checked against the row's table; NULL without one */
-    struct slice if_match;      /* or at == NULL */
-    const char *actor;          /* name of the token that calls; "" on public routes */
-    const char *role;           /* "admin", "read-only" */
+    struct slice method, path; /* path without the query */
+    struct slice query;        /* raw, without '?' */
+    struct slice params[4];    /* of {braces} in the route's path, decoded, in order */
+    struct json *body;         /* parsed, checked against the row's table; NULL without one */
+    struct slice if_match;     /* or at == NULL */
+    const char *actor;         /* name of the token that calls; "" on public routes */
+    const char *role;          /* "admin", "read-only" */
     const char *request_id;
 };
 /* A query parameter, decoded and terminated, in the request's arena; at == NULL when absent. */
 struct slice api_query(struct api_request *r, const char *name);
 
 struct api_reply {
-    int status;                 /* 200 by default */
-    struct json *body;          /* taken; NULL: none */
-    struct buf text;            /* instead of body: text/plain */
-    char etag[40];              /* "" none; given without quotes */
+    int status;        /* 200 by default */
+    struct json *body; /* taken; NULL: none */
+    struct buf text;   /* instead of body: text/plain */
+    char etag[40];     /* "" none; given without quotes */
     char location[256];
-    int retry_after_s;          /* 0: none */
-    bool discard;               /* a dry run: roll back what the handler did, write no audit row */
-    bool unchanged;             /* nothing was done: no audit row */
-    bool changed;               /* the configuration changed: tell the publisher after the commit */
+    int retry_after_s; /* 0: none */
+    bool discard;      /* a dry run: roll back what the handler did, write no audit row */
+    bool unchanged;    /* nothing was done: no audit row */
+    bool changed;      /* the configuration changed: tell the publisher after the commit */
     /* for the audit row: what was touched, without secrets */
     char audit_object[256];
-    struct json *audit_detail;  /* taken; may be NULL */
+    struct json *audit_detail; /* taken; may be NULL */
 };
 
-/* A refusal: fills the reply with an RFC 9457 problem and returns -status. code: stable, snake_case.
- * detail says what is wrong and what to do. */
+/* A refusal: fills the reply with an RFC 9457 problem and returns -status. code: stable,
+ * snake_case. detail says what is wrong and what to do. */
 int api_problem(struct api_reply *reply, int status, const char *code, const char *detail, ...)
     __attribute__((format(printf, 4, 5)));
-/* The same from a message of json_check() and its like, "models[2].targets[0].weight: what is wrong": the
- * place also becomes the member `path`. */
+/* The same from a message of json_check() and its like, "models[2].targets[0].weight: what is
+ * wrong": the place also becomes the member `path`. */
 int api_problem_at(struct api_reply *reply, int status, const char *code, struct buf *why);
-/* What a failed call of the store means to the caller: 503 with Retry-After, 409, or 500 (logged). */
+/* What a failed call of the store means to the caller: 503 with Retry-After, 409, or 500 (logged).
+ */
 int api_fail(struct api_request *r, struct api_reply *reply, int err);
 
-/* --- pages ------------------------------------------------------------------------------------- */
+/* --- pages -------------------------------------------------------------------------------------
+ */
 
 #define LIMIT_PAGE_ITEMS 1000
 #define DEFAULT_PAGE_ITEMS 100
 
-/* The query parameters limit and cursor: 0 with the page's size and the text that the cursor holds ("" on
- * the first page; in the arena), or a problem. A cursor is good for the route that gave it only. */
+/* The query parameters limit and cursor: 0 with the page's size and the text that the cursor holds
+ * ("" on the first page; in the arena), or a problem. A cursor is good for the route that gave it
+ * only. */
 MUST_CHECK int api_page(struct api_request *r, struct api_reply *reply, int64_t *ret_limit,
                         const char **ret_after);
-/* Fills reply->body with {"data": data, "next": cursor}; takes data. after: where the next page begins,
- * or NULL when this was the last. 0 or a problem. */
+/* Fills reply->body with {"data": data, "next": cursor}; takes data. after: where the next page
+ * begins, or NULL when this was the last. 0 or a problem. */
 MUST_CHECK int api_page_reply(struct api_request *r, struct api_reply *reply, struct json *data,
                               const char *after);
 /* The query parameter `name` as a time in wall milliseconds: 0 (*ret unchanged when absent), or a
@@ -84,14 +87,15 @@ enum api_access { API_READ, API_WRITE /* in a transaction, audited */ };
 
 struct route {
     const char *method;
-    const char *path;        /* "/api/v1/teams/{name}" */
-    const char *permission;  /* "teams:read"; "public" for none */
+    const char *path;       /* "/api/v1/teams/{name}" */
+    const char *permission; /* "teams:read"; "public" for none */
     enum api_access access;
-    const struct field_table *body; /* schema of the body, or NULL; api_any_object for a merge patch */
+    const struct field_table
+        *body; /* schema of the body, or NULL; api_any_object for a merge patch */
     api_handler *handler;
-    const char *audit;       /* "team.create"; NULL for reads */
-    const char *summary;     /* one line: openapi, help */
-    const char *query;       /* names of the query parameters, "limit cursor"; NULL: none */
+    const char *audit;   /* "team.create"; NULL for reads */
+    const char *summary; /* one line: openapi, help */
+    const char *query;   /* names of the query parameters, "limit cursor"; NULL: none */
 };
 
 extern const struct route api_routes[];

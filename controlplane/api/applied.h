@@ -1,4 +1,5 @@
-/* The common end of apply and rollback: write the changes as one revision, and say what was done. */
+/* The common end of apply and rollback: write the changes as one revision, and say what was done.
+ */
 #ifndef CONTROLPLANE_API_APPLIED_H
 #define CONTROLPLANE_API_APPLIED_H
 

@@ -7,6 +7,8 @@
 #include "controlplane/publish/publish.h"
 #include "lib/base/encode.h"
 
+#define LIMIT_AUDITED_CHANGES 100
+
 /* ---- secrets in and out of bodies ------------------------------------------------------------ */
 
 static int
@@ -175,15 +177,24 @@ one_change(const struct change *c)
 }
 
 struct json *
-change_list(const struct changes *c)
+change_list(const struct changes *c, size_t limit)
 {
     struct json *list = json_new_list();
-    for (size_t i = 0; list && i < c->count; i++)
+    for (size_t i = 0; list && i < c->count && i < limit; i++)
         if (json_append(list, one_change(&c->at[i])) != 0) {
             json_free(list);
             return NULL;
         }
     return list;
+}
+
+int
+change_detail(struct json *detail, const struct changes *c, int64_t revision)
+{
+    int err = json_set_int(detail, "revision", revision);
+    if (!err)
+        err = json_set_int(detail, "count", (int64_t)c->count);
+    return err ? err : json_set(detail, "changes", change_list(c, LIMIT_AUDITED_CHANGES));
 }
 
 struct json *

@@ -7,21 +7,26 @@
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/revisions.h"
 
-struct minted { /* a key's secret, once */
+struct minted {                    /* a key's secret, once */
     char text[KEY_TEXT_BYTES + 1]; /* "": none was minted */
 };
 
-/* The body to store for an input that item_check() passed: the credential sealed or kept, a key's digest
- * kept or (stored == NULL) minted. path: of the item in its document, or "". 0 or a problem. */
+/* The body to store for an input that item_check() passed: the credential sealed or kept, a key's
+ * digest kept or (stored == NULL) minted. path: of the item in its document, or "". 0 or a problem.
+ */
 MUST_CHECK int change_body(struct api_request *r, struct api_reply *reply, const struct kind *kind,
                            const char *name, const struct json *input, const struct json *stored,
                            const char *path, struct json **ret_body, struct minted *ret_minted);
-/* Writes the changes as one revision, checks references, lets the workers' compiler look at the result.
- * Nothing is committed here. 0 or a problem. */
+/* Writes the changes as one revision, checks references, lets the workers' compiler look at the
+ * result. Nothing is committed here. 0 or a problem. */
 MUST_CHECK int change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
                             const struct revision_note *note, int64_t *ret_revision);
-/* [{"kind","name","action","before","after"}] without secrets; NULL: no memory. */
-struct json *change_list(const struct changes *c);
+/* [{"kind","name","action","before","after"}] without secrets, the first `limit`; NULL: no memory.
+ */
+struct json *change_list(const struct changes *c, size_t limit);
+/* For the audit row: the revision, how many changes, and the first of them (the revision has all).
+ */
+MUST_CHECK int change_detail(struct json *detail, const struct changes *c, int64_t revision);
 /* What a caller sees of a stored item. NULL: no memory. */
 struct json *change_view(const struct kind *kind, const struct item *item);
 

@@ -48,8 +48,8 @@ export_kind(struct api_request *r, const struct kind *kind, int64_t revision, st
     return err;
 }
 
-int
-config_export(struct api_request *r, struct api_reply *reply)
+static int
+export_all(struct api_request *r, struct api_reply *reply)
 {
     struct slice text = api_query(r, "revision");
     unsigned long long asked = 0;
@@ -72,6 +72,19 @@ config_export(struct api_request *r, struct api_reply *reply)
     snprintf(reply->etag, sizeof(reply->etag), "%lld",
              text.at ? (long long)asked : (long long)current);
     return 0;
+}
+
+/* All lists as of one moment, and the revision that belongs to them. */
+int
+config_export(struct api_request *r, struct api_reply *reply)
+{
+    int err = db_begin(r->db);
+    if (!err)
+        err = db_query(r->db, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", NULL, 0,
+                       NULL);
+    err = err ? api_fail(r, reply, err) : export_all(r, reply);
+    db_rollback(r->db);
+    return err;
 }
 
 int

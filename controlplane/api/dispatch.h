@@ -1,7 +1,7 @@
 /*
- * The one dispatcher: from a request as it came off the wire to an answer. It alone finds the route,
- * authenticates, authorises, checks the body, opens and ends the transaction, keeps answers for repeated
- * calls, and writes the audit row. Runs on any thread with that thread's own db.
+ * The one dispatcher: from a request as it came off the wire to an answer. It alone finds the
+ * route, authenticates, authorises, checks the body, opens and ends the transaction, keeps answers
+ * for repeated calls, and writes the audit row. Runs on any thread with that thread's own db.
  */
 #ifndef CONTROLPLANE_API_DISPATCH_H
 #define CONTROLPLANE_API_DISPATCH_H
@@ -9,7 +9,7 @@
 #include "controlplane/api/api.h"
 #include "controlplane/plane.h"
 
-struct api_call { /* texts are borrowed during dispatch() */
+struct api_call {                /* texts are borrowed during dispatch() */
     struct slice method, target; /* "/api/v1/teams?limit=3" */
     struct slice authorization, content_type, if_match, idempotency_key; /* at == NULL: absent */
     struct slice body;
@@ -30,16 +30,17 @@ void api_dispatch(struct plane *plane, struct db *db, const struct api_call *cal
                   struct api_answer *ret_answer);
 void api_answer_free(struct api_answer *a);
 
-/* Whether an Authorization value has the form of one of our tokens: what does not is refused before its
- * body is read. */
+/* Whether an Authorization value has the form of one of our tokens: what does not is refused before
+ * its body is read. */
 bool api_token_plausible(struct slice authorization);
 /* Whether a role has a permission. */
 bool api_role_may(const char *role, const char *permission);
-/* A route by method and path, with its parameters (raw). *ret_allow: the methods that the path has, when
- * only the method is wrong. NULL: none. */
+/* A route by method and path, with its parameters (raw). *ret_allow: the methods that the path has,
+ * when only the method is wrong. NULL: none. */
 const struct route *api_route_find(struct slice method, struct slice path, struct slice params[4],
                                    char *ret_allow, size_t allow_room);
-/* Decodes %XX (and '+'), terminated in the arena: 0, ERR_SYNTAX (malformed, or a NUL), ERR_NOMEM. */
+/* Decodes %XX (and '+'), terminated in the arena: 0, ERR_SYNTAX (malformed, or a NUL), ERR_NOMEM.
+ */
 MUST_CHECK int api_percent_decode(struct arena *a, struct slice text, bool plus_is_space,
                                   struct slice *ret_text);
 

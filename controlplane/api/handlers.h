@@ -1,6 +1,6 @@
 /*
- * Every handler of the route table, by the file that holds it. A handler gets a checked request (see
- * api.h) and fills the reply; it neither authenticates nor commits.
+ * Every handler of the route table, by the file that holds it. A handler gets a checked request
+ * (see api.h) and fills the reply; it neither authenticates nor commits.
  */
 #ifndef CONTROLPLANE_API_HANDLERS_H
 #define CONTROLPLANE_API_HANDLERS_H

@@ -126,8 +126,7 @@ write_one(struct api_request *r, struct api_reply *reply, const struct kind *kin
     set_object(reply, kind, name);
     if (!err) {
         reply->audit_detail = json_new_map();
-        if (!reply->audit_detail || json_set_int(reply->audit_detail, "revision", revision) != 0 ||
-            json_set(reply->audit_detail, "changes", change_list(&c)) != 0)
+        if (!reply->audit_detail || change_detail(reply->audit_detail, &c, revision) != 0)
             err = api_fail(r, reply, ERR_NOMEM);
     }
     changes_free(&c);

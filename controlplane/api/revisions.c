@@ -13,13 +13,13 @@ static int
 set_detail(struct api_reply *reply, const struct applied *a, int64_t revision, const char *note)
 {
     struct json *detail = json_new_map();
-    int err = detail ? json_set_int(detail, "revision", revision) : ERR_NOMEM;
+    int err = detail ? change_detail(detail, a->changes, revision) : ERR_NOMEM;
     reply->audit_detail = detail;
     if (!err && note[0])
         err = json_set_str(detail, "note", note);
     if (!err && a->rollback_of >= 0)
         err = json_set_int(detail, "rollback_of", a->rollback_of);
-    return err ? err : json_set(detail, "changes", change_list(a->changes));
+    return err;
 }
 
 static int
@@ -30,7 +30,7 @@ set_body(struct api_reply *reply, const struct applied *a, int64_t revision)
     if (!err)
         err = json_set_bool(body, "dry_run", a->dry_run);
     if (!err)
-        err = json_set(body, "changes", change_list(a->changes));
+        err = json_set(body, "changes", change_list(a->changes, SIZE_MAX));
     /* A dry run's keys are thrown away: showing them would only mislead. */
     if (!err)
         err = json_set(body, "keys", a->dry_run ? json_new_list() : json_ref(a->keys));
@@ -184,7 +184,8 @@ revisions_get(struct api_request *r, struct api_reply *reply)
         err = load_changes(r, revision, &changes);
     if (!err) {
         reply->body = revision_json(rows, 0);
-        err = reply->body ? json_set(reply->body, "changes", change_list(&changes)) : ERR_NOMEM;
+        err = reply->body ? json_set(reply->body, "changes", change_list(&changes, SIZE_MAX))
+                          : ERR_NOMEM;
     }
     changes_free(&changes);
     db_rows_free(rows);

@@ -1,7 +1,8 @@
 /*
  * The admin API's HTTP side: one loop thread with the listener, and a pool of threads that run the
- * handlers, each with its own database connection. A call goes to the pool when its body is complete; its
- * answer comes back through a waker. Everything here but api_server_new() belongs to the loop's thread.
+ * handlers, each with its own database connection. A call goes to the pool when its body is
+ * complete; its answer comes back through a waker. Everything here but api_server_new() belongs to
+ * the loop's thread.
  */
 #ifndef CONTROLPLANE_API_SERVER_H
 #define CONTROLPLANE_API_SERVER_H
@@ -12,8 +13,8 @@
 
 struct api_server;
 
-/* Binds plane->config.admin_listen and starts the threads. 0, or ERR_SYNTAX, ERR_IO, ERR_TLS, ERR_NOMEM
- * with a message in *why. */
+/* Binds plane->config.admin_listen and starts the threads. 0, or ERR_SYNTAX, ERR_IO, ERR_TLS,
+ * ERR_NOMEM with a message in *why. */
 MUST_CHECK int api_server_start(struct plane *plane, struct loop *loop,
                                 struct api_server **ret_server, struct buf *why);
 /* The port that was bound (0 was asked for). */
