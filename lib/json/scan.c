@@ -59,11 +59,15 @@ special_bytes(uint64_t v)
     return ((v - EACH_BYTE * 0x20) | (quote - EACH_BYTE) | (backslash - EACH_BYTE) | v) & HIGH_BITS;
 }
 
+/* Eight bytes, the first one lowest. */
 static inline uint64_t
 load8(const unsigned char *at)
 {
     uint64_t v;
     memcpy(&v, at, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
     return v;
 }
 
@@ -77,12 +81,11 @@ is_plain(unsigned char c)
 static inline const unsigned char *
 skip_plain(const unsigned char *at, const unsigned char *end)
 {
-    for (; end - at >= 16; at += 16)
-        if (special_bytes(load8(at)) | special_bytes(load8(at + 8)))
-            break;
-    for (; end - at >= 8; at += 8)
-        if (special_bytes(load8(at)))
-            break;
+    for (; end - at >= 8; at += 8) {
+        uint64_t special = special_bytes(load8(at));
+        if (special)
+            return at + (__builtin_ctzll(special) >> 3);
+    }
     while (at < end && is_plain(*at))
         at++;
     return at;
