@@ -313,7 +313,7 @@ run(struct supervisor *s, bool foreground)
         tell(s, 'E', "cannot write in %s/pid: %s", s->home.dir, strerror(errno));
         return CLI_FAILED;
     }
-    log_info("supervisor.started", F_INT("pid", self.pid));
+    log_info("supervisor.started");
     if (bring_up(s) != 0) {
         process_forget(&s->home, "supervisor");
         return CLI_FAILED;
