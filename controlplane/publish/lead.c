@@ -90,32 +90,35 @@ step_over(struct db *db, uint64_t from, uint64_t past, int64_t *ret)
 }
 
 static int
-went_back(const struct lead *l, uint64_t drawn, struct buf *why)
+went_back(const struct lead *l, uint64_t last, struct buf *why)
 {
-    if (buf_addf(
-            why,
-            "the database's epoch %" PRIu64 " is not above %" PRIu64
-            ", which was published before: was it restored from a backup? Nothing is published "
-            "until this daemon is started with --force-epoch",
-            drawn, l->seen) != 0)
+    if (buf_addf(why,
+                 "the database's last epoch is %" PRIu64 ", but %" PRIu64
+                 " was published before: was it restored from a backup? Nothing is published until "
+                 "this daemon is started with --force-epoch",
+                 last, l->seen) != 0)
         return ERR_NOMEM;
     return ERR_STALE;
 }
 
-/* A new epoch, above all that were ever published from here or recorded there. */
+/* A new epoch, above all that were ever published from here or recorded there. Looks before it
+ * draws: drawing again and again would catch up with what was seen, and hide that the database went
+ * back. */
 static int
 draw_epoch(struct lead *l, struct db *db, uint64_t *ret, struct buf *why)
 {
-    int64_t drawn, recorded;
+    int64_t last, recorded, drawn;
     uint64_t highest;
-    int err = ask(db, "SELECT nextval('publisher_epoch')", NULL, &drawn);
+    int err = ask(db, "SELECT last_value FROM publisher_epoch WHERE is_called", NULL, &last);
 
     if (!err)
         err = ask(db, "SELECT coalesce(max(epoch), 0) FROM snapshots", NULL, &recorded);
     if (err)
         return err;
-    if ((uint64_t)drawn <= l->seen && !l->force)
-        return went_back(l, (uint64_t)drawn, why);
+    if ((uint64_t)last < l->seen && !l->force)
+        return went_back(l, (uint64_t)last, why);
+    if ((err = ask(db, "SELECT nextval('publisher_epoch')", NULL, &drawn)) != 0)
+        return err;
     highest = l->seen > (uint64_t)recorded ? l->seen : (uint64_t)recorded;
     if ((uint64_t)drawn <= highest) {
         log_warn("publish.epoch_forced", F_INT("from", drawn), F_INT("above", highest));

@@ -448,7 +448,8 @@ publisher_start(const struct publisher_options *o, struct publisher **ret_publis
     if (!err)
         err = open_disk(p, o->state_dir, o->force_epoch, why);
     if (!err) {
-        record_load(p); /* before anybody can ask */
+        record_load(p);                                   /* before anybody can ask */
+        set_status(p, ERR_UNAVAILABLE, &(struct buf){0}); /* until the first turn says more */
         err = open_bus(p, o, why);
     }
     if (!err)
