@@ -76,8 +76,7 @@ conn_of(const struct http_client_conn *base)
     return (struct h2_client_conn *)(uintptr_t)base;
 }
 
-/* --- wires
- * ---------------------------------------------------------------------------------------- */
+/* --- wires ------------------------------------------------------------------------ */
 
 static void
 wire_free(struct wire *w)
@@ -180,8 +179,7 @@ serve(struct wire *w)
     finish_if_over(w);
 }
 
-/* --- the end of the connection
- * -------------------------------------------------------------------- */
+/* --- the end of the connection ---------------------------------------------------- */
 
 static void
 conn_destroy(void *corpse)
@@ -283,8 +281,7 @@ pump(void *owner)
         break_down(c, ERR_CLOSED, "the upstream ended the connection");
 }
 
-/* --- nghttp2's callbacks
- * --------------------------------------------------------------------------- */
+/* --- nghttp2's callbacks ---------------------------------------------------------- */
 
 static struct wire *
 wire_at(nghttp2_session *session, int32_t id)
@@ -463,8 +460,7 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
     return 0;
 }
 
-/* --- the request's body, from the call's pieces
- * ------------------------------------------------------ */
+/* --- the request's body, from the call's pieces ----------------------------------- */
 
 /* The slices of the next n bytes of the body, at most MAX_PIECES; how many bytes they are. */
 static size_t
@@ -540,8 +536,7 @@ send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *frame_h
     return rv;
 }
 
-/* --- the conn's callbacks
- * ---------------------------------------------------------------------------- */
+/* --- the conn's callbacks --------------------------------------------------------- */
 
 static void
 on_data(void *ctx, struct slice bytes)
@@ -594,8 +589,7 @@ check_health(void *ctx)
     timer_set(&c->health, c->io.loop, HEALTH_MS, check_health, c);
 }
 
-/* --- what client.c asks
- * ------------------------------------------------------------------------------- */
+/* --- what client.c asks ----------------------------------------------------------- */
 
 /* The request's head. Slices point into the call, which outlives this. */
 static int
@@ -718,8 +712,7 @@ static const struct http_client_conn_ops conn_ops = {
 static const struct conn_handlers conn_events = {
     .on_data = on_data, .on_drained = on_drained, .on_end = on_end};
 
-/* --- opening
- * ------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------- */
 
 static void
 set_callbacks(nghttp2_session_callbacks *cb)

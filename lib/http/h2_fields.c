@@ -4,8 +4,7 @@
 
 #define FIRST_ROOM 16
 
-/* --- coming in ---------------------------------------------------------------------------------
- */
+/* --- coming in -------------------------------------------------------------------- */
 
 void
 h2_head_init(struct h2_head *h, struct http_head *into, struct arena *arena,
@@ -314,8 +313,7 @@ h2_head_end_response(struct h2_head *h)
         refuse_bad(h, "the response has no status");
 }
 
-/* --- going out ---------------------------------------------------------------------------------
- */
+/* --- going out -------------------------------------------------------------------- */
 
 /* Values that must not stay in a compression context that others' guesses could probe (RFC 7541
  * 7.1.3), besides those marked by whoever made them. */

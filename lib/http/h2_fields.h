@@ -48,8 +48,7 @@ void h2_head_end_request(struct h2_head *h);
 /* The same for a response; into->status is set. */
 void h2_head_end_response(struct h2_head *h);
 
-/* --- going out ---------------------------------------------------------------------------------
- */
+/* --- going out -------------------------------------------------------------------- */
 
 struct h2_fields_out {
     size_t count;

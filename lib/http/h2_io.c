@@ -83,6 +83,15 @@ h2_io_push(struct h2_io *io, struct slice bytes, size_t open_streams, const char
     return n < 0 ? fatal_code(io, (int)n, ret_why) : 0;
 }
 
+/* What a write of the conn said: true unless there was no memory for it. */
+static bool
+is_written(struct h2_io *io, int err)
+{
+    if (err != 0 && err != ERR_NOMEM)
+        io->lost = true;
+    return err != ERR_NOMEM;
+}
+
 /* Whether the conn holds too much, after trying to send it. */
 static bool
 is_full(struct h2_io *io)
@@ -97,7 +106,7 @@ uint32_t
 h2_io_pump(struct h2_io *io, const char **ret_why)
 {
     io->stopped = false;
-    while (!io->dead) {
+    while (!io->dead && !io->lost) {
         if (is_full(io)) {
             io->stopped = true;
             break;
@@ -109,8 +118,8 @@ h2_io_pump(struct h2_io *io, const char **ret_why)
         if (n == 0 && !io->stopped)
             break;
         io->stopped = false;
-        if (n > 0 && conn_write(io->conn, slice_make(frame, (size_t)n)) != 0) {
-            *ret_why = "the output cannot be written";
+        if (n > 0 && !is_written(io, conn_write(io->conn, slice_make(frame, (size_t)n)))) {
+            *ret_why = "no memory for the output";
             return NGHTTP2_INTERNAL_ERROR;
         }
     }
@@ -142,15 +151,15 @@ h2_io_send_data(struct h2_io *io, const uint8_t *frame_head, const struct slice 
     size_t n = 1;
     for (size_t i = 0; i < count; i++) {
         if (n == MAX_PIECES + 1) {
-            if (conn_writev(io->conn, all, n) != 0)
-                return h2_io_doom(io, NGHTTP2_INTERNAL_ERROR, "the output cannot be written");
+            if (!is_written(io, conn_writev(io->conn, all, n)))
+                return h2_io_doom(io, NGHTTP2_INTERNAL_ERROR, "no memory for the output");
             n = 0;
         }
         all[n++] = pieces[i];
     }
-    if (conn_writev(io->conn, all, n) != 0)
-        return h2_io_doom(io, NGHTTP2_INTERNAL_ERROR, "the output cannot be written");
-    if (conn_pending(io->conn) < HIGH_BYTES)
+    if (!is_written(io, conn_writev(io->conn, all, n)))
+        return h2_io_doom(io, NGHTTP2_INTERNAL_ERROR, "no memory for the output");
+    if (!io->lost && conn_pending(io->conn) < HIGH_BYTES)
         return 0;
     io->stopped = true;
     return NGHTTP2_ERR_PAUSE;

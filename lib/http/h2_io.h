@@ -30,6 +30,7 @@ struct h2_io {
     uint32_t doom_code; /* why a callback ended the session, with a code for GOAWAY */
     const char *doom_why;
     uint32_t goaway_code; /* of the GOAWAY we sent, where nghttp2 found the peer at fault */
+    bool lost;            /* the conn takes no more output: its end will be told */
     bool stopped;         /* the conn holds enough; on_drained continues */
     bool dead;            /* nothing may touch session or conn any more */
 };

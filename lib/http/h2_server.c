@@ -24,8 +24,7 @@
 static const struct http_server_conn_ops conn_ops;
 static const struct conn_handlers conn_events;
 
-/* --- the end ------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------- */
 
 static void
 conn_destroy(void *corpse)
@@ -82,8 +81,7 @@ doom(struct h2_server_conn *c, uint32_t code, const char *why)
     conn_finish(leave(c, err_of_code(code), why), LINGER_MS);
 }
 
-/* --- output -------------------------------------------------------------------------------------
- */
+/* --- output ----------------------------------------------------------------------- */
 
 static void
 serve_ready(struct h2_server_conn *c)
@@ -142,8 +140,7 @@ on_drained(void *ctx)
     pump(ctx);
 }
 
-/* --- nghttp2's callbacks: input
- * ------------------------------------------------------------------- */
+/* --- nghttp2's callbacks: input --------------------------------------------------- */
 
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
@@ -327,8 +324,7 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_
     return 0;
 }
 
-/* --- nghttp2's callbacks: output
- * ------------------------------------------------------------------ */
+/* --- nghttp2's callbacks: output -------------------------------------------------- */
 
 /* A reset that the client made us send costs it as much as one it sent (CVE-2025-8671). */
 static bool
@@ -366,8 +362,7 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
     return 0;
 }
 
-/* --- the conn's callbacks
- * ------------------------------------------------------------------------- */
+/* --- the conn's callbacks --------------------------------------------------------- */
 
 static void
 on_data(void *ctx, struct slice bytes)
@@ -393,21 +388,20 @@ is_still_wanted(struct h2_server_conn *c, struct h2_stream *st)
     return st->remote_ended && (!h->on_half_close || h->on_half_close(st->base.x, &st->base));
 }
 
-/* The client has finished sending. Requests that are whole may still be answered. */
 static void
 on_half_close(struct h2_server_conn *c)
 {
+    c->input_over = true;
     struct h2_stream *st = TAILQ_FIRST(&c->streams);
     while (st && !c->io.dead) {
-        struct h2_stream *next = TAILQ_NEXT(st, link);
+        struct h2_stream *next = TAILQ_NEXT(st, link); /* none is freed outside of pump() */
         if (!is_still_wanted(c, st)) {
             (void)nghttp2_submit_rst_stream(c->io.session, NGHTTP2_FLAG_NONE, st->id,
                                             NGHTTP2_CANCEL);
-            h2_stream_abandon(st, ERR_CLOSED, "the client closed");
+            h2_stream_abandon(st, ERR_CLOSED, "the client has closed the connection");
         }
         st = next;
     }
-    c->input_over = true;
     if (!c->io.dead)
         pump(c);
 }
@@ -422,8 +416,7 @@ on_end(void *ctx, int err, const char *why)
         destroy(&c->base, err, why);
 }
 
-/* --- what server.c asks
- * --------------------------------------------------------------------------- */
+/* --- what server.c asks ----------------------------------------------------------- */
 
 static void
 drain(struct http_server_conn *base)
@@ -497,8 +490,7 @@ static const struct http_server_conn_ops conn_ops = {drain, destroy, tick};
 static const struct conn_handlers conn_events = {
     .on_data = on_data, .on_drained = on_drained, .on_end = on_end};
 
-/* --- opening
- * -------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------- */
 
 static void
 set_callbacks(nghttp2_session_callbacks *cb)

@@ -27,8 +27,7 @@ stream_of(const struct http_stream *s)
     return (struct h2_stream *)(uintptr_t)s;
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------- */
 
 struct h2_stream *
 h2_stream_new(struct h2_server_conn *c, int32_t id)
@@ -108,8 +107,7 @@ h2_stream_abandon(struct h2_stream *st, int err, const char *why)
         h2_conn_of(st)->core->handlers->on_abort(st->base.x, &st->base, err, why);
 }
 
-/* --- the answer ---------------------------------------------------------------------------------
- */
+/* --- the answer ------------------------------------------------------------------- */
 
 /* More for nghttp2 to send on this stream. */
 static void
@@ -359,8 +357,7 @@ pending(const struct http_stream *s)
     return stream_of(s)->out.len;
 }
 
-/* --- the request's body -------------------------------------------------------------------------
- */
+/* --- the request's body ----------------------------------------------------------- */
 
 static void
 consume(struct h2_stream *st, size_t n)
@@ -516,8 +513,7 @@ h2_stream_serve(struct h2_stream *st)
     h2_conn_of(st)->core->handlers->on_drained(st->base.x, &st->base);
 }
 
-/* --- errors and deadlines -----------------------------------------------------------------------
- */
+/* --- errors and deadlines --------------------------------------------------------- */
 
 /* An answer of the server's own, on a stream whose handler has not answered. */
 static int

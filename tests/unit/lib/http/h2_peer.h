@@ -56,7 +56,7 @@ struct app {
     size_t most_pending;
     int last_abort;
     size_t body_bytes; /* taken by on_body in all */
-    char last_path[256];
+    bool hates_half_close;
 };
 
 static inline void
@@ -135,7 +135,6 @@ app_on_request(void *ctx, struct http_stream *s, const struct http_head *head)
     struct slice path = head->path;
     app->requests++;
     loop_stop(app->loop);
-    snprintf(app->last_path, sizeof(app->last_path), "%.*s", SLICE_ARG(path));
     if (slice_is(path, "/hello"))
         return app_reply(s, 200, SLICE("hello\n"));
     if (slice_is(path, "/early"))
@@ -209,6 +208,14 @@ app_on_drained(void *arg, struct http_stream *s)
         app_fill(x);
 }
 
+static inline bool
+app_on_half_close(void *arg, struct http_stream *s)
+{
+    struct exchange *x = arg;
+    (void)s;
+    return !x->app->hates_half_close;
+}
+
 static inline void
 app_on_abort(void *arg, struct http_stream *s, int err, const char *why)
 {
@@ -226,11 +233,11 @@ static const struct http_handlers app_handlers = {
     .on_body = app_on_body,
     .on_body_end = app_on_body_end,
     .on_drained = app_on_drained,
+    .on_half_close = app_on_half_close,
     .on_abort = app_on_abort,
 };
 
-/* --- the rig
- * ----------------------------------------------------------------------------------------- */
+/* --- the rig ---------------------------------------------------------------------- */
 
 struct rig {
     struct loop *loop;
@@ -288,8 +295,7 @@ rig_on_deadline(void *ctx)
     loop_stop(r->loop);
 }
 
-/* --- the raw peer
- * -------------------------------------------------------------------------------------- */
+/* --- the raw peer ----------------------------------------------------------------- */
 
 struct seen {
     int status; /* 0: no head yet */

@@ -56,8 +56,7 @@ assert_status(struct peer *p, int32_t id, int status)
     assert_true(peer_stream(p, id)->ended);
 }
 
-/* --- F031, F033: resets
- * ---------------------------------------------------------------------------------- */
+/* --- F031, F033: resets ----------------------------------------------------------- */
 
 static void
 send_pairs(struct peer *p, int32_t first, int count)
@@ -154,8 +153,7 @@ test_f033_other_primitives_end_the_connection(void **state)
     }
 }
 
-/* --- F032, F046: header blocks that do not end
- * --------------------------------------------------------------- */
+/* --- F032, F046: header blocks that do not end ------------------------------------ */
 
 static void
 open_block(struct peer *p, int32_t id, const char *path)
@@ -245,8 +243,7 @@ test_f046_head_that_never_ends(void **state)
     end_attack(p, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
-/* --- F034, F035, F037, F038: frames without use
- * -------------------------------------------------------------- */
+/* --- F034, F035, F037, F038: frames without use ----------------------------------- */
 
 static bool
 has_no_connection(const struct peer *p)
@@ -472,8 +469,7 @@ test_f043_frames_for_streams_we_reset(void **state)
     peer_free(p);
 }
 
-/* --- F036: windows that never open
- * ---------------------------------------------------------------------------- */
+/* --- F036: windows that never open ------------------------------------------------ */
 
 static bool
 all_aborted(const struct peer *p)
@@ -527,8 +523,7 @@ test_f036_trickling_window(void **state)
     assert_alive(&rig);
 }
 
-/* --- F039, F040: HPACK
- * ------------------------------------------------------------------------------------------ */
+/* --- F039, F040: HPACK ------------------------------------------------------------ */
 
 static void
 test_f039_hpack_that_does_not_decode(void **state)
@@ -699,8 +694,7 @@ test_f007_head_of_64_kib(void **state)
     }
 }
 
-/* --- F041, F049: requests that could be read in two ways
- * ------------------------------------------------------- */
+/* --- F041, F049: requests that could be read in two ways -------------------------- */
 
 struct odd {
     const char *method, *scheme, *authority, *path; /* NULL: absent */
@@ -866,8 +860,7 @@ test_f041_length_and_data_disagree(void **state)
     peer_free(p);
 }
 
-/* --- F042: HTTP/1.1 that asks for HTTP/2
- * --------------------------------------------------------------------------- */
+/* --- F042: HTTP/1.1 that asks for HTTP/2 ------------------------------------------ */
 
 static void
 test_f042_upgrade_is_ignored(void **state)
@@ -908,8 +901,7 @@ test_f042_upgrade_is_ignored(void **state)
     assert_alive(&rig);
 }
 
-/* --- F043, F044: streams and frames against the rules
- * -------------------------------------------------------------- */
+/* --- F043, F044: streams and frames against the rules ----------------------------- */
 
 static void
 test_f043_one_stream_too_many_is_refused_alone(void **state)
@@ -1112,9 +1104,7 @@ test_f044_not_the_preface(void **state)
     assert_int_equal(rig.app.requests, 1);
 }
 
-/* --- F045, F047
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- F045, F047 ------------------------------------------------------------------- */
 
 static bool
 all_answered(const struct peer *p)

@@ -82,8 +82,7 @@ teardown(void **state)
     return 0;
 }
 
-/* --- calls
- * -------------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------ */
 
 static bool
 on_send(void *ctx, struct http_call *call)
@@ -267,8 +266,7 @@ assert_answered(size_t i, const char *body)
     assert_memory_equal(gots[i].body.at, body, strlen(body));
 }
 
-/* --- ordinary life
- * --------------------------------------------------------------------------------------- */
+/* --- ordinary life ---------------------------------------------------------------- */
 
 static void
 test_get(void **state)
@@ -535,8 +533,7 @@ test_answer_before_the_request_is_whole(void **state)
     assert_int_equal(peer_stream(peers[0], 1)->reset_code, NGHTTP2_NO_ERROR);
 }
 
-/* --- F069, F058, F059: what was processed and what was not
- * --------------------------------------------------- */
+/* --- F069, F058, F059: what was processed and what was not ------------------------ */
 
 static void
 goaway(struct peer *p, int32_t last)
@@ -667,8 +664,7 @@ test_f069_idle_connection_is_closed_by_the_upstream(void **state)
     assert_answered(1, "two");
 }
 
-/* --- F066, F068: answers that must not pass
- * -------------------------------------------------------------------- */
+/* --- F066, F068: answers that must not pass --------------------------------------- */
 
 static void
 expect_failure(struct peer *p, int err)

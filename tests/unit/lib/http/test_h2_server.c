@@ -363,8 +363,7 @@ test_request_fields_are_what_a_handler_may_see(void **state)
     peer_free(p);
 }
 
-/* --- ends
- * ---------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------- */
 
 static bool
 app_saw_abort(const struct peer *p)
@@ -425,6 +424,23 @@ test_half_close_lets_whole_requests_finish(void **state)
     exchange_free(x);
     peer_wait(p, peer_is_gone);
     assert_body(p, 5, 200, "late\n");
+    peer_free(p);
+}
+
+static void
+test_half_close_is_the_handlers_choice(void **state)
+{
+    (void)state;
+    rig.config.half_close_ok = true;
+    rig.app.hates_half_close = true;
+    struct peer *p = start();
+    peer_get(p, 1, "/hold");
+    peer_wait(p, app_has_held);
+    shutdown(p->fd, SHUT_WR);
+    peer_wait(p, peer_is_gone);
+    assert_int_equal(rig.app.aborts, 1);
+    assert_int_equal(rig.app.last_abort, ERR_CLOSED);
+    assert_true(peer_stream(p, 1)->reset);
     peer_free(p);
 }
 
@@ -555,6 +571,7 @@ main(void)
         TEST(test_client_reset_aborts_the_handler),
         TEST(test_client_close_aborts_the_handlers),
         TEST(test_half_close_lets_whole_requests_finish),
+        TEST(test_half_close_is_the_handlers_choice),
         TEST(test_drain_lets_streams_finish),
         TEST(test_idle_connection_is_closed),
         TEST(test_server_free_aborts_all),
