@@ -287,11 +287,32 @@ book_apart(struct db *db, struct batch *b, size_t from, size_t to)
     return book_apart(db, b, middle, to);
 }
 
+/* Whether the spool has been acknowledged beyond the batch's beginning: then it is a repeat. Only a
+ * hint, which spares the database an error; the key decides. */
+static bool
+seems_repeated(struct db *db, const struct batch *b)
+{
+    struct db_rows *rows = NULL;
+    char id[37];
+    const char *param = id;
+    bool repeated;
+
+    uuid_format(b->spool_id, id);
+    if (db_query(db, "SELECT high_sequence FROM usage_spools WHERE spool_id = $1", &param, 1,
+                 &rows))
+        return false;
+    repeated = db_count(rows) && (uint64_t)db_int(rows, 0, 0) >= b->first_sequence;
+    db_rows_free(rows);
+    return repeated;
+}
+
 static int
 book_all(struct db *db, struct batch *b)
 {
-    int err = transact_again(db, b, 0, b->count, true);
+    int err = seems_repeated(db, b) ? leave_new(db, b) : 0;
 
+    if (!err)
+        err = transact_again(db, b, 0, b->count, true);
     for (int i = 0; err == ERR_EXISTS && i < TRIES; i++)
         if (!(err = leave_new(db, b)))
             err = transact_again(db, b, 0, b->count, true);
