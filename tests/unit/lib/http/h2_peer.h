@@ -31,14 +31,22 @@
 #define MAX_STREAMS_SEEN 4096
 #define MAGIC "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-/* --- the application: what it does is in the path
- * --------------------------------------------------- /hello       "hello\n" at once /echo the
- * request's body, when it is complete, as the answer /stream      the request's body, piece by
- * piece as it comes /size/N      N bytes, with back-pressure /hold        no answer until the test
- * gives one (app.held) /early       a complete 401 before the body has come /abort       a head,
- * three bytes, http_abort /short       a length of 10, five bytes, http_end /trailers    a body and
- * a trailer /empty       204 /fields      the request's fields, one "name: value" a line /pause
- * pauses its body until the test resumes app.held
+/* --- the application -------------------------------------------------------------- */
+
+/*
+ * What it does is in the path:
+ *   /hello     "hello" and a line end, at once
+ *   /echo      the request's body, when it is complete, as the answer
+ *   /stream    the request's body, piece by piece as it comes
+ *   /size/N    N bytes, with back-pressure
+ *   /hold      no answer until the test gives one (app.held)
+ *   /early     a complete 401 before the body has come
+ *   /abort     a head, five bytes, http_abort
+ *   /short     a length of 10, five bytes, http_end
+ *   /trailers  a body and a trailer
+ *   /empty     204
+ *   /fields    the request's fields, one "name: value" a line
+ *   /pause     pauses its body until the test resumes app.held
  */
 struct exchange {
     struct http_stream *stream;
