@@ -1,4 +1,5 @@
-/* The commands of headgate-controlplane; argv[0] is the command's name. Each returns the exit code. */
+/* The commands of headgate-controlplane; argv[0] is the command's name. Each returns the exit code.
+ */
 #ifndef CONTROLPLANE_COMMANDS_H
 #define CONTROLPLANE_COMMANDS_H
 

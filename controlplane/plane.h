@@ -13,21 +13,21 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-struct publisher; /* controlplane/publish */
-struct secrets;   /* controlplane/secrets */
+struct publisher;  /* controlplane/publish */
+struct secrets;    /* controlplane/secrets */
 struct api_server; /* controlplane/api */
-struct jobs;      /* controlplane/jobs */
+struct jobs;       /* controlplane/jobs */
 
 struct plane_config {
-    const char *database;         /* DSN of the application's role */
-    const char *admin_listen;     /* "127.0.0.1:8081" */
-    const char *admin_tls_cert, *admin_tls_key; /* both or none */
-    const char *bus_pub, *bus_req; /* URLs */
+    const char *database;                                /* DSN of the application's role */
+    const char *admin_listen;                            /* "127.0.0.1:8081" */
+    const char *admin_tls_cert, *admin_tls_key;          /* both or none */
+    const char *bus_pub, *bus_req;                       /* URLs */
     const char *bus_tls_ca, *bus_tls_cert, *bus_tls_key; /* all or none */
     const char *state_dir;
-    const char *credentials_dir;  /* of file: references; NULL: they are refused */
-    long threads;                 /* of the admin API */
-    long anchor_s;                /* seconds between exports of the audit log's head */
+    const char *credentials_dir; /* of file: references; NULL: they are refused */
+    long threads;                /* of the admin API */
+    long anchor_s;               /* seconds between exports of the audit log's head */
 };
 
 struct plane {
@@ -39,7 +39,7 @@ struct plane {
     struct publisher *publisher; /* NULL in commands that do not serve */
     struct api_server *api;
     struct jobs *jobs;
-    int64_t started_ms; /* monotonic */
+    int64_t started_ms;                       /* monotonic */
     atomic_ullong requests, request_failures; /* of the admin API, for metrics */
 };
 

@@ -40,18 +40,19 @@ keep_marked(struct api_reply *reply, struct json *body, struct slice marker,
 /* A reference that means nothing here is refused where it is given: later it is only reported, so
  * that one that is lost does not hold up other changes. */
 static int
-try_reference(struct api_request *r, struct api_reply *reply, const char *name,
-              const struct json *body, const char *path)
+try_reference(struct api_request *r, struct api_reply *reply, const struct change_input *in,
+              const struct json *body)
 {
     struct buf sealed, why;
     buf_init(&sealed, 0);
     buf_init(&why, 2048);
-    int err = secrets_provider_credential(r->plane->secrets, slice_of(name), body, &sealed, &why);
+    int err =
+        secrets_provider_credential(r->plane->secrets, slice_of(in->name), body, &sealed, &why);
     if (err == ERR_NOT_FOUND) {
         buf_clear(&why);
         struct slice text = json_str(json_get(body, "credential"));
-        err = buf_addf(&why, "%s%scredential: %.*s is not there: %s", path, path[0] ? "." : "",
-                       SLICE_ARG(text),
+        err = buf_addf(&why, "%s%scredential: %.*s is not there: %s", in->path,
+                       in->path[0] ? "." : "", SLICE_ARG(text),
                        slice_starts(text, SLICE("env:"))
                            ? "set it in the control plane's environment and start that again"
                            : "put the file into the control plane's credentials directory");
@@ -64,9 +65,10 @@ try_reference(struct api_request *r, struct api_reply *reply, const char *name,
 }
 
 static int
-store_credential(struct api_request *r, struct api_reply *reply, const char *name,
-                 struct json *body, const struct json *stored, const char *path)
+store_credential(struct api_request *r, struct api_reply *reply, const struct change_input *in,
+                 struct json *body)
 {
+    const struct json *old = json_get(in->stored, "credential");
     struct slice text = json_str(json_get(body, "credential"));
     enum credential_form form;
     const char *why;
@@ -74,13 +76,11 @@ store_credential(struct api_request *r, struct api_reply *reply, const char *nam
     if (!text.at || credential_parse(text, &form, &why) != 0)
         return 0;
     if (form == CREDENTIAL_REFERENCE)
-        return json_equal(json_get(body, "credential"), json_get(stored, "credential"))
-                   ? 0
-                   : try_reference(r, reply, name, body, path);
+        return json_equal(json_get(body, "credential"), old) ? 0
+                                                             : try_reference(r, reply, in, body);
     if (form == CREDENTIAL_MARKER)
-        return keep_marked(reply, body, text, stored, path);
-    int err = secrets_store_credential(r->plane->secrets, slice_of(name), text,
-                                       json_get(stored, "credential"), &sealed);
+        return keep_marked(reply, body, text, in->stored, in->path);
+    int err = secrets_store_credential(r->plane->secrets, slice_of(in->name), text, old, &sealed);
     return err ? err : json_set(body, "credential", sealed);
 }
 
@@ -107,17 +107,16 @@ mint_key(struct api_request *r, struct json *body, struct minted *ret_minted)
 }
 
 int
-change_body(struct api_request *r, struct api_reply *reply, const struct kind *kind,
-            const char *name, const struct json *input, const struct json *stored, const char *path,
+change_body(struct api_request *r, struct api_reply *reply, const struct change_input *in,
             struct json **ret_body, struct minted *ret_minted)
 {
-    struct json *body = item_body(kind, input);
+    struct json *body = item_body(in->kind, in->input);
     int err = body ? 0 : ERR_NOMEM;
     ret_minted->text[0] = '\0';
-    if (!err && kind->id == KIND_PROVIDERS)
-        err = store_credential(r, reply, name, body, stored, path);
-    if (!err && kind->id == KIND_KEYS)
-        err = stored ? keep_key(body, stored) : mint_key(r, body, ret_minted);
+    if (!err && in->kind->id == KIND_PROVIDERS)
+        err = store_credential(r, reply, in, body);
+    if (!err && in->kind->id == KIND_KEYS)
+        err = in->stored ? keep_key(body, in->stored) : mint_key(r, body, ret_minted);
     if (!err) {
         *ret_body = body;
         return 0;

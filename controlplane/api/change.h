@@ -11,12 +11,19 @@ struct minted {                    /* a key's secret, once */
     char text[KEY_TEXT_BYTES + 1]; /* "": none was minted */
 };
 
-/* The body to store for an input that item_check() passed: the credential sealed or kept, a key's
- * digest kept or (stored == NULL) minted. path: of the item in its document, or "". 0 or a problem.
- */
-MUST_CHECK int change_body(struct api_request *r, struct api_reply *reply, const struct kind *kind,
-                           const char *name, const struct json *input, const struct json *stored,
-                           const char *path, struct json **ret_body, struct minted *ret_minted);
+struct change_input {
+    const struct kind *kind;
+    const char *name;
+    const struct json *input;  /* item_check() passed it */
+    const struct json *stored; /* the body that is replaced; NULL: created */
+    const char *path;          /* of the item in its document, or "" */
+};
+
+/* The body to store: the credential sealed or kept, a key's digest kept or (when created) minted.
+ * 0 or a problem. */
+MUST_CHECK int change_body(struct api_request *r, struct api_reply *reply,
+                           const struct change_input *in, struct json **ret_body,
+                           struct minted *ret_minted);
 /* Writes the changes as one revision, checks references, lets the workers' compiler look at the
  * result. Nothing is committed here. 0 or a problem. */
 MUST_CHECK int change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,

@@ -184,8 +184,8 @@ apply_item(struct apply *a, const struct kind *kind, const char *name, const str
     const struct item *stored = items_get(list, slice_of(name));
     struct minted minted;
     struct json *body = NULL;
-    int err = change_body(a->r, a->reply, kind, name, input, stored ? stored->body : NULL, path,
-                          &body, &minted);
+    const struct change_input in = {kind, name, input, stored ? stored->body : NULL, path};
+    int err = change_body(a->r, a->reply, &in, &body, &minted);
     if (err)
         return err;
     if (stored && json_equal(stored->body, body)) {

@@ -171,7 +171,8 @@ create(struct api_request *r, struct api_reply *reply, const struct kind *kind, 
                    : api_problem(reply, 409, "exists", "there is a %s '%s' already", kind->noun,
                                  name);
     }
-    err = change_body(r, reply, kind, name, r->body, NULL, "", &body, &minted);
+    const struct change_input in = {kind, name, r->body, NULL, ""};
+    err = change_body(r, reply, &in, &body, &minted);
     if (!err)
         err = write_one(r, reply, kind, name, NULL, body);
     if (!err)
@@ -236,7 +237,8 @@ replace(struct api_request *r, struct api_reply *reply, const struct kind *kind,
     if (name.at && !slice_is(name, stored->name))
         return api_problem(reply, 400, "name_is_identity",
                            "name: a name cannot be changed; create another item");
-    err = change_body(r, reply, kind, stored->name, input, stored->body, "", &body, &minted);
+    const struct change_input in = {kind, stored->name, input, stored->body, ""};
+    err = change_body(r, reply, &in, &body, &minted);
     if (err)
         return err;
     if (json_equal(body, stored->body)) { /* nothing to change makes no revision */

@@ -1,7 +1,8 @@
 /*
- * What the daemon does by the clock, on one thread with its own database connection: load the secrets
- * once PostgreSQL is there, look again at credential references, forget old idempotency keys, make
- * partitions ahead, export the audit log's head. A job that fails is tried again at its next turn.
+ * What the daemon does by the clock, on one thread with its own database connection: load the
+ * secrets once PostgreSQL is there, look again at credential references, forget old idempotency
+ * keys, make partitions ahead, export the audit log's head. A job that fails is tried again at its
+ * next turn.
  */
 #ifndef CONTROLPLANE_JOBS_JOBS_H
 #define CONTROLPLANE_JOBS_JOBS_H

@@ -1,6 +1,6 @@
 /*
- * The kinds of configuration items, as tables: their members, what each may hold, what it is when it is
- * absent, and what it names. A later kind is one more row. No I/O in this folder.
+ * The kinds of configuration items, as tables: their members, what each may hold, what it is when
+ * it is absent, and what it names. A later kind is one more row. No I/O in this folder.
  */
 #ifndef CONTROLPLANE_RULES_KINDS_H
 #define CONTROLPLANE_RULES_KINDS_H
@@ -36,7 +36,8 @@ struct kind_reference {
     enum kind_id to;
 };
 
-/* What an absent member means: `field` of the item, or of each element of `list`. json: its value. */
+/* What an absent member means: `field` of the item, or of each element of `list`. json: its value.
+ */
 struct kind_default {
     const char *list; /* or NULL */
     const char *field;
@@ -53,7 +54,8 @@ struct kind {
     const struct kind_default *defaults;
     size_t default_count;
     bool path_names; /* names may contain '/', ':' and (prices) '*' */
-    /* Rules across members, of an item that passed its table: 0, or ERR_SYNTAX with "PATH: message". */
+    /* Rules across members, of an item that passed its table: 0, or ERR_SYNTAX with "PATH:
+     * message". */
     int (*check)(const struct json *item, const char *path, struct buf *why);
 };
 

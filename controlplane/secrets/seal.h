@@ -4,11 +4,11 @@
  * PostgreSQL or a snapshot; nothing here is ever logged.
  *
  * A provider's `credential` is one of
- *   a literal      sealed before it is stored; the body then holds {"sealed","fingerprint"}; shown as
- *                  the marker "sealed:FINGERPRINT", which applies as no change;
- *   env:NAME       the control plane's environment (not HEADGATE_* and PG*: those are our own);
- *   file:NAME      a file of the credentials directory (no slash, no link).
- * References are resolved when a snapshot is made, cached, and looked at again every 30 s.
+ *   a literal      sealed before it is stored; the body then holds {"sealed","fingerprint"}; shown
+ * as the marker "sealed:FINGERPRINT", which applies as no change; env:NAME       the control
+ * plane's environment (not HEADGATE_* and PG*: those are our own); file:NAME      a file of the
+ * credentials directory (no slash, no link). References are resolved when a snapshot is made,
+ * cached, and looked at again every 30 s.
  *
  * Thread-safe after secrets_new().
  */
@@ -26,12 +26,12 @@
 #include <stdbool.h>
 
 #define KEY_PREFIX "sk-hg-"
-#define KEY_TEXT_BYTES (6 + 43)          /* without the NUL */
-#define KEY_SHOWN_BYTES 8                /* "sk-hg-" and 2 characters, for people */
+#define KEY_TEXT_BYTES (6 + 43) /* without the NUL */
+#define KEY_SHOWN_BYTES 8       /* "sk-hg-" and 2 characters, for people */
 #define TOKEN_PREFIX "hgat_"
 #define TOKEN_TEXT_BYTES (5 + 43)
-#define FINGERPRINT_BYTES 16             /* hex digits */
-#define LIMIT_CREDENTIAL_BYTES 16384     /* a service account file is about 2.5 KB */
+#define FINGERPRINT_BYTES 16         /* hex digits */
+#define LIMIT_CREDENTIAL_BYTES 16384 /* a service account file is about 2.5 KB */
 
 struct secrets;
 
@@ -40,9 +40,9 @@ struct secrets *secrets_new(const unsigned char seal_key[static SEAL_KEY_BYTES],
                             const char *credentials_dir);
 void secrets_free(struct secrets *s);
 
-/* Reads the pepper and the cluster's id from the settings table, making them at the very first start
- * (several daemons may race: one wins, all agree). Idempotent, cheap once done. 0, ERR_UNAVAILABLE,
- * ERR_AUTH (the seal key is not the one this database was made with), ERR_IO. */
+/* Reads the pepper and the cluster's id from the settings table, making them at the very first
+ * start (several daemons may race: one wins, all agree). Idempotent, cheap once done. 0,
+ * ERR_UNAVAILABLE, ERR_AUTH (the seal key is not the one this database was made with), ERR_IO. */
 MUST_CHECK int secrets_load(struct secrets *s, struct db *db);
 bool secrets_ready(struct secrets *s);
 /* The pepper as it goes into snapshots (sealed, context "pepper"): appended. ERR_BAD_STATE before
@@ -65,19 +65,20 @@ MUST_CHECK int secrets_unseal(struct secrets *s, struct slice context, struct sl
                               struct secret *ret_plain);
 
 enum credential_form { CREDENTIAL_LITERAL, CREDENTIAL_REFERENCE, CREDENTIAL_MARKER };
-/* What a configuration's text is. 0 with the form, or ERR_SYNTAX with *ret_why (static): a malformed,
- * forbidden or unknown reference. */
+/* What a configuration's text is. 0 with the form, or ERR_SYNTAX with *ret_why (static): a
+ * malformed, forbidden or unknown reference. */
 MUST_CHECK int credential_parse(struct slice text, enum credential_form *ret_form,
                                 const char **ret_why);
-/* A literal to the stored form {"sealed","fingerprint"} of provider `name`. When `stored` (the body's
- * old member, may be NULL) already holds the same credential, a copy of it is given, so that applying
- * the same file twice changes nothing. */
-MUST_CHECK int secrets_store_credential(struct secrets *s, struct slice provider, struct slice literal,
-                                        const struct json *stored, struct json **ret_stored);
+/* A literal to the stored form {"sealed","fingerprint"} of provider `name`. When `stored` (the
+ * body's old member, may be NULL) already holds the same credential, a copy of it is given, so that
+ * applying the same file twice changes nothing. */
+MUST_CHECK int secrets_store_credential(struct secrets *s, struct slice provider,
+                                        struct slice literal, const struct json *stored,
+                                        struct json **ret_stored);
 /* The credential of a stored provider body, sealed for the snapshot (context "provider/NAME"),
- * appended to *into; nothing is appended when it has none. Equal values give equal bytes for the life
- * of this process, so an unchanged credential does not make a new section. ERR_NOT_FOUND: a reference
- * that cannot be resolved now, with its name (never its value) in *why. */
+ * appended to *into; nothing is appended when it has none. Equal values give equal bytes for the
+ * life of this process, so an unchanged credential does not make a new section. ERR_NOT_FOUND: a
+ * reference that cannot be resolved now, with its name (never its value) in *why. */
 MUST_CHECK int secrets_provider_credential(struct secrets *s, struct slice provider,
                                            const struct json *body, struct buf *into,
                                            struct buf *why);

@@ -1,6 +1,6 @@
 /*
- * The audit log: rows chained by hash, appended in the transaction of what they tell about. The head
- * is exported to a file, so that a tail cut off, or a chain written anew, is found out too.
+ * The audit log: rows chained by hash, appended in the transaction of what they tell about. The
+ * head is exported to a file, so that a tail cut off, or a chain written anew, is found out too.
  */
 #ifndef CONTROLPLANE_STORE_AUDIT_H
 #define CONTROLPLANE_STORE_AUDIT_H
@@ -18,7 +18,8 @@ struct audit_row {
 };
 
 /* SHA-256(prev || canonical row): 0 or ERR_NOMEM. */
-MUST_CHECK int audit_hash(const struct audit_row *row, const unsigned char prev[static SHA256_BYTES],
+MUST_CHECK int audit_hash(const struct audit_row *row,
+                          const unsigned char prev[static SHA256_BYTES],
                           unsigned char ret_hash[static SHA256_BYTES]);
 /* Gives the row its number and time and appends it. In a transaction that holds the write lock. */
 MUST_CHECK int audit_append(struct db *db, const struct audit_row *row);

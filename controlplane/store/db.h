@@ -3,8 +3,8 @@
  * controlplane/store includes libpq-fe.h; other folders write their SQL through these calls.
  *
  * All statements are text with $1.. parameters: values are never pasted into SQL. A connection that
- * is lost is opened again by the next db_begin() or db_query() outside a transaction (at most once a
- * second); inside one the call fails with ERR_UNAVAILABLE and the transaction is over.
+ * is lost is opened again by the next db_begin() or db_query() outside a transaction (at most once
+ * a second); inside one the call fails with ERR_UNAVAILABLE and the transaction is over.
  */
 #ifndef CONTROLPLANE_STORE_DB_H
 #define CONTROLPLANE_STORE_DB_H
@@ -16,22 +16,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct db;     /* not thread-safe: one a thread */
+struct db;      /* not thread-safe: one a thread */
 struct db_rows; /* a result */
 
 /* dsn: a libpq connection string or URL (several hosts allowed). Connects lazily. NULL: no memory.
- * Sets statement_timeout 5 s, lock_timeout 2 s, application_name, tcp_user_timeout, and works as the
- * role headgate_app where the user is a member of it. */
+ * Sets statement_timeout 5 s, lock_timeout 2 s, application_name, tcp_user_timeout, and works as
+ * the role headgate_app where the user is a member of it. */
 struct db *db_new(const char *dsn, const char *application_name);
 /* The same, but as the user that the DSN names: for migrations. */
 struct db *db_new_owner(const char *dsn, const char *application_name);
 void db_free(struct db *db);
 
-/* 0 with *ret_rows (NULL allowed when no rows are wanted; else db_rows_free), or ERR_UNAVAILABLE (no
- * connection, or the server is shutting down), ERR_EXISTS (unique violation), ERR_CONFLICT
+/* 0 with *ret_rows (NULL allowed when no rows are wanted; else db_rows_free), or ERR_UNAVAILABLE
+ * (no connection, or the server is shutting down), ERR_EXISTS (unique violation), ERR_CONFLICT
  * (serialisation failure, deadlock: run the transaction again), ERR_NOT_FOUND (foreign key),
- * ERR_DENIED (privilege), ERR_RANGE (check constraint), ERR_TIMEOUT, ERR_IO (anything else). The server's message (no
- * parameter values) is in db_error(). params: text, NULL for SQL NULL. */
+ * ERR_DENIED (privilege), ERR_RANGE (check constraint), ERR_TIMEOUT, ERR_IO (anything else). The
+ * server's message (no parameter values) is in db_error(). params: text, NULL for SQL NULL. */
 MUST_CHECK int db_query(struct db *db, const char *sql, const char *const *params, size_t count,
                         struct db_rows **ret_rows);
 const char *db_error(const struct db *db);    /* one line; valid until the next call */
@@ -42,7 +42,7 @@ MUST_CHECK int db_script(struct db *db, const char *sql);
 
 MUST_CHECK int db_begin(struct db *db);  /* READ COMMITTED */
 MUST_CHECK int db_commit(struct db *db); /* ERR_UNAVAILABLE: the outcome is unknown */
-void db_rollback(struct db *db);         /* also right after a failure; no-op outside a transaction */
+void db_rollback(struct db *db); /* also right after a failure; no-op outside a transaction */
 bool db_in_transaction(const struct db *db);
 
 size_t db_count(const struct db_rows *r);

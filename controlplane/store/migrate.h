@@ -1,7 +1,7 @@
 /*
  * Brings a database to this program's schema: numbered files, each applied once in a transaction of
- * its own, recorded with its checksum, under one advisory lock. A file that was changed after it was
- * applied, or that the program does not know, is refused before anything is done.
+ * its own, recorded with its checksum, under one advisory lock. A file that was changed after it
+ * was applied, or that the program does not know, is refused before anything is done.
  */
 #ifndef CONTROLPLANE_STORE_MIGRATE_H
 #define CONTROLPLANE_STORE_MIGRATE_H
@@ -18,8 +18,8 @@ struct migration_file {
 extern const struct migration_file migration_files[];
 extern const size_t migration_file_count;
 
-/* db: of the owner, from db_new_owner(). files: sorted by name. *ret_applied: how many were applied now.
- * 0; ERR_CONFLICT (changed, or unknown here), ERR_SYNTAX (a bad file name), ERR_UNAVAILABLE,
+/* db: of the owner, from db_new_owner(). files: sorted by name. *ret_applied: how many were applied
+ * now. 0; ERR_CONFLICT (changed, or unknown here), ERR_SYNTAX (a bad file name), ERR_UNAVAILABLE,
  * ERR_TIMEOUT (another migration holds the lock), ERR_IO; then one line in *why says what to do. */
 MUST_CHECK int migrate_run(struct db *db, const struct migration_file *files, size_t count,
                            size_t *ret_applied, struct buf *why);

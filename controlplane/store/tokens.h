@@ -23,7 +23,8 @@ MUST_CHECK int token_delete(struct db *db, struct slice name_or_id, char ret_nam
 MUST_CHECK int token_page(struct db *db, const char *after, struct token *tokens, size_t limit,
                           size_t *ret_count);
 
-/* --- idempotency keys ---------------------------------------------------------------------------- */
+/* --- idempotency keys ----------------------------------------------------------------------------
+ */
 
 struct kept_answer {
     unsigned char body_digest[SHA256_BYTES];

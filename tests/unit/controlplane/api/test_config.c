@@ -343,6 +343,25 @@ test_f154_no_surprising_indirection(void **state)
     }
 }
 
+static void
+test_a_reference_must_mean_something_when_it_is_given(void **state)
+{
+    (void)state;
+    static const char given[] = "{\"providers\":[{\"name\":\"p\",\"kind\":\"openai\","
+                                "\"credential\":\"env:TEST_GIVEN\"}]}";
+    apply_refused(given, "", 400, "credential_unresolved", "providers[0].credential",
+                  "env:TEST_GIVEN is not there");
+    apply_refused(
+        "{\"providers\":[{\"name\":\"p\",\"kind\":\"openai\",\"credential\":\"file:x\"}]}", "", 400,
+        "credential_unresolved", "providers[0].credential", "credentials directory");
+    assert_int_equal(setenv("TEST_GIVEN", "value", 1), 0);
+    apply_ok(given, "", 1, 1);
+    /* Lost since: nothing else is held up by it, and what stands is no change. */
+    assert_int_equal(unsetenv("TEST_GIVEN"), 0);
+    expect(201, "POST", "/api/v1/teams", "{\"name\":\"t\"}");
+    apply_ok(given, "", 2, 0);
+}
+
 /* ---- pages ----------------------------------------------------------------------------------- */
 
 static void
@@ -504,6 +523,7 @@ main(void)
         TEST(test_a_key_shows_its_secret_once),
         TEST(test_f157_a_literal_credential_is_sealed),
         TEST(test_f154_no_surprising_indirection),
+        TEST(test_a_reference_must_mean_something_when_it_is_given),
         TEST(test_pages_cover_everything_once),
         TEST(test_f174_abuse_of_parameters),
         TEST(test_idempotency_keys),
