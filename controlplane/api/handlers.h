@@ -22,7 +22,7 @@ api_handler audit_list, audit_verify_now;
 api_handler system_whoami, system_health, system_ready, system_metrics;
 /* usage.c */
 api_handler usage_summary, usage_events, ledger_accounts;
-/* controlplane/publish/fleet.c */
+/* fleet.c */
 api_handler workers_list, snapshots_list;
 
 #endif
