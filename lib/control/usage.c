@@ -109,24 +109,18 @@ put_int(struct wire *w, unsigned field, int64_t v)
 }
 
 static void
-put_always(struct wire *w, unsigned field, struct slice s)
+put_bytes(struct wire *w, unsigned field, struct slice s)
 {
+    if (!s.len)
+        return;
     put_varint(w, field << 3 | WIRE_BYTES);
     put_varint(w, s.len);
     if (w->full || (size_t)(w->end - w->at) < s.len) {
         w->full = true;
         return;
     }
-    if (s.len)
-        memcpy(w->at, s.at, s.len);
+    memcpy(w->at, s.at, s.len);
     w->at += s.len;
-}
-
-static void
-put_bytes(struct wire *w, unsigned field, struct slice s)
-{
-    if (s.len)
-        put_always(w, field, s);
 }
 
 static void
@@ -155,17 +149,20 @@ varint_bytes(uint64_t v)
     return n;
 }
 
+static size_t
+bytes_field(struct slice s)
+{
+    return s.len ? 1 + varint_bytes(s.len) + s.len : 0;
+}
+
 /* A map's entry is a message of a key (1) and a value (2). */
 static void
 put_tag(struct wire *w, unsigned field, const struct policy_tag *tag)
 {
-    size_t name = 1 + varint_bytes(tag->name.len) + tag->name.len;
-    size_t value = 1 + varint_bytes(tag->value.len) + tag->value.len;
-
     put_varint(w, field << 3 | WIRE_BYTES);
-    put_varint(w, name + value);
-    put_always(w, 1, tag->name);
-    put_always(w, 2, tag->value);
+    put_varint(w, bytes_field(tag->name) + bytes_field(tag->value));
+    put_bytes(w, 1, tag->name);
+    put_bytes(w, 2, tag->value);
 }
 
 static void
