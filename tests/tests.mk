@@ -146,5 +146,14 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libheadgate.a
 	    $(filter %.c,$^) $(filter %.a,$^) $(LIBS)
 -include $(shell find $(B)/fuzz -name '*.d' 2>/dev/null)
 
-.PHONY: test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks lint \
+# --- the ledger's pace -------------------------------------------------------------------------------
+
+$(B)/tests/bench_ingest: tests/bench/ingest.c $(B)/libcontrolplane.a $(B)/libheadgate.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+bench-ledger: $(B)/bin/headgate-controlplane $(B)/tests/bench_ingest ## Records a second that the ledger books
+	@B=$(B) $(PYTHON) tests/bench/ledger.py $(BENCH)
+
+.PHONY: bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets
