@@ -25,7 +25,6 @@ enum kind_id {
 
 #define LIMIT_NAME_BYTES 128
 #define LIMIT_PRICE_NAME_BYTES 200 /* PROVIDER/MODEL */
-#define LIMIT_LIST_ITEMS 100000    /* of one list of a document */
 
 /* A member that names an item of another kind: `field`, or each element of the list `field`, or
  * `member` of each element of the list `field`. */
