@@ -2,10 +2,9 @@
  * One shard of keys, packed. A million keys must cost well under 200 bytes each, and one must be
  * found in less time than its HMAC takes:
  *
- *   digests   sorted, 32 bytes each
- *   buckets   by the bits after the first byte: where to look among the digests (2 to 4 candidates;
+ *   slots     sorted by digest: 32 bytes, and where its record is in the blob
+ *   buckets   by the bits after the first byte: where to look among the slots (2 to 4 candidates;
  *             digests are uniform, and nobody without the pepper chooses one)
- *   offsets   of each key's record in the blob
  *   blob      records: flags, name, what it belongs to (numbers into the lists below), ...
  *   names     of teams, projects and users, once each a shard: a binding says what they mean
  */
@@ -40,11 +39,17 @@ struct owner_name {
     uint32_t first_key; /* one that names it, for messages */
 };
 
+/* Side by side: a look-up misses the cache for either only once. */
+struct key_slot {
+    unsigned char digest[SHA256_BYTES];
+    uint32_t offset;
+};
+
 struct key_shard {
     atomic_uint refs;
     size_t count;
-    unsigned (*digests)[SHA256_BYTES / sizeof(unsigned)];
-    uint32_t *offsets, *buckets;
+    struct key_slot *slots;
+    uint32_t *buckets;
     unsigned bits; /* log2 of the number of buckets */
     char *blob;
     size_t blob_len;
@@ -55,7 +60,7 @@ struct key_shard {
 static const unsigned char *
 digest_at(const struct key_shard *s, size_t i)
 {
-    return (const unsigned char *)s->digests[i];
+    return s->slots[i].digest;
 }
 
 static uint32_t
@@ -304,8 +309,8 @@ add_key(struct builder *b, const struct section_key *k)
     for (size_t i = 0; !err && i < OWNERS; i++)
         if (named[i].len)
             err = owner_number(b, (enum owner)i, named[i], &owners[i]);
-    memcpy(s->digests[s->count], k->digest.at, SHA256_BYTES);
-    s->offsets[s->count] = (uint32_t)b->blob.len;
+    memcpy(s->slots[s->count].digest, k->digest.at, SHA256_BYTES);
+    s->slots[s->count].offset = (uint32_t)b->blob.len;
     if (!err)
         err = put_record(b, k, owners);
     if (err)
@@ -322,10 +327,9 @@ make_room(struct builder *b, size_t count)
 
     while (s->bits < 20 && (size_t)4 << s->bits <= count)
         s->bits++;
-    s->digests = calloc(count + 1, sizeof(*s->digests));
-    s->offsets = calloc(count + 1, sizeof(*s->offsets));
+    s->slots = calloc(count + 1, sizeof(*s->slots));
     s->buckets = calloc(((size_t)1 << s->bits) + 1, sizeof(*s->buckets));
-    return s->digests && s->offsets && s->buckets ? 0 : ERR_NOMEM;
+    return s->slots && s->buckets ? 0 : ERR_NOMEM;
 }
 
 static void
@@ -453,8 +457,7 @@ shard_unref(struct key_shard *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
-    free(s->digests);
-    free(s->offsets);
+    free(s->slots);
     free(s->buckets);
     free(s->blob);
     for (size_t i = 0; i < OWNERS; i++)
@@ -471,7 +474,7 @@ shard_count(const struct key_shard *s)
 size_t
 shard_memory(const struct key_shard *s)
 {
-    size_t n = sizeof(*s) + (s->count + 1) * (SHA256_BYTES + sizeof(*s->offsets)) +
+    size_t n = sizeof(*s) + (s->count + 1) * sizeof(*s->slots) +
                (((size_t)1 << s->bits) + 1) * sizeof(*s->buckets) + s->blob_len + 1;
 
     for (size_t i = 0; i < OWNERS; i++)
@@ -498,7 +501,7 @@ owner_slice(const struct key_shard *s, enum owner kind, size_t i)
 static struct slice
 record_name(const struct key_shard *s, size_t i)
 {
-    const char *at = s->blob + s->offsets[i] + 1;
+    const char *at = s->blob + s->slots[i].offset + 1;
 
     return get_slice(&at);
 }
@@ -621,7 +624,7 @@ fill_lists(const char *at, struct policy_key *k)
 static void
 fill_key(const struct key_binding *b, size_t i, struct policy_key *k)
 {
-    const char *at = b->shard->blob + b->shard->offsets[i];
+    const char *at = b->shard->blob + b->shard->slots[i].offset;
     unsigned flags = (unsigned char)*at++;
 
     memcpy(k->digest, digest_at(b->shard, i), SHA256_BYTES);
