@@ -516,8 +516,10 @@ set_limits(struct spool *s, const struct spool_limits *limits)
     s->limits = *limits;
     if (!s->limits.bytes)
         s->limits.bytes = DEFAULT_BYTES;
-    if (!s->limits.segment_bytes)
-        s->limits.segment_bytes = DEFAULT_SEGMENT_BYTES;
+    if (!s->limits.segment_bytes) /* a small spool consists of several segments, too */
+        s->limits.segment_bytes = s->limits.bytes / 8 < DEFAULT_SEGMENT_BYTES
+                                      ? (uint32_t)(s->limits.bytes / 8)
+                                      : DEFAULT_SEGMENT_BYTES;
     if (s->limits.segment_bytes < MIN_SEGMENT_BYTES)
         s->limits.segment_bytes = MIN_SEGMENT_BYTES;
     if (s->limits.segment_bytes > LIMIT_SEGMENT_BYTES)

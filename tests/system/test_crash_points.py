@@ -12,8 +12,6 @@ with the same command line but other addresses, so that it alone decides when th
 import json
 import os
 import pathlib
-import signal
-import socket
 import subprocess
 
 import httpx
@@ -21,6 +19,7 @@ import pytest
 
 import harness
 import reconcile
+from planes import DataPlane, Program, free_address, own_directory
 
 CRASH_BIN = pathlib.Path(os.environ.get("HEADGATE_CRASH_BIN", harness.ROOT / "build" / "crash" / "bin")).resolve()
 
@@ -30,70 +29,6 @@ def build():
     if "HEADGATE_CRASH_BIN" not in os.environ:
         subprocess.run(["make", "-s", "-C", str(harness.ROOT), "FLAVOUR=crash", f"-j{os.cpu_count()}", "all"],
                        check=True, stdin=subprocess.DEVNULL, timeout=900)
-
-
-def free_address():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % s.getsockname()[1]
-
-
-class Program:
-    """A second instance of a daemon that `headgate up` started: its command line with other values."""
-
-    def __init__(self, gateway, part, program, changes):
-        pid = gateway.pid(part)
-        self.argv = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-        self.argv[0] = str(gateway.bin / program)
-        status = pathlib.Path(f"/proc/{pid}/status").read_text()
-        self.uid = int(next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:")))
-        self.gid = int(next(line.split()[1] for line in status.splitlines() if line.startswith("Gid:")))
-        for option, value in changes.items():
-            self.argv[self.argv.index(option) + 1] = value
-        self.log = open(gateway.home / "log" / f"crash-{part}.log", "ab")
-        self.process = None
-
-    def start(self, environment=None):
-        # As root a data plane changes its user itself; a control plane is started as its user.
-        own = {"user": self.uid, "group": self.gid, "extra_groups": []} if os.geteuid() == 0 else {}
-        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        env=harness.clean_environment(environment), **own)
-
-    def stop(self, signo=signal.SIGTERM):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signo)
-            self.process.wait(30)
-
-    def close(self):
-        self.stop(signal.SIGKILL)
-        self.log.close()
-
-
-class DataPlane(Program):
-    def __init__(self, gateway, state, changes=None):
-        self.listen, self.metrics = free_address(), free_address()
-        super().__init__(gateway, "dataplane", "headgate-dataplane",
-                         {"--listen": self.listen, "--metrics-listen": self.metrics, "--workers": "1",
-                          "--state-dir": str(state), **(changes or {})})
-        if "--user" in self.argv:
-            at = self.argv.index("--user")
-            del self.argv[at:at + 2]
-
-    def is_ready(self):
-        return httpx.get(f"http://{self.listen}/readyz", timeout=5).status_code == 200
-
-    def wait_ready(self):
-        harness.until(self.is_ready, 20, "the data plane's readiness")
-
-    def is_idle(self):
-        text = httpx.get(f"http://{self.metrics}/metrics", timeout=5).text
-        values = [float(line.split()[-1]) for line in text.splitlines()
-                  if line.startswith(("headgate_open_requests", "headgate_spool_open_reservations",
-                                      "headgate_spool_records"))]
-        return values and not any(values)
-
-    def wait_idle(self):
-        harness.until(self.is_idle, 30, "the data plane's records to be acknowledged")
 
 
 # What is asked in every run: each way a record can go.
@@ -156,17 +91,6 @@ def stand():
     finally:
         gateway.close()
         fake.close()
-
-
-def own_directory(gateway, name):
-    """A directory that the daemons' user may write."""
-    path = gateway.home.parent / name
-    path.mkdir(mode=0o755)
-    status = pathlib.Path(f"/proc/{gateway.pid('controlplane')}/status").read_text()
-    uid = int(next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:")))
-    if os.geteuid() == 0:
-        os.chown(path, uid, -1)
-    return path
 
 
 def names(path):
