@@ -39,7 +39,7 @@ void
 h2_io_wake(struct h2_io *io)
 {
     if (!io->dead)
-        loop_after(io->loop, &io->pump, io->on_pump, io->owner);
+        loop_after_turn(io->loop, &io->pump, io->on_pump, io->owner);
 }
 
 int

@@ -30,6 +30,7 @@
 #define SPAN_TICKS (INT64_C(1) << (FIRST_BITS + 2 * UPPER_BITS))
 /* Tasks after one callback; what is left waits for the next turn, which comes at once. */
 #define TASKS_AT_ONCE 4096
+#define ROUNDS_AT_TURNS_END 16
 #define BLOCKS_KEPT 16
 #define GRAVES_FIRST 64
 
@@ -69,6 +70,7 @@ struct loop {
     bool running;
     bool stopping;
     STAILQ_HEAD(task_list, task) tasks;
+    struct task_list turn_tasks; /* for when this turn is over */
     struct graveyard graves;  /* freed after this callback */
     struct graveyard late[2]; /* freed after this turn, and after the next */
     TAILQ_HEAD(, orphan) orphans;
@@ -391,6 +393,7 @@ loop_new(void)
     if (!l)
         return NULL;
     STAILQ_INIT(&l->tasks);
+    STAILQ_INIT(&l->turn_tasks);
     TAILQ_INIT(&l->orphans);
     l->now_ns = clock_mono_ns();
     wheel_init(&l->wheel, l->now_ns / 1000000);
@@ -478,18 +481,38 @@ loop_leave(struct loop *l)
         graveyard_empty(&l->graves);
 }
 
+/* All that was ready has been dealt with: what waited for that runs, and what that queues, within
+ * reason: what is left makes the next turn come at once. */
+static void
+run_turn_tasks(struct loop *l)
+{
+    for (int left = ROUNDS_AT_TURNS_END; left > 0 && !STAILQ_EMPTY(&l->turn_tasks); left--) {
+        struct task *t;
+        STAILQ_FOREACH (t, &l->turn_tasks, link)
+            t->at_turns_end = false;
+        STAILQ_CONCAT(&l->tasks, &l->turn_tasks);
+        loop_leave(l);
+    }
+}
+
+static bool
+has_tasks(const struct loop *l)
+{
+    return !STAILQ_EMPTY(&l->tasks) || !STAILQ_EMPTY(&l->turn_tasks);
+}
+
 static void
 arm_tick(struct loop *l)
 {
     int64_t tick = l->wheel.next_tick;
-    if (!STAILQ_EMPTY(&l->tasks))
+    if (has_tasks(l))
         tick = l->wheel.tick;
     else if (l->wheel.count == 0)
         return; /* a tick that is still armed wakes us once for nothing */
     if (l->armed_tick != 0 && l->armed_tick <= tick)
         return;
     int64_t wait_ms = tick * TICK_MS - loop_now_ms(l);
-    if (wait_ms < 0 || !STAILQ_EMPTY(&l->tasks))
+    if (wait_ms < 0 || has_tasks(l))
         wait_ms = 0;
     struct timeval tv = {wait_ms / 1000, (wait_ms % 1000) * 1000};
     if (event_add(l->tick_event, &tv) == 0)
@@ -503,11 +526,13 @@ loop_run(struct loop *l)
     l->running = true;
     sample(l);
     loop_leave(l);
+    run_turn_tasks(l);
     while (!l->stopping) {
         arm_tick(l);
         if (event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
             break;
         loop_leave(l);
+        run_turn_tasks(l);
         end_turn(l);
         l->sampled = false;
     }
@@ -562,9 +587,21 @@ loop_after(struct loop *l, struct task *t, void (*run)(void *), void *ctx)
     if (t->queued)
         return;
     t->queued = true;
+    t->at_turns_end = false;
     t->run = run;
     t->ctx = ctx;
     STAILQ_INSERT_TAIL(&l->tasks, t, link);
+}
+
+void
+loop_after_turn(struct loop *l, struct task *t, void (*run)(void *), void *ctx)
+{
+    if (t->queued)
+        return;
+    t->queued = t->at_turns_end = true;
+    t->run = run;
+    t->ctx = ctx;
+    STAILQ_INSERT_TAIL(&l->turn_tasks, t, link);
 }
 
 void
@@ -573,7 +610,7 @@ loop_unqueue(struct loop *l, struct task *t)
     if (!t->queued)
         return;
     t->queued = false;
-    STAILQ_REMOVE(&l->tasks, t, task, link);
+    STAILQ_REMOVE(t->at_turns_end ? &l->turn_tasks : &l->tasks, t, task, link);
 }
 
 void

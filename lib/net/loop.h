@@ -72,10 +72,14 @@ timer_is_pending(const struct timer *t)
 struct task {
     STAILQ_ENTRY(task) link;
     bool queued;
+    bool at_turns_end; /* waits in the list of loop_after_turn */
     void (*run)(void *ctx);
     void *ctx;
 };
 void loop_after(struct loop *l, struct task *t, void (*run)(void *), void *ctx);
+/* The same, but once all that is ready in this turn has been dealt with: for what several callbacks
+ * add to, such as the output of one connection that many streams share. */
+void loop_after_turn(struct loop *l, struct task *t, void (*run)(void *), void *ctx);
 /* Takes it out again if queued. */
 void loop_unqueue(struct loop *l, struct task *t);
 /* Frees memory after the current callback: the graveyard. bury(l, p, free_function). */
