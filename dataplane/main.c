@@ -35,6 +35,7 @@ struct flags {
 };
 
 #define MOST INT32_MAX
+/* NOLINTBEGIN(bugprone-macro-parentheses): initialisers, not expressions */
 #define TEXT(n, field, v, e, h)                                                                    \
     {                                                                                              \
         .name = n, .kind = OPTION_TEXT, .into = &f->field, .value = v, .env = e, .help = h         \
@@ -44,6 +45,7 @@ struct flags {
         .name = n, .kind = OPTION_NUMBER, .into = &f->field, .value = v, .min = lo, .max = hi,     \
         .help = h                                                                                  \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* 0: go on; otherwise the exit code + 1. */
 static int
@@ -434,7 +436,7 @@ main(int argc, char **argv)
     static struct supervisor_options o;
     struct flags f = defaults;
     struct channel_tls tls;
-    char node[37];
+    static char node[37]; /* as long-lived as o, which points to it */
     find_title(argc, argv);
     char *copy[128]; /* the options' texts must outlive the title that is written over them */
     if (argc >= 128) {

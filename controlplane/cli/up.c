@@ -111,7 +111,7 @@ try_address(const char *name, const char *address)
     struct addrinfo *list = NULL;
     if (resolve(name, address, &list) != CLI_OK)
         return -1;
-    int e = try_bind(list);
+    int e = list ? try_bind(list) : EADDRNOTAVAIL;
     freeaddrinfo(list);
     return e;
 }

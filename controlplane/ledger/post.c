@@ -313,7 +313,7 @@ post_accounts(struct db *db, struct batch *b)
     if (!err && all.count)
         err = resolve(db, b, &all);
     for (size_t i = 0; !err && i < b->count; i++)
-        if (sides[2 * i]) {
+        if (sides[2 * i] && sides[2 * i + 1]) {
             b->items[i].debit = sides[2 * i]->id;
             b->items[i].credit = sides[2 * i + 1]->id;
         }

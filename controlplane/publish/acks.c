@@ -359,9 +359,9 @@ acks_flush(struct acks *a, struct db *db)
     struct worker_state *all = copy(a, true, &n);
     int err = all ? 0 : ERR_NOMEM;
 
-    if (n)
+    if (all && n)
         err = write_rows(db, all, n);
-    for (size_t i = 0; err && i < n; i++)
+    for (size_t i = 0; all && err && i < n; i++)
         mark_dirty(a, &all[i]);
     free(all);
     return err;

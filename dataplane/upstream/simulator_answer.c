@@ -189,7 +189,7 @@ add_usage(struct writer *w, int64_t in, int64_t out)
         "{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,"
         "\"prompt_tokens_details\":{\"cached_tokens\":0},"
         "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-        (long long)in, (long long)out, (long long)(in + out));
+        (long long)in, (long long)out, (long long)in + out);
 }
 
 /* --- chat and completions --------------------------------------------------------------------- */

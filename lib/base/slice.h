@@ -35,6 +35,8 @@ slice_of(const char *text)
 static inline bool
 slice_eq(struct slice a, struct slice b)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): where there is a length, there are
+     * bytes */
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
@@ -63,8 +65,7 @@ size_t slice_find(struct slice s, char c, size_t from);
  * Without a c, returns all and leaves *rest empty with at == NULL. */
 struct slice slice_cut(struct slice *rest, char c);
 /* Decimal digits only, no sign, no overflow: 0, ERR_SYNTAX or ERR_RANGE. */
-int slice_to_u64(struct slice s, unsigned long long *ret_value)
-    __attribute__((warn_unused_result));
+int slice_to_u64(struct slice s, unsigned long long *ret_value) __attribute__((warn_unused_result));
 /* A terminated heap copy, or NULL. The caller frees it. */
 char *slice_dup(struct slice s);
 

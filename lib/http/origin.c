@@ -237,7 +237,7 @@ http_client_conn_retire(struct http_client_conn *c)
 static struct http_client_conn *
 find_room(struct http_origin *o)
 {
-    struct http_client_conn *c = TAILQ_FIRST(&o->idle);
+    struct http_client_conn *c;
     if (o->speaks != 11)
         TAILQ_FOREACH (c, &o->busy, link)
             if (!c->retired && c->ops->room(c) > 0)

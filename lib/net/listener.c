@@ -144,6 +144,7 @@ listener_port(int fd)
         return 0;
     if (addr.ss_family == AF_INET6)
         return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): addr is zeroed as a whole */
     return ntohs(((struct sockaddr_in *)&addr)->sin_port);
 }
 

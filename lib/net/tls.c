@@ -220,7 +220,7 @@ tls_server_new(const char *cert_file, const char *key_file, const char *client_c
 int
 tls_server_reload(struct tls_server *t, const char **ret_why)
 {
-    SSL_CTX *ctx;
+    SSL_CTX *ctx = NULL;
     int err = make_server_ctx(t, &ctx, ret_why);
     if (err != 0)
         return err;

@@ -1,5 +1,6 @@
 #include "lib/policy/compile.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,9 +131,11 @@ core_is_same(const struct policy_core *c, const struct roles *r, bool opened)
 {
     if (c->opened != opened)
         return false;
-    for (size_t i = 0; i < CORE_SECTIONS; i++)
+    for (size_t i = 0; i < CORE_SECTIONS; i++) {
+        assert(r->core[i]); /* assign_roles() */
         if (!same(c->digests[i], r->core[i]->digest))
             return false;
+    }
     return true;
 }
 
@@ -148,6 +151,7 @@ take_core(const struct policy_input *in, const struct roles *r, struct policy *p
         return 0;
     }
     for (size_t i = 0; i < CORE_SECTIONS; i++) {
+        assert(r->core[i]);
         bytes[i] = r->core[i]->bytes;
         if (!bytes[i].at && old && same(old->digests[i], r->core[i]->digest))
             bytes[i] = old->bytes[i];
@@ -162,6 +166,7 @@ take_people(const struct policy_input *in, const struct roles *r, struct policy 
 {
     struct policy_people *old = in->previous ? in->previous->people : NULL;
 
+    assert(r->teams); /* assign_roles() */
     if (old && same(old->digest, r->teams->digest)) {
         atomic_fetch_add(&old->refs, 1);
         p->people = old;
