@@ -94,6 +94,12 @@ part_of(int64_t part, int64_t whole, bool *suspect)
     return part;
 }
 
+static int64_t
+total_of(const struct tokens *t)
+{
+    return t->input + t->cache_read + t->cache_write + t->cache_write_1h + t->output + t->reasoning;
+}
+
 void
 openai_read_usage(struct slice object, struct usage_report *report)
 {
@@ -116,16 +122,15 @@ openai_read_usage(struct slice object, struct usage_report *report)
     t.cache_write = part_of(c.cache_write, prompt - t.cache_read, &c.suspect);
     t.input = prompt - t.cache_read - t.cache_write;
 
-    if (report->seen && t.input + t.cache_read + t.cache_write + t.output + t.reasoning <
-                            report->tokens.input + report->tokens.cache_read +
-                                report->tokens.cache_write + report->tokens.output +
-                                report->tokens.reasoning) {
+    report->suspect |= c.suspect;
+    if (report->seen && total_of(&t) < total_of(&report->tokens)) {
         report->suspect = true; /* a running count went backwards: the larger one stands */
         return;
     }
     report->tokens = t;
-    report->suspect |= c.suspect;
     report->seen = true;
+    report->has_input = c.prompt >= 0;
+    report->has_output = c.completion >= 0;
 }
 
 /* --- errors ----------------------------------------------------------------------------------- */

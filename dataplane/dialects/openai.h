@@ -34,7 +34,8 @@ extern const char *const openai_members[OPENAI_MEMBERS];
 /* --- usage ------------------------------------------------------------------------------------ */
 
 struct usage_report {
-    bool seen;    /* the provider reported something usable */
+    bool seen;                  /* the provider reported something usable */
+    bool has_input, has_output; /* which sides: the other is to be estimated */
     bool suspect; /* a value was negative, absurd or went backwards: an alarm, and the larger counts
                    */
     struct tokens tokens;

@@ -78,6 +78,13 @@ delivered_estimate(const struct request *r)
                             r->plan.target->model, m->bytes, m->chunks);
 }
 
+/* An answer that is an error of the provider's own costs nothing, unless it says otherwise. */
+static bool
+is_providers_error(const struct request *r)
+{
+    return r->answer.mode == ANSWER_ERROR || r->reply.from_provider;
+}
+
 /* --- the tally -------------------------------------------------------------------------------- */
 
 /* More than four times what was allowed is no count, whatever it is. */
@@ -88,18 +95,27 @@ is_absurd(const struct request *r, const struct tokens *t)
     return r->body.max_tokens && t->output + t->reasoning > 4 * bound;
 }
 
+/* What came back in an answer that nobody counted. */
+static int64_t
+unreported_output(const struct request *r)
+{
+    if (r->answer.status == 0) /* nothing came: it may be at work on a whole answer, or on none */
+        return r->sent.outcome || r->reply.status ? 0 : answer_estimate(r);
+    if (r->answer.mode == ANSWER_WHOLE && r->at < DELIVER)
+        return answer_estimate(r);
+    return delivered_estimate(r);
+}
+
+/* The side, or the sides, that the report is silent about. */
 static void
-estimate(struct request *r)
+fill_in(struct request *r, bool input, bool output)
 {
     struct tokens *t = &r->tally.tokens;
-    *t = (struct tokens){.input = input_estimate(r)};
-    r->tally.estimated = true;
-    if (r->answer.status == 0) /* nothing came: it may be at work on a whole answer, or on none */
-        t->output = r->sent.outcome || r->reply.status ? 0 : answer_estimate(r);
-    else if (r->answer.mode == ANSWER_WHOLE && r->at < DELIVER)
-        t->output = answer_estimate(r);
-    else
-        t->output = delivered_estimate(r);
+    if (input)
+        t->input = input_estimate(r);
+    if (output)
+        t->output = unreported_output(r);
+    r->tally.estimated = input || output;
 }
 
 void
@@ -111,12 +127,12 @@ settle_tally(struct request *r)
     r->tally.made = true;
     if (report->seen && is_absurd(r, &report->tokens)) {
         report->suspect = true;
-        estimate(r);
-    } else if (report->seen) {
-        r->tally.tokens = report->tokens;
-    } else if (r->answer.mode != ANSWER_ERROR && !r->reply.from_provider) {
-        estimate(r);
+        report->has_output = false;
+        report->tokens.output = report->tokens.reasoning = 0;
     }
+    r->tally.tokens = report->tokens;
+    if (!is_providers_error(r))
+        fill_in(r, !report->has_input, has_output(r) && !report->has_output);
     r->tally.cost = cost_of(r, &r->tally.tokens);
 }
 
@@ -191,7 +207,7 @@ error_code(const struct request *r, enum usage_outcome why)
 static bool
 is_incomplete(const struct request *r, enum usage_outcome why)
 {
-    return !r->answer.report.seen && r->answer.mode != ANSWER_ERROR && !r->reply.from_provider &&
+    return !r->answer.report.seen && !is_providers_error(r) &&
            (why == USAGE_UPSTREAM_FAILED || why == USAGE_DEADLINE);
 }
 

@@ -77,7 +77,7 @@ receive(struct request *r)
 void
 receive_more(struct request *r, struct slice bytes)
 {
-    if (r->at != RECEIVE || !r->waiting)
+    if (r->at != RECEIVE || !r->waiting || bytes.len == 0)
         return;
     if (!make_room(r, r->body.len + bytes.len)) {
         request_resume(r, refuse_overload(r));

@@ -53,6 +53,31 @@ test_usage_classes_are_disjoint(void **state)
     }
 }
 
+/* What is not reported, or not believed, is not taken for zero. */
+static void
+test_f067_missing_sides_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool input, output;
+    } rows[] = {
+        {"{\"prompt_tokens\":1,\"completion_tokens\":0}", true, true},
+        {"{\"prompt_tokens\":1}", true, false},
+        {"{\"completion_tokens\":1}", false, true},
+        {"{\"prompt_tokens\":1,\"completion_tokens\":null}", true, false},
+        {"{\"prompt_tokens\":1,\"completion_tokens\":true}", true, false},
+        {"{\"prompt_tokens\":1,\"completion_tokens\":1000000000000}", true, false},
+        {"{\"prompt_tokens\":null,\"completion_tokens\":null}", false, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct usage_report r = {0};
+        openai_read_usage(slice_of(rows[i].text), &r);
+        assert_int_equal(r.has_input, rows[i].input);
+        assert_int_equal(r.has_output, rows[i].output);
+    }
+}
+
 /* A count that goes backwards is an alarm, and does not make the bill smaller. */
 static void
 test_f067_running_counts_do_not_shrink(void **state)
@@ -153,6 +178,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_usage_classes_are_disjoint),
+        cmocka_unit_test(test_f067_missing_sides_are_told),
         cmocka_unit_test(test_f067_running_counts_do_not_shrink),
         cmocka_unit_test(test_errors_of_all_shapes),
         cmocka_unit_test(test_f056_long_messages_are_cut),
