@@ -32,6 +32,7 @@ class Outlet:
         self.split = script.int("split", 0)
         self.trickle = script.int("trickle", 0)
         self.sent = 0
+        self.writes = 0
 
     async def sleep(self, ms):
         """Waits; the peer's leaving ends it."""
@@ -63,10 +64,13 @@ class Outlet:
             await self.sleep(self.trickle or 1) if self.trickle or self.split else await asyncio.sleep(0)
 
     async def _put(self, data):
-        if self.conn.gone.is_set():
+        if self.conn.gone.is_set() or self.conn.transport.is_closing():
             raise ClientGone
         self.conn.transport.write(data)
         self.sent += len(data)
+        self.writes += 1
+        if self.writes % 64 == 0:
+            await asyncio.sleep(0)  # the loop must see others, and that the peer left
         await self.conn.drained()
 
     def reset(self):
