@@ -81,14 +81,15 @@ is_one_line(const struct sse_event *e)
     return e->data.at >= e->raw.at && e->data.at + e->data.len <= e->raw.at + e->raw.len;
 }
 
-/* An event that mentions usage or an error: looked at properly. */
+/* Every event is scanned: one that is no JSON object means that bytes were lost or mangled on the
+ * way, and a stream with a hole must not end as if it had none. */
 static void
 examine(struct passage *p, const struct sse_event *e)
 {
     struct json_span at[CHUNK_NAMES];
     struct json_error why;
     if (json_scan(e->data, &json_limits_default, chunk_names, CHUNK_NAMES, at, NULL, &why)) {
-        pass(p, e->raw); /* not JSON: the client's parser is told what ours was */
+        p->err = ERR_PROTOCOL;
         return;
     }
     if (at[CHUNK_ERROR].kind != JSON_ABSENT && at[CHUNK_ERROR].kind != JSON_NULL_) {
@@ -109,16 +110,10 @@ examine(struct passage *p, const struct sse_event *e)
 }
 
 static bool
-mentions(struct slice data, const char *word, size_t len)
-{
-    return memmem(data.at, data.len, word, len) != NULL;
-}
-
-static bool
 on_event(void *ctx, const struct sse_event *e)
 {
     struct passage *p = ctx;
-    if (!e->has_data) {
+    if (e->data.len == 0) { /* a comment, or a sign of life */
         pass(p, e->raw);
         return true;
     }
@@ -128,11 +123,8 @@ on_event(void *ctx, const struct sse_event *e)
         pass(p, e->raw);
     } else if (slice_is(e->name, "error")) {
         p->state = PASSAGE_BROKEN;
-    } else if (mentions(e->data, "\"usage\"", 7) || mentions(e->data, "\"error\"", 7)) {
-        examine(p, e);
     } else {
-        meter_count(&p->meter, e->data);
-        pass(p, e->raw);
+        examine(p, e);
     }
     if (p->state == PASSAGE_BROKEN) {
         struct slice text = e->data;
@@ -141,19 +133,19 @@ on_event(void *ctx, const struct sse_event *e)
         if (buf_add_slice(&p->error, text))
             buf_clear(&p->error); /* the state says enough */
     }
-    return p->state == PASSAGE_OPEN;
+    return p->state == PASSAGE_OPEN && !p->err;
 }
 
 int
 passage_push(struct passage *p, struct slice bytes, void (*emit)(void *ctx, struct slice run),
              void *ctx)
 {
-    if (p->state != PASSAGE_OPEN)
-        return 0;
+    if (p->state != PASSAGE_OPEN || p->err)
+        return p->err;
     p->emit = emit;
     p->ctx = ctx;
     p->input = bytes;
     int err = sse_push(&p->sse, bytes, on_event, p);
     flush(p);
-    return err == ERR_CANCELLED ? 0 : err;
+    return p->err ? p->err : err == ERR_CANCELLED ? 0 : err;
 }

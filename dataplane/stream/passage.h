@@ -30,6 +30,7 @@ struct passage {
     struct usage_report *report;
     uint64_t events;  /* with data, emitted or not */
     struct buf error; /* the data of the error event */
+    int err;          /* sticky: ERR_PROTOCOL */
 
     /* during a push */
     void (*emit)(void *ctx, struct slice run);
@@ -41,7 +42,8 @@ struct passage {
 void passage_init(struct passage *p, struct usage_report *report, bool strip_usage,
                   size_t max_event_bytes);
 void passage_fini(struct passage *p);
-/* 0; ERR_LIMIT: an event is too long; ERR_NOMEM. What came before the failure has been emitted. */
+/* 0; ERR_LIMIT: an event is too long; ERR_PROTOCOL: one is no JSON object; ERR_NOMEM. What came
+ * before the failure has been emitted. */
 MUST_CHECK int passage_push(struct passage *p, struct slice bytes,
                             void (*emit)(void *ctx, struct slice run), void *ctx);
 
