@@ -102,10 +102,9 @@ $(B)/tidy/%.ok: % .clang-tidy | $(GEN_H)
 -include $(shell find $(B)/tidy -name '*.d' 2>/dev/null)
 lint-cppcheck:
 	@mkdir -p $(B)/cppcheck
-	@# *Called: functions that keep their result in static memory, of which we use none in threads
 	@cppcheck -q -j$$(nproc) --cppcheck-build-dir=$(B)/cppcheck --std=c11 --error-exitcode=1 \
 	    --enable=warning,portability,performance --inline-suppr --suppress='*:/usr/*' \
-	    --suppress='*:$(B)/gen/*' --suppress=getpwuidCalled --suppress=getpwnamCalled --suppress=readdirCalled --library=posix,gnu,bsd,openssl \
+	    --suppress='*:$(B)/gen/*' \
 	    --include=tests/checks/cppcheck.h -D_GNU_SOURCE -DHEADGATE_VERSION='"$(VERSION)"' -I. \
 	    lib dataplane controlplane
 	@echo "lint-cppcheck: clean"

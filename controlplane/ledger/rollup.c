@@ -40,7 +40,9 @@ dims_of(const struct batch_item *item, int64_t hour, struct buf *room)
         if (!err)
             err = buf_add_slice(room, parts[i]);
     }
-    return err ? (struct slice){0} : buf_slice(room);
+    if (err)
+        return (struct slice){0};
+    return buf_slice(room);
 }
 
 static void

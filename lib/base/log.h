@@ -25,16 +25,28 @@ struct log_field {
     int64_t number;
 };
 
-#define F_STR(n, s) {LOG_FIELD_STR, (n), slice_of(s), 0}
-#define F_SLICE(n, s) {LOG_FIELD_STR, (n), (s), 0}
-#define F_INT(n, v) {LOG_FIELD_INT, (n), {0}, (int64_t)(v)}
-#define F_BOOL(n, v) {LOG_FIELD_BOOL, (n), {0}, (v) ? 1 : 0}
+#define F_STR(n, s)                                                                                \
+    {                                                                                              \
+        LOG_FIELD_STR, (n), slice_of(s), 0                                                         \
+    }
+#define F_SLICE(n, s)                                                                              \
+    {                                                                                              \
+        LOG_FIELD_STR, (n), (s), 0                                                                 \
+    }
+#define F_INT(n, v)                                                                                \
+    {                                                                                              \
+        LOG_FIELD_INT, (n), {0}, (int64_t)(v)                                                      \
+    }
+#define F_BOOL(n, v)                                                                               \
+    {                                                                                              \
+        LOG_FIELD_BOOL, (n), {0}, (v) ? 1 : 0                                                      \
+    }
 #define F_ERR(e) F_STR("error", err_name(e))
 
 #define log_at(level, event, ...)                                                                  \
     do {                                                                                           \
         if ((level) >= log_threshold())                                                            \
-            log_emit((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(,) {0}});  \
+            log_emit((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}}); \
     } while (0)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) log_at(LOG_INFO, __VA_ARGS__)

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-/* Edits between them: a byte inserted, dropped, replaced, or two neighbours swapped; upper and lower
- * case and '-' and '_' count as equal. Names of more than 48 bytes are SIZE_MAX apart. */
+/* Edits between them: a byte inserted, dropped, replaced, or two neighbours swapped; upper and
+ * lower case and '-' and '_' count as equal. Names of more than 48 bytes are SIZE_MAX apart. */
 size_t near_distance(struct slice a, struct slice b);
 /* Near enough to be meant: at most a third of the longer name differs. */
 bool near_enough(struct slice name, struct slice candidate, size_t distance);

@@ -13,14 +13,14 @@
 enum option_kind { OPTION_TEXT, OPTION_FLAG, OPTION_NUMBER };
 
 struct option_row {
-    const char *name;      /* without the dashes */
+    const char *name; /* without the dashes */
     enum option_kind kind;
-    void *into;            /* const char ** | bool * | long *; its value before the call is the default */
-    const char *value;     /* what --help calls the value: "FILE" */
-    const char *env;       /* environment variable, or NULL */
-    long min, max;         /* of a number */
-    const char *help;      /* one line */
-    char letter;           /* short form, 0: none */
+    void *into; /* const char ** | bool * | long *; its value before the call is the default */
+    const char *value; /* what --help calls the value: "FILE" */
+    const char *env;   /* environment variable, or NULL */
+    long min, max;     /* of a number */
+    const char *help;  /* one line */
+    char letter;       /* short form, 0: none */
 };
 
 struct options {

@@ -54,8 +54,8 @@ struct http_call_handlers {
     void (*on_body)(void *ctx, struct http_call *call, struct slice bytes);
     void (*on_end)(void *ctx, struct http_call *call);
     /* ERR_DNS, ERR_CONNECT, ERR_DENIED (egress guard), ERR_TLS, ERR_TIMEOUT, ERR_RESET,
-     * ERR_TRUNCATED (ended before its declared end), ERR_PROTOCOL, ERR_LIMIT, ERR_NOMEM. The call is
-     * over. `why`: static text. */
+     * ERR_TRUNCATED (ended before its declared end), ERR_PROTOCOL, ERR_LIMIT, ERR_NOMEM. The call
+     * is over. `why`: static text. */
     void (*on_fail)(void *ctx, struct http_call *call, int err, const char *why);
     /* The first request byte is about to be written to a connection (again after a retry of a dead
      * one). Return false to stop: on_fail(ERR_CANCELLED) follows. May be NULL. */
@@ -63,9 +63,9 @@ struct http_call_handlers {
 };
 
 struct http_request {
-    struct slice method, path;        /* "POST", "/v1/chat/completions?x=1" */
-    struct slice authority;           /* Host / :authority; empty: from the origin */
-    const struct http_field *fields;  /* borrowed during http_call_start */
+    struct slice method, path;       /* "POST", "/v1/chat/completions?x=1" */
+    struct slice authority;          /* Host / :authority; empty: from the origin */
+    const struct http_field *fields; /* borrowed during http_call_start */
     size_t count;
     /* The whole body, as pieces sent in order. KEPT by reference (the pieces array is copied): the
      * bytes must stay until the call ended. NULL/0: no body. */
@@ -100,7 +100,8 @@ struct http_client_stats {
 };
 void http_client_get_stats(const struct http_client *c, struct http_client_stats *ret_stats);
 
-/* --- for straight-line code on a thread without a loop (admin CLI, jobs) ------------------------ */
+/* --- for straight-line code on a thread without a loop (admin CLI, jobs) ------------------------
+ */
 
 struct http_answer {
     int status;
@@ -109,7 +110,8 @@ struct http_answer {
     struct arena arena;
 };
 /* Runs a private loop until the answer is whole. url: http(s)://host[:port]/path. unix sockets are
- * not supported. 0 or an error as on_fail; *ret_why static. The caller frees with http_answer_free. */
+ * not supported. 0 or an error as on_fail; *ret_why static. The caller frees with http_answer_free.
+ */
 MUST_CHECK int http_fetch(struct tls_client *tls, struct slice method, struct slice url,
                           const struct http_field *fields, size_t count, struct slice body,
                           bool allow_private, int total_ms, struct http_answer *ret_answer,

@@ -44,7 +44,8 @@ struct http_origin {
     struct task task;
 };
 
-/* --- origin.c ------------------------------------------------------------------------------------ */
+/* --- origin.c ------------------------------------------------------------------------------------
+ */
 
 void origin_ref(struct http_origin *o);
 /* Puts a call at the end of the queue (or at its head: a retry), served after the callback. */
@@ -55,7 +56,8 @@ void origin_release(struct http_client_conn *c);
 /* Closes everything that has no call. */
 void origin_destroy(struct http_origin *o);
 
-/* --- client.c ------------------------------------------------------------------------------------ */
+/* --- client.c ------------------------------------------------------------------------------------
+ */
 
 /* The call has a connection now. */
 void client_call_assign(struct http_call *call, struct http_client_conn *c);

@@ -51,7 +51,9 @@ on_malloc(size_t n, void *ctx)
 {
     (void)ctx;
     void *at = malloc(n);
-    return at || n == 0 || n > SLOT_BYTES ? at : take_slot();
+    if (at || n == 0 || n > SLOT_BYTES)
+        return at;
+    return take_slot();
 }
 
 static void

@@ -37,7 +37,8 @@ struct http_head {
 struct slice http_field_get(const struct http_head *h, const char *name);
 /* How many fields of that name there are. */
 size_t http_field_count(const struct http_head *h, const char *name);
-/* Media type without parameters, lower-case comparison: http_content_type_is(h, "application/json") */
+/* Media type without parameters, lower-case comparison: http_content_type_is(h, "application/json")
+ */
 bool http_content_type_is(const struct http_head *h, const char *type);
 /* "OK", "Not Found", ...; "Unknown" otherwise. */
 const char *http_reason(int status);
@@ -68,11 +69,11 @@ struct http_limits {
     size_t conn_buffer_bytes;   /* 1 MiB per connection */
     uint32_t h2_streams;        /* 128 concurrent */
     /* client side */
-    int connect_ms;             /* 5 s */
-    int first_byte_ms;          /* 60 s to the response head */
-    int between_bytes_ms;       /* 60 s */
-    int total_ms;               /* 30 min */
-    int informational;          /* 8 responses with 1xx, then it is an error */
+    int connect_ms;       /* 5 s */
+    int first_byte_ms;    /* 60 s to the response head */
+    int between_bytes_ms; /* 60 s */
+    int total_ms;         /* 30 min */
+    int informational;    /* 8 responses with 1xx, then it is an error */
 };
 extern const struct http_limits http_limits_default;
 

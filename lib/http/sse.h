@@ -28,9 +28,9 @@ struct sse_parser {
     size_t line;        /* of pending: where the line begins that is not complete */
     size_t scanned;     /* of pending: already known to hold no end of that line */
     size_t max_event_bytes;
-    bool started;       /* an event came: no BOM any more */
-    bool after_cr;      /* the last event ended with a CR: an LF next belongs to it */
-    int err;            /* sticky */
+    bool started;  /* an event came: no BOM any more */
+    bool after_cr; /* the last event ended with a CR: an LF next belongs to it */
+    int err;       /* sticky */
 };
 
 /* max_event_bytes: 16 MiB by default (0). */

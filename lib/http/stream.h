@@ -2,12 +2,12 @@
  * Internal to lib/http: what HTTP/1.1 and HTTP/2 implement so that server.c and client.c need not
  * know which of them speaks. Outside lib/http use server.h and client.h.
  *
- * Server side: server.c accepts a connection, learns the protocol (ALPN, or the h2 preface) and hands
- * it with the bytes read so far to h1_server_open() or h2_server_open(). That file then owns the
- * conn, makes streams that begin with struct http_stream, and calls the handlers.
+ * Server side: server.c accepts a connection, learns the protocol (ALPN, or the h2 preface) and
+ * hands it with the bytes read so far to h1_server_open() or h2_server_open(). That file then owns
+ * the conn, makes streams that begin with struct http_stream, and calls the handlers.
  *
- * Client side: client.c resolves, connects, pools, keeps deadlines; h1_client.c and h2_client.c turn
- * calls into bytes and bytes into head, body, end.
+ * Client side: client.c resolves, connects, pools, keeps deadlines; h1_client.c and h2_client.c
+ * turn calls into bytes and bytes into head, body, end.
  */
 #ifndef LIB_HTTP_STREAM_H
 #define LIB_HTTP_STREAM_H
@@ -38,15 +38,16 @@ struct http_stream {
     struct http_server_conn *conn;
     struct arena arena;
     struct http_head head;
-    void *x;            /* the handler's object */
-    bool responded;     /* the head of the answer was given */
-    bool ended;         /* http_end or http_abort was called, or on_abort was delivered */
+    void *x;             /* the handler's object */
+    bool responded;      /* the head of the answer was given */
+    bool ended;          /* http_end or http_abort was called, or on_abort was delivered */
     bool is_head_method; /* HEAD: no body goes out */
 };
 
 struct http_server_conn_ops {
-    void (*drain)(struct http_server_conn *);  /* graceful: finish what runs, take no more */
-    void (*destroy)(struct http_server_conn *, int err, const char *why); /* on_abort each stream, free */
+    void (*drain)(struct http_server_conn *); /* graceful: finish what runs, take no more */
+    void (*destroy)(struct http_server_conn *, int err,
+                    const char *why); /* on_abort each stream, free */
     /* Deadlines: called twice a second. NULL: it keeps timers of its own. */
     void (*tick)(struct http_server_conn *, int64_t now_ms);
 };
@@ -110,9 +111,9 @@ struct http_client_conn {
     struct http_origin *origin;
     struct conn *conn;
     TAILQ_ENTRY(http_client_conn) link;
-    bool reused;      /* carried a call before */
-    bool retired;     /* takes no more calls: set by http_client_conn_retire */
-    size_t calls;     /* in flight; kept by client.c */
+    bool reused;  /* carried a call before */
+    bool retired; /* takes no more calls: set by http_client_conn_retire */
+    size_t calls; /* in flight; kept by client.c */
     int64_t idle_since_ms;
 };
 /* NULL: no memory; the conn is still the caller's then. */
@@ -129,22 +130,22 @@ struct http_call {
     struct arena arena;
     struct http_request request; /* method, path, fields copied into the arena; body by reference */
     struct http_head response;
-    bool sent;       /* handed to a connection */
-    bool got_byte;   /* a byte of a response came: set by the protocol */
+    bool sent;     /* handed to a connection */
+    bool got_byte; /* a byte of a response came: set by the protocol */
     bool got_head;
-    bool retried;    /* on its second connection, which must be a new one */
+    bool retried; /* on its second connection, which must be a new one */
     bool paused;
     bool over;
     int64_t started_ms, deadline_ms;
     int64_t last_byte_ms; /* of the last progress; the protocol sets it when request bytes leave */
     struct timer timer;
-    void *wire;      /* the protocol's own state for this call */
+    void *wire; /* the protocol's own state for this call */
     TAILQ_ENTRY(http_call) link;
 };
 
 /* What the protocol files tell client.c. Any of these may end the call or cancel others: after it,
  * look again before touching the call. */
-void http_call_head(struct http_call *call);               /* call->response is filled */
+void http_call_head(struct http_call *call); /* call->response is filled */
 void http_call_body(struct http_call *call, struct slice bytes);
 /* Complete. This and http_call_fail end the call for the protocol. keep: the connection may carry
  * another call. The pool decides and may destroy. */

@@ -2,8 +2,8 @@
  * JSON documents as trees, for the control plane and for what is translated: Jansson behind our own
  * names. Only lib/json includes jansson.h; elsewhere a document is an opaque struct json.
  *
- * Reading is table-driven: a table of fields fills a struct, unknown members are errors that name the
- * nearest valid one, and every message carries the path ("models[2].targets[0].weight").
+ * Reading is table-driven: a table of fields fills a struct, unknown members are errors that name
+ * the nearest valid one, and every message carries the path ("models[2].targets[0].weight").
  */
 #ifndef LIB_JSON_DOC_H
 #define LIB_JSON_DOC_H
@@ -23,11 +23,12 @@
 
 struct json; /* counted by Jansson; lists and maps own their children */
 
-/* Parses strictly (as json_scan; any duplicate member refused, depth 64): 0, ERR_SYNTAX, ERR_NOMEM. On failure the message
- * (line, column, what) is in why[0..why_bytes). The caller frees with json_free. */
+/* Parses strictly (as json_scan; any duplicate member refused, depth 64): 0, ERR_SYNTAX, ERR_NOMEM.
+ * On failure the message (line, column, what) is in why[0..why_bytes). The caller frees with
+ * json_free. */
 MUST_CHECK int json_parse(struct slice text, struct json **ret_doc, char *why, size_t why_bytes);
-void json_free(struct json *j);            /* drops one reference; NULL is fine */
-struct json *json_ref(struct json *j);     /* one more reference */
+void json_free(struct json *j);               /* drops one reference; NULL is fine */
+struct json *json_ref(struct json *j);        /* one more reference */
 struct json *json_copy(const struct json *j); /* deep; NULL: no memory */
 
 struct json *json_new_map(void);
@@ -65,20 +66,21 @@ bool json_each(struct json *map, void **iter, const char **ret_name, struct json
 /* Appends the text. sorted: members by name (canonical, for digests); indent 0: compact. */
 MUST_CHECK int json_write(const struct json *j, bool sorted, int indent, struct buf *into);
 
-/* --- checked against a table ------------------------------------------------------------------- */
+/* --- checked against a table -------------------------------------------------------------------
+ */
 
 enum field_kind {
-    FIELD_TEXT,   /* string */
+    FIELD_TEXT, /* string */
     FIELD_INT,
     FIELD_BOOL,
-    FIELD_USD,    /* decimal string or number: dollars, kept as text, checked with money_parse_usd */
-    FIELD_PRICE,  /* decimal string or number: USD per million tokens */
-    FIELD_TIME,   /* RFC 3339 or date */
-    FIELD_ENUM,   /* one of `values` */
-    FIELD_LIST,   /* of `item` */
-    FIELD_MAP,    /* `item` describes it */
-    FIELD_TEXTS,  /* list of strings */
-    FIELD_TAGS,   /* map of string to string */
+    FIELD_USD,   /* decimal string or number: dollars, kept as text, checked with money_parse_usd */
+    FIELD_PRICE, /* decimal string or number: USD per million tokens */
+    FIELD_TIME,  /* RFC 3339 or date */
+    FIELD_ENUM,  /* one of `values` */
+    FIELD_LIST,  /* of `item` */
+    FIELD_MAP,   /* `item` describes it */
+    FIELD_TEXTS, /* list of strings */
+    FIELD_TAGS,  /* map of string to string */
 };
 
 struct field_table;
@@ -86,12 +88,12 @@ struct field_row {
     const char *name;
     enum field_kind kind;
     bool required;
-    bool read_only;                  /* given by us; refused in input */
-    int64_t min, max;                /* of a number, or of a text's length (max 0: 1024) */
-    const char *const *values;       /* FIELD_ENUM: NULL-terminated */
-    const struct field_table *item;  /* FIELD_LIST, FIELD_MAP */
+    bool read_only;                 /* given by us; refused in input */
+    int64_t min, max;               /* of a number, or of a text's length (max 0: 1024) */
+    const char *const *values;      /* FIELD_ENUM: NULL-terminated */
+    const struct field_table *item; /* FIELD_LIST, FIELD_MAP */
     bool (*check)(struct slice text, const char **ret_why); /* of a text, or NULL */
-    const char *help;                /* one line: docs, --help, the JSON Schema */
+    const char *help; /* one line: docs, --help, the JSON Schema */
 };
 struct field_table {
     const char *noun; /* "model" */

@@ -2,9 +2,10 @@
  * One pass over a JSON text (RFC 8259) without building a tree: validates all of it and notes where
  * the wanted members of the top-level object lie. Iterative, linear, bounded depth and tokens.
  *
- * Strict: UTF-8 checked (no overlong, no surrogates, none above U+10FFFF), no BOM, nothing after the
- * document, no duplicate of a wanted member (also not by another spelling of its name with escapes),
- * a lone surrogate escape and the escape of NUL are refused. Depths above 1024 are never allowed.
+ * Strict: UTF-8 checked (no overlong, no surrogates, none above U+10FFFF), no BOM, nothing after
+ * the document, no duplicate of a wanted member (also not by another spelling of its name with
+ * escapes), a lone surrogate escape and the escape of NUL are refused. Depths above 1024 are never
+ * allowed.
  */
 #ifndef LIB_JSON_SCAN_H
 #define LIB_JSON_SCAN_H
@@ -17,25 +18,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum json_kind { JSON_ABSENT, JSON_NULL_, JSON_TRUE_, JSON_FALSE_, JSON_NUMBER, JSON_TEXT, JSON_LIST, JSON_MAP };
+enum json_kind {
+    JSON_ABSENT,
+    JSON_NULL_,
+    JSON_TRUE_,
+    JSON_FALSE_,
+    JSON_NUMBER,
+    JSON_TEXT,
+    JSON_LIST,
+    JSON_MAP
+};
 
 /* Where a value lies: [start, end) in the text, quotes and brackets included. */
 struct json_span {
     enum json_kind kind; /* JSON_ABSENT: the member was not there */
     size_t start, end;
-    size_t name_start;   /* of the member's name, its quote included */
+    size_t name_start; /* of the member's name, its quote included */
 };
 
 struct json_limits {
-    unsigned depth;  /* 64 */
-    size_t tokens;   /* 1,000,000 values and names */
+    unsigned depth; /* 64 */
+    size_t tokens;  /* 1,000,000 values and names */
 };
 extern const struct json_limits json_limits_default;
 
 struct json_error {
-    size_t offset;       /* byte where it went wrong */
-    const char *reason;  /* static text: "unexpected character", "duplicate member", ... */
-    const char *member;  /* the wanted member concerned, or NULL */
+    size_t offset;      /* byte where it went wrong */
+    const char *reason; /* static text: "unexpected character", "duplicate member", ... */
+    const char *member; /* the wanted member concerned, or NULL */
 };
 
 /* names: wanted members of the top-level object; ret_spans gets one span each, in order.
@@ -60,7 +70,7 @@ MUST_CHECK int json_int(struct slice text, struct json_span s, int64_t *ret_valu
 
 /* A list of edits to a text, applied as pieces: what is kept is referenced, not copied. */
 struct json_splice {
-    size_t start, end;     /* bytes of the original replaced (end == start: inserted before) */
+    size_t start, end; /* bytes of the original replaced (end == start: inserted before) */
     struct slice with;
 };
 /* edits sorted by start, not overlapping. Writes at most 2 * count + 1 pieces; returns how many. */
@@ -70,8 +80,9 @@ size_t json_pieces(struct slice text, const struct json_splice *edits, size_t co
 /* Appends a quoted, escaped JSON string. 0, ERR_LIMIT, ERR_NOMEM. Invalid UTF-8 becomes U+FFFD. */
 MUST_CHECK int json_quote(struct buf *into, struct slice text);
 
-/* Walking a list or map found by a scan of valid text: start with *cursor = span.start; false at the
- * end. For a map ret_name is the member's name span (raw, quoted), for a list its kind is absent. */
+/* Walking a list or map found by a scan of valid text: start with *cursor = span.start; false at
+ * the end. For a map ret_name is the member's name span (raw, quoted), for a list its kind is
+ * absent. */
 bool json_next(struct slice text, struct json_span container, size_t *cursor,
                struct json_span *ret_name, struct json_span *ret_value);
 

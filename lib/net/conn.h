@@ -47,7 +47,8 @@ struct conn *conn_accepted(struct loop *l, int fd, struct tls_server *tls,
 struct conn *conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len,
                           struct tls_client *tls, const char *tls_name,
                           const struct conn_handlers *h, void *ctx);
-/* Offers only these protocols (NULL-terminated) instead of the context's; right after conn_connect. */
+/* Offers only these protocols (NULL-terminated) instead of the context's; right after conn_connect.
+ */
 void conn_offer_alpn(struct conn *c, const char *const *protocols);
 /* Replaces who is called. For lib/http, which learns the protocol after the first bytes. */
 void conn_set_handlers(struct conn *c, const struct conn_handlers *h, void *ctx);

@@ -67,7 +67,7 @@ struct side {
 /* Outlives its entry's interest in it: the resolver calls back even when cancelled. */
 struct lookup {
     struct dns *dns;
-    struct entry *entry; /* NULL: nobody waits any more */
+    struct entry *entry;  /* NULL: nobody waits any more */
     struct side sides[2]; /* A, AAAA */
     int left;             /* callbacks still to come */
     struct address_set found4, found6;

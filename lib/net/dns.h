@@ -20,10 +20,10 @@ struct dns *dns_new(struct loop *l); /* NULL: no memory */
 void dns_free(struct dns *d);
 /* on_done comes once, from the loop, never before this returns: err 0 and 1..16 addresses (valid
  * during the call, port filled in), or ERR_DNS, ERR_TIMEOUT (5 s). NULL: no memory. */
-struct dns_query *
-dns_resolve(struct dns *d, const char *host, int port,
-            void (*on_done)(void *ctx, int err, const struct sockaddr_storage *addresses, size_t n),
-            void *ctx);
+struct dns_query *dns_resolve(struct dns *d, const char *host, int port,
+                              void (*on_done)(void *ctx, int err,
+                                              const struct sockaddr_storage *addresses, size_t n),
+                              void *ctx);
 void dns_cancel(struct dns_query *q);
 /* Asks this server ("127.0.0.1:5353") instead of those of /etc/resolv.conf. 0 or ERR_NOMEM. */
 MUST_CHECK int dns_set_servers(struct dns *d, const char *server);

@@ -71,8 +71,8 @@ struct loop {
     bool stopping;
     STAILQ_HEAD(task_list, task) tasks;
     struct task_list turn_tasks; /* for when this turn is over */
-    struct graveyard graves;  /* freed after this callback */
-    struct graveyard late[2]; /* freed after this turn, and after the next */
+    struct graveyard graves;     /* freed after this callback */
+    struct graveyard late[2];    /* freed after this turn, and after the next */
     TAILQ_HEAD(, orphan) orphans;
     char *scratch;
     char *blocks[BLOCKS_KEPT];
@@ -317,7 +317,8 @@ graveyard_grow(struct graveyard *y)
     return true;
 }
 
-/* There is room from the start: dying must not fail for want of memory, or nothing would get any. */
+/* There is room from the start: dying must not fail for want of memory, or nothing would get any.
+ */
 static void
 graveyard_add(struct graveyard *y, void *corpse, void (*destroy)(void *))
 {
@@ -401,8 +402,8 @@ loop_new(void)
     l->base = make_base();
     if (l->base)
         l->tick_event = event_new(l->base, -1, 0, on_tick, l);
-    bool graves = graveyard_grow(&l->graves) && graveyard_grow(&l->late[0]) &&
-                  graveyard_grow(&l->late[1]);
+    bool graves =
+        graveyard_grow(&l->graves) && graveyard_grow(&l->late[0]) && graveyard_grow(&l->late[1]);
     if (!l->scratch || !l->tick_event || !graves) {
         loop_free(l);
         return NULL;

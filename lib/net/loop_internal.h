@@ -15,7 +15,8 @@ void loop_leave(struct loop *l);
 /* As loop_bury, but two turns later: for what libevent may still have a callback queued for. */
 void loop_bury_late(struct loop *l, void *corpse, void (*destroy)(void *));
 
-/* What nobody owns any more but the loop, closed when the loop is freed before its time has come. */
+/* What nobody owns any more but the loop, closed when the loop is freed before its time has come.
+ */
 struct orphan {
     TAILQ_ENTRY(orphan) link;
     void (*close)(void *ctx); /* takes it out of the list */

@@ -14,8 +14,8 @@ struct place {
 };
 
 #define BAD(p, err, format, ...)                                                                   \
-    refuse((p)->why, (err), "models[%zu] '%.*s': " format, (p)->at,                                \
-           SLICE_ARG((p)->name) __VA_OPT__(, ) __VA_ARGS__)
+    refuse((p)->why, (err), "models[%zu] '%.*s': " format, (p)->at, SLICE_ARG((p)->name),          \
+           ##__VA_ARGS__)
 
 static int
 take_strategy(const struct place *at, struct slice name, enum route_strategy *ret)

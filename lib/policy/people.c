@@ -14,8 +14,8 @@ struct place {
 };
 
 #define BAD(p, err, format, ...)                                                                   \
-    refuse((p)->why, (err), "%s[%zu] '%.*s': " format, (p)->list, (p)->at,                         \
-           SLICE_ARG((p)->name) __VA_OPT__(, ) __VA_ARGS__)
+    refuse((p)->why, (err), "%s[%zu] '%.*s': " format, (p)->list, (p)->at, SLICE_ARG((p)->name),   \
+           ##__VA_ARGS__)
 
 /* Enters an item under its name, checked. */
 static int

@@ -88,7 +88,7 @@ struct builder {
 
 #define BAD(b, k, err, format, ...)                                                                \
     refuse((b)->why, (err), "keys/%02x[%zu] '%.*s': " format, (b)->number, (b)->shard->count,      \
-           SLICE_ARG((k)->name) __VA_OPT__(, ) __VA_ARGS__)
+           SLICE_ARG((k)->name), ##__VA_ARGS__)
 
 static int
 put_number(struct buf *b, uint32_t v)

@@ -5,11 +5,12 @@
  *   load rate   PORT RPS   SECONDS BODY [HEADER...]   open loop: sent at intended times; latency
  *                                                     counts from the intended time
  *   load sse    PORT CONNS SECONDS BODY [HEADER...]   streams, each restarted when it ends
- *   load hold   PORT CONNS SECONDS BODY [HEADER...]   opens CONNS streams, prints "open N", reads on
+ *   load hold   PORT CONNS SECONDS BODY [HEADER...]   opens CONNS streams, prints "open N", reads
+ * on
  *
  * Times are microseconds. Chunks are counted by their "t@" marks (upstream.c); "delay" is from the
- * upstream's write of a chunk to its arrival here. A stream is whole when it ended in order and with
- * "data: [DONE]".
+ * upstream's write of a chunk to its arrival here. A stream is whole when it ended in order and
+ * with "data: [DONE]".
  */
 #include "tests/bench/bench.h"
 

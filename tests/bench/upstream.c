@@ -156,7 +156,8 @@ answer_whole(struct peer *p)
         "      },\n      \"logprobs\": null,\n      \"finish_reason\": \"stop\"\n    }\n  ],\n"
         "  \"usage\": {\n    \"prompt_tokens\": 210,\n    \"completion_tokens\": 150,\n"
         "    \"total_tokens\": 360,\n    \"prompt_tokens_details\": {\n      \"cached_tokens\": 0\n"
-        "    }\n  },\n  \"service_tier\": \"default\",\n  \"system_fingerprint\": \"fp_bench\"\n}\n",
+        "    }\n  },\n  \"service_tier\": \"default\",\n  \"system_fingerprint\": "
+        "\"fp_bench\"\n}\n",
         (int)size_bytes, text);
     int h = snprintf(out, sizeof out,
                      "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
@@ -186,7 +187,8 @@ answer_control(struct peer *p, const char *target)
     }
     char body[256];
     int n = snprintf(body, sizeof body,
-                     "{\"requests\":%" PRIu64 ",\"open_streams\":%" PRIu64 ",\"bytes_in\":%" PRIu64 "}\n",
+                     "{\"requests\":%" PRIu64 ",\"open_streams\":%" PRIu64 ",\"bytes_in\":%" PRIu64
+                     "}\n",
                      requests, open_streams, bytes_in);
     n = snprintf(out, sizeof out, "HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s", n, body);
     return send_all(p, out, (size_t)n);

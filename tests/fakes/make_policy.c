@@ -19,12 +19,12 @@
 #include "controlplane/rules/item.h"
 #include "controlplane/rules/pricebook.h"
 #include "controlplane/secrets/seal.h"
-#include "lib/policy/lkg.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/file.h"
 #include "lib/base/rand.h"
 #include "lib/control/section.h"
+#include "lib/policy/lkg.h"
 
 struct maker {
     const char *dir;
