@@ -426,6 +426,17 @@ render(struct dispatch *d, struct api_answer *answer)
         answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
+/* Probes that go well are not worth a line each. */
+static void
+log_call(const struct dispatch *d, const struct api_answer *answer, int64_t us)
+{
+    const struct route *route = d->request.route;
+    bool probe = route && strcmp(route->permission, "public") == 0 && answer->status < 400;
+    log_at(probe ? LOG_DEBUG : LOG_INFO, "api.request", F_STR("request_id", d->call->request_id),
+           F_SLICE("method", d->call->method), F_STR("route", route ? route->path : "-"),
+           F_STR("actor", d->request.actor), F_INT("status", answer->status), F_INT("us", us));
+}
+
 void
 api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
              struct api_answer *ret_answer)
@@ -451,10 +462,7 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
     atomic_fetch_add(&plane->requests, 1);
     if (ret_answer->status >= 500)
         atomic_fetch_add(&plane->request_failures, 1);
-    log_info("api.request", F_STR("request_id", call->request_id), F_SLICE("method", call->method),
-             F_STR("route", d.request.route ? d.request.route->path : "-"),
-             F_STR("actor", d.request.actor), F_INT("status", ret_answer->status),
-             F_INT("us", (clock_mono_ns() - started_ns) / 1000));
+    log_call(&d, ret_answer, (clock_mono_ns() - started_ns) / 1000);
     json_free(d.request.body);
     json_free(d.reply.body);
     json_free(d.reply.audit_detail);

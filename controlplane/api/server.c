@@ -13,7 +13,8 @@
 #include "lib/http/server.h"
 #include "lib/net/listener.h"
 
-#define LIMIT_QUEUE_CALLS 1024 /* waiting for a thread; more are told to come later */
+#define LIMIT_QUEUE_CALLS 1024               /* waiting for a thread; more are told to come later */
+#define LIMIT_HELD_BYTES ((size_t)256 << 20) /* of all bodies together: 503 beyond it */
 #define MAX_THREADS 64
 
 /* One call. Belongs to the loop's thread, but for the time between submit() and its place in
@@ -38,6 +39,7 @@ struct api_server {
     struct listener *listener;
     struct tls_server *tls;
     struct waker *waker;
+    size_t held; /* bytes of bodies, of calls that are not answered yet */
     int port;
     pthread_t threads[MAX_THREADS];
     size_t thread_count;
@@ -51,6 +53,7 @@ struct api_server {
 static void
 job_free(struct job *j)
 {
+    j->server->held -= j->body.len;
     buf_wipe(&j->body);
     buf_free(&j->body);
     arena_free(&j->arena);
@@ -261,9 +264,12 @@ static void
 on_body(void *x, struct http_stream *stream, struct slice bytes)
 {
     struct job *j = x;
-    if (buf_add_slice(&j->body, bytes) == 0)
+    struct api_server *s = j->server;
+    if (bytes.len <= LIMIT_HELD_BYTES - s->held && buf_add_slice(&j->body, bytes) == 0) {
+        s->held += bytes.len;
         return;
-    refuse(stream, j->request_id, 503, "unavailable", "no memory left: try again");
+    }
+    refuse(stream, j->request_id, 503, "overloaded", "too many large calls at once: try again");
     job_free(j);
 }
 

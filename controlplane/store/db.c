@@ -16,6 +16,9 @@
 #include "lib/base/secret.h"
 
 #define RECONNECT_MS 1000
+/* The server ends a statement after 5 s itself. When nothing has come by then, it is frozen or the
+ * network swallows everything: the thread must not hang with it. */
+#define ANSWER_MS 10000
 
 struct db {
     PGconn *conn;
@@ -175,24 +178,136 @@ static const char become_app[] =
     "SELECT set_config('role', 'headgate_app', false) FROM pg_roles WHERE rolname = 'headgate_app' "
     "AND rolname <> current_user AND pg_has_role(oid, 'MEMBER')";
 
+/* ---- waiting for answers, never for ever ----------------------------------------------------- */
+
 static int
-exec_plain(struct db *db, const char *sql)
+wait_socket(const struct db *db, short events, int64_t deadline_ms)
 {
-    PGresult *result = PQexec(db->conn, sql);
+    for (;;) {
+        struct pollfd p = {PQsocket(db->conn), events, 0};
+        int64_t left = deadline_ms - clock_mono_ms();
+        /* A migration takes what it takes. */
+        int n = poll(&p, 1, db->as_owner ? -1 : left > 0 ? (int)left : 0);
+        if (n > 0)
+            return 0;
+        if (n == 0)
+            return ERR_TIMEOUT;
+        if (errno != EINTR)
+            return ERR_RESET;
+    }
+}
+
+static int64_t
+answer_deadline(void)
+{
+    return clock_mono_ms() + ANSWER_MS;
+}
+
+/* Sends what libpq holds back. */
+static int
+flush(const struct db *db, int64_t deadline_ms)
+{
+    int n;
+    while ((n = PQflush(db->conn)) == 1) {
+        int err = wait_socket(db, POLLIN | POLLOUT, deadline_ms);
+        if (err)
+            return err;
+        if (!PQconsumeInput(db->conn))
+            return ERR_RESET;
+    }
+    return n < 0 ? ERR_RESET : 0;
+}
+
+static int
+next_result(const struct db *db, int64_t deadline_ms, PGresult **ret_result)
+{
+    while (PQisBusy(db->conn)) {
+        int err = wait_socket(db, POLLIN, deadline_ms);
+        if (err)
+            return err;
+        if (!PQconsumeInput(db->conn))
+            break; /* PQgetResult() makes the error's result of it */
+    }
+    *ret_result = PQgetResult(db->conn);
+    return 0;
+}
+
+/* The last result of what was sent, as PQexec() gives it; of a COPY, the first. NULL: the
+ * connection broke. 0 or ERR_TIMEOUT. */
+static int
+last_result(const struct db *db, PGresult **ret_result)
+{
+    int64_t deadline_ms = answer_deadline();
+    PGresult *one = NULL;
+    int err = flush(db, deadline_ms);
+    *ret_result = NULL;
+    while (err != ERR_TIMEOUT && (err = next_result(db, deadline_ms, &one)) == 0 && one) {
+        PQclear(*ret_result);
+        *ret_result = one;
+        if (PQresultStatus(one) == PGRES_COPY_IN || PQstatus(db->conn) == CONNECTION_BAD)
+            break;
+    }
+    return err == ERR_TIMEOUT ? err : 0;
+}
+
+static int
+give_up(struct db *db)
+{
+    set_error(db, "", "PostgreSQL does not answer");
+    disconnect(db);
+    return ERR_UNAVAILABLE;
+}
+
+/* What was sent with `sent` (libpq's 1 or 0) came to: 0 with its result, or an error. */
+static int
+finish(struct db *db, int sent, ExecStatusType wanted, PGresult **ret_result)
+{
+    PGresult *result = NULL;
+    int err = sent ? last_result(db, &result) : 0;
     ExecStatusType status = PQresultStatus(result);
-    int err = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0 : fail(db, result);
+    bool good =
+        status == wanted ||
+        (wanted != PGRES_COPY_IN &&
+         (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY));
+    if (!err && result && good) {
+        *ret_result = result;
+        return 0;
+    }
+    err = err ? give_up(db) : fail(db, result);
     PQclear(result);
     return err;
 }
 
 static int
+exec_plain(struct db *db, const char *sql)
+{
+    PGresult *result = NULL;
+    int err = finish(db, PQsendQuery(db->conn, sql), PGRES_COMMAND_OK, &result);
+    PQclear(result);
+    return err;
+}
+
+/* ---- connecting, continued ------------------------------------------------------------------- */
+
+/* Whoever connects works with the rights of the application's role where that can be. */
+static void
+become_app_role(struct db *db)
+{
+    if (exec_plain(db, become_app) != 0 && db->conn)
+        log_warn("db.own_rights", F_STR("why", db->error));
+}
+
+static int
 connect_now(struct db *db)
 {
-    const char *const names[] = {
-        "dbname",           "application_name", "connect_timeout",           "client_encoding",
-        "tcp_user_timeout", "keepalives_idle",  "fallback_application_name", NULL};
-    const char *const values[] = {db->dsn, db->application, "3", "UTF8", "15000",
-                                  "5",     "headgate",      NULL};
+    /* clang-format off */
+    const char *const names[] = {"dbname", "application_name", "connect_timeout", "client_encoding",
+                                 "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+                                 "keepalives_count", "fallback_application_name", NULL};
+    const char *const values[] = {db->dsn, db->application, "3", "UTF8",
+                                  "15000", "5", "3",
+                                  "3", "headgate", NULL};
+    /* clang-format on */
     db->conn = PQconnectdbParams(names, values, 1);
     if (!db->conn) {
         set_error(db, "", "no memory");
@@ -204,12 +319,12 @@ connect_now(struct db *db)
         return ERR_UNAVAILABLE;
     }
     PQsetNoticeReceiver(db->conn, on_notice, NULL);
-    int err = exec_plain(db, session_settings);
+    int err = PQsetnonblocking(db->conn, 1) == 0 ? exec_plain(db, session_settings) : ERR_NOMEM;
     if (!err && !db->as_owner)
-        err = exec_plain(db, become_app);
+        become_app_role(db);
     if (err && db->conn)
         disconnect(db);
-    return err ? ERR_UNAVAILABLE : 0;
+    return err || !db->conn ? ERR_UNAVAILABLE : 0;
 }
 
 /* At most one attempt that fails a second: a pool of threads must not storm a database that comes
@@ -240,16 +355,8 @@ run(struct db *db, const char *sql, const char *const *params, size_t count, PGr
     int err = ensure_connected(db);
     if (err)
         return err;
-    PGresult *result =
-        PQexecParams(db->conn, sql, (int)count, NULL, params, NULL, NULL, 0 /* text */);
-    ExecStatusType status = PQresultStatus(result);
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
-        *ret_result = result;
-        return 0;
-    }
-    err = fail(db, result);
-    PQclear(result);
-    return err;
+    int sent = PQsendQueryParams(db->conn, sql, (int)count, NULL, params, NULL, NULL, 0 /* text */);
+    return finish(db, sent, PGRES_TUPLES_OK, ret_result);
 }
 
 int
@@ -311,11 +418,9 @@ db_commit(struct db *db)
         db->in_transaction = db->lost = false;
         return ERR_UNAVAILABLE;
     }
-    PGresult *result = PQexec(db->conn, "COMMIT");
-    int err = 0;
-    if (PQresultStatus(result) != PGRES_COMMAND_OK)
-        err = fail(db, result);
-    else if (strcmp(PQcmdStatus(result), "COMMIT") != 0) {
+    PGresult *result = NULL;
+    int err = finish(db, PQsendQuery(db->conn, "COMMIT"), PGRES_COMMAND_OK, &result);
+    if (!err && strcmp(PQcmdStatus(result), "COMMIT") != 0) {
         /* A failed transaction is rolled back by COMMIT without an error. */
         set_error(db, "", "the transaction had failed and was rolled back");
         err = ERR_BAD_STATE;
@@ -396,46 +501,51 @@ db_rows_free(struct db_rows *r)
 
 /* ---- COPY ------------------------------------------------------------------------------------ */
 
+/* Queues one piece, waiting for room: 0, ERR_TIMEOUT, or ERR_RESET. */
 static int
-copy_end(struct db *db, int64_t *ret_rows)
+put_piece(const struct db *db, const char *at, size_t n)
+{
+    int64_t deadline_ms = answer_deadline(); /* for each piece: a large COPY takes its time */
+    for (;;) {
+        int put = at ? PQputCopyData(db->conn, at, (int)n) : PQputCopyEnd(db->conn, NULL);
+        if (put < 0)
+            return ERR_RESET;
+        int err = flush(db, deadline_ms);
+        if (err || put == 1)
+            return err;
+    }
+}
+
+static int
+put_all(const struct db *db, struct slice data)
 {
     int err = 0;
-    PGresult *result = PQgetResult(db->conn);
-    if (PQresultStatus(result) == PGRES_COMMAND_OK)
-        *ret_rows = strtoll(PQcmdTuples(result), NULL, 10);
-    else
-        err = fail(db, result);
-    PQclear(result);
-    while (db->conn && (result = PQgetResult(db->conn)) != NULL)
-        PQclear(result);
-    return err;
+    for (size_t done = 0; done < data.len && !err;) {
+        size_t n = data.len - done < 65536 ? data.len - done : 65536;
+        err = put_piece(db, data.at + done, n);
+        done += n;
+    }
+    return err ? err : put_piece(db, NULL, 0);
 }
 
 int
 db_copy(struct db *db, const char *sql, struct slice data, int64_t *ret_rows)
 {
-    int64_t rows = 0;
+    PGresult *result = NULL;
     int err = ensure_connected(db);
+    if (!err)
+        err = finish(db, PQsendQuery(db->conn, sql), PGRES_COPY_IN, &result);
+    PQclear(result);
     if (err)
         return err;
-    PGresult *result = PQexec(db->conn, sql);
-    if (PQresultStatus(result) != PGRES_COPY_IN) {
-        err = fail(db, result);
-        PQclear(result);
-        return err;
-    }
-    PQclear(result);
-    for (size_t done = 0; done < data.len;) {
-        size_t n = data.len - done < 65536 ? data.len - done : 65536;
-        if (PQputCopyData(db->conn, data.at + done, (int)n) != 1)
-            break; /* copy_end() says why */
-        done += n;
-    }
-    if (PQputCopyEnd(db->conn, NULL) != 1 && PQstatus(db->conn) == CONNECTION_BAD)
-        return fail(db, NULL);
-    err = copy_end(db, &rows);
+    if (put_all(db, data) == ERR_TIMEOUT)
+        return give_up(db);
+    /* What broke, or what the server objects to, is in the result. */
+    err = finish(db, 1, PGRES_COMMAND_OK, &result);
     if (!err && ret_rows)
-        *ret_rows = rows;
+        *ret_rows = strtoll(PQcmdTuples(result), NULL, 10);
+    if (!err)
+        PQclear(result);
     return err;
 }
 

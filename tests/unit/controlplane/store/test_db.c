@@ -1,6 +1,8 @@
 /* The connection against a real PostgreSQL: results, errors, loss, reconnection. */
 #include "tests/unit/controlplane/pg.h"
 
+#include <signal.h>
+
 #include "lib/base/clock.h"
 
 static void
@@ -139,6 +141,57 @@ test_copy_and_its_escapes(void **state)
     db_free(db);
 }
 
+/* F104, F110: a frozen server, as a dead network, must not freeze us. */
+static void
+test_a_frozen_server_is_given_up(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    struct db_rows *rows = NULL;
+    assert_int_equal(db_query(db, "SELECT pg_backend_pid()", NULL, 0, &rows), 0);
+    pid_t backend = (pid_t)db_int(rows, 0, 0);
+    db_rows_free(rows);
+    assert_int_equal(db_begin(db), 0);
+    assert_int_equal(kill(backend, SIGSTOP), 0);
+    int64_t before = clock_mono_ms();
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), ERR_UNAVAILABLE);
+    assert_true(clock_mono_ms() - before < 60000);
+    assert_string_equal(db_error(db), "PostgreSQL does not answer");
+    assert_int_equal(kill(backend, SIGCONT), 0);
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), ERR_UNAVAILABLE); /* still lost */
+    db_rollback(db);
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), 0);
+    db_free(db);
+}
+
+/* More than the sockets hold, both ways. */
+static void
+test_large_statements_and_answers(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    struct db_rows *rows = NULL;
+    struct buf data;
+    int64_t n = 0;
+    size_t size = 20 << 20;
+    char *text = malloc(size + 1);
+    memset(text, 'x', size);
+    text[size] = '\0';
+    const char *const params[] = {text};
+    assert_int_equal(db_query(db, "SELECT $1::text", params, 1, &rows), 0);
+    assert_int_equal(db_slice(rows, 0, 0).len, size);
+    db_rows_free(rows);
+    buf_init(&data, 0);
+    pg_sql("postgres", "CREATE TABLE many (t text)");
+    for (size_t i = 0; i < 20; i++)
+        assert_int_equal(db_copy_cell(&data, text, 1 << 20, true), 0);
+    assert_int_equal(db_copy(db, "COPY many FROM STDIN", buf_slice(&data), &n), 0);
+    assert_int_equal(n, 20);
+    buf_free(&data);
+    free(text);
+    db_free(db);
+}
+
 static void
 test_notifications(void **state)
 {
@@ -182,6 +235,8 @@ main(void)
         cmocka_unit_test(test_idle_connections_survive_a_restart),
         cmocka_unit_test(test_commit_of_a_failed_transaction_fails),
         cmocka_unit_test(test_copy_and_its_escapes),
+        cmocka_unit_test(test_a_frozen_server_is_given_up),
+        cmocka_unit_test(test_large_statements_and_answers),
         cmocka_unit_test(test_notifications),
         cmocka_unit_test(test_superusers_become_the_application),
     };
