@@ -29,14 +29,15 @@ text_length(struct slice data, size_t at)
     }
 }
 
-static void
+static bool
 count_text(struct meter *m, struct slice data, size_t at)
 {
     size_t n = text_length(data, at);
     if (n == 0)
-        return;
+        return false;
     m->chunks++;
     m->bytes += n;
+    return true;
 }
 
 void
@@ -44,20 +45,15 @@ meter_count(struct meter *m, struct slice data)
 {
     const struct slice *last = &names[m->name];
     if (m->at > last->len && m->at <= data.len &&
-        memcmp(data.at + m->at - last->len, last->at, last->len) == 0) {
-        count_text(m, data, m->at);
+        memcmp(data.at + m->at - last->len, last->at, last->len) == 0 && count_text(m, data, m->at))
         return;
-    }
     for (unsigned i = 0; i < NAMES; i++) {
         const char *hit = memmem(data.at, data.len, names[i].at, names[i].len);
-        if (!hit)
-            continue;
-        size_t at = (size_t)(hit - data.at) + names[i].len;
-        if (text_length(data, at) == 0)
-            continue; /* "content":"" beside arguments */
+        size_t at = hit ? (size_t)(hit - data.at) + names[i].len : 0;
+        if (!hit || !count_text(m, data, at))
+            continue; /* not there, or "content":"" beside arguments */
         m->at = at;
         m->name = i;
-        count_text(m, data, at);
         return;
     }
 }

@@ -140,6 +140,10 @@ int
 passage_push(struct passage *p, struct slice bytes, void (*emit)(void *ctx, struct slice run),
              void *ctx)
 {
+    if (p->state == PASSAGE_DONE && p->sse.after_cr && bytes.len && bytes.at[0] == '\n') {
+        p->sse.after_cr = false;
+        emit(ctx, slice_make(bytes.at, 1)); /* the other half of the last line's end */
+    }
     if (p->state != PASSAGE_OPEN || p->err)
         return p->err;
     p->emit = emit;
