@@ -135,3 +135,33 @@ def test_http2_and_http1_answer_alike(gateway):
         a, b = two.get(url, headers=headers), one.get(url, headers=headers)
     assert (a.http_version, b.http_version) == ("HTTP/2", "HTTP/1.1")
     assert json.loads(a.text) == json.loads(b.text)
+
+
+def test_bodies_are_held_within_bounds(gateway):
+    """Strangers with something like a token cannot fill the memory: beyond 256 MiB of bodies, 503."""
+    import socket
+    host, port = gateway.admin_url.removeprefix("http://").split(":")
+    head = (f"POST /api/v1/teams HTTP/1.1\r\nhost: x\r\nauthorization: Bearer hgat_{'x' * 43}\r\n"
+            f"content-type: application/json\r\ncontent-length: {31 << 20}\r\n\r\n").encode()
+    piece, answers, held = b"x" * (1 << 20), [], []
+    try:
+        for _ in range(12):
+            peer = socket.create_connection((host, int(port)), timeout=20)
+            held.append(peer)
+            try:
+                peer.sendall(head)
+                for _ in range(30):
+                    peer.sendall(piece)
+            except OSError:
+                pass # refused while we were still sending
+            peer.settimeout(0.5)
+            try:
+                answers.append(peer.recv(4096))
+            except OSError:
+                answers.append(b"")
+        refused = [a for a in answers if a.startswith(b"HTTP/1.1 503")]
+        assert refused and b"overloaded" in refused[0], answers
+        assert gateway.admin("GET", "/whoami").status_code == 200
+    finally:
+        for peer in held:
+            peer.close()
