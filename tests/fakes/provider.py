@@ -10,6 +10,7 @@ POST /__script with a text body sets the default script; POST /__go lets a held 
 
 import argparse
 import asyncio
+import ctypes
 import hashlib
 import json
 import os
@@ -348,6 +349,12 @@ async def serve(args):
     provider.journal.close()
 
 
+def die_with_parent():
+    """A test run that is killed leaves no provider behind."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listen", default="127.0.0.1:0")
@@ -357,6 +364,7 @@ def main():
     parser.add_argument("--key")
     parser.add_argument("--h2", action="store_true", help="offer h2 by ALPN")
     parser.add_argument("--tls-max", help="1.1: no newer version")
+    die_with_parent()
     asyncio.run(serve(parser.parse_args()))
 
 
