@@ -31,6 +31,7 @@ struct compile_input {
     const unsigned char *seal_key; /* NULL: sealed values are not opened */
     struct built *base;            /* start from here; NULL: read everything */
     int64_t up_to;                 /* this revision; 0: all that is visible */
+    bool refresh;                  /* also what did not change, but for keys */
     bool fixed_given;              /* only the shards of keys are made; the rest is as in base */
     bool strict; /* a credential that this very revision brings and nobody can resolve refuses it */
     /* Else the sealed value that this section holds for the provider stays. May be NULL. */

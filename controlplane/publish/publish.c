@@ -156,8 +156,51 @@ set_status(struct publisher *p, int err, const struct buf *why)
     head_unref(h);
 }
 
-/* LISTENs on a new connection, and forgets what the old one told: the database behind it may be
- * another (restored) one. */
+/* A state to go on from, made of the newest head; NULL when it cannot be. */
+static struct built *
+built_of_head(struct publisher *p, const struct head *h)
+{
+    struct built *b = calloc(1, sizeof(*b));
+    struct buf why;
+    int err;
+
+    if (!b)
+        return NULL;
+    atomic_init(&b->refs, 1);
+    b->revision = (int64_t)h->revision;
+    b->sections = sections_ref(h->sections);
+    buf_init(&why, 4096);
+    err = compile_sections(b->sections, p->seal_key, b->revision, NULL, &b->policy, &why);
+    if (err)
+        log_warn("publish.head_unusable", F_SLICE("why", buf_slice(&why)));
+    buf_free(&why);
+    if (!err)
+        return b;
+    built_unref(b);
+    return NULL;
+}
+
+/* On a new connection: the database behind it may be another, restored one. What we know is good to
+ * go on from only when it has recorded the very version we hold; else everything is read again. */
+static int
+resume(struct publisher *p)
+{
+    struct head *h = shelf_newest(p->shelf);
+    struct built *now = publisher_built(p);
+    int known = h && p->build_noted ? record_is_known(p, h) : 0;
+
+    if (known == 1 && !(now && now->sections == h->sections))
+        publisher_set_built(p, built_of_head(p, h));
+    else if (known == 0)
+        publisher_set_built(p, NULL);
+    built_unref(now);
+    head_unref(h);
+    p->published_epoch = 0;
+    p->refresh = true;
+    return known < 0 ? known : 0;
+}
+
+/* LISTENs on a new connection. */
 static int
 greet(struct publisher *p, struct buf *why)
 {
@@ -177,12 +220,11 @@ greet(struct publisher *p, struct buf *why)
     if (err == ERR_AUTH &&
         buf_add_str(why, "this database was made with another seal key: give that one") != 0)
         err = ERR_NOMEM;
-    if (err)
-        return err;
-    p->backend = backend;
-    p->published_epoch = 0;
-    publisher_set_built(p, NULL);
-    return 0;
+    if (!err)
+        err = resume(p);
+    if (!err)
+        p->backend = backend;
+    return err;
 }
 
 static int
@@ -193,6 +235,7 @@ compile_now(struct publisher *p, struct built *base, struct built **ret, struct 
                                .secrets = p->secrets,
                                .seal_key = p->seal_key,
                                .base = base,
+                               .refresh = p->refresh,
                                .providers_before =
                                    h ? h->sections->fixed[SECTION_PROVIDERS] : NULL};
     int err = db_begin(p->db);
@@ -250,6 +293,7 @@ publish(struct publisher *p, struct buf *why)
     }
     p->published_epoch = p->lead.epoch;
     p->published_revision = b->revision;
+    p->refresh = false;
     publisher_set_built(p, b);
     publisher_count(p, &p->status.published);
     publisher_announce(p);
@@ -373,6 +417,7 @@ open_disk(struct publisher *p, const char *state_dir, bool force, struct buf *wh
 
     snprintf(dir, sizeof(dir), "%s/publish", state_dir);
     snprintf(policy, sizeof(policy), "%s/snapshots", dir);
+    snprintf(p->build_path, sizeof(p->build_path), "%s/build", dir);
     err = file_make_dirs(dir, 0700);
     if (!err)
         err = lead_init(&p->lead, dir, force, why);

@@ -23,6 +23,8 @@ struct publisher {
     struct shelf *shelf;
     struct acks *acks;
     struct lkg *disk;
+    char build_path[4096];
+    bool build_noted; /* what is on disk was made by this version of the program */
     struct db *answer_db[LIMIT_ANSWER_THREADS]; /* each its thread's own; NULL until needed */
     size_t threads;
 
@@ -31,6 +33,7 @@ struct publisher {
     struct lead lead;
     int64_t backend; /* the connection that LISTENs */
     uint64_t published_epoch;
+    bool refresh; /* what is not keys is made anew: the price book, or its form, may be another */
     int64_t published_revision;
 
     pthread_t thread, announcer;
@@ -49,6 +52,9 @@ struct publisher {
 MUST_CHECK int record_version(struct publisher *p, struct built *b, struct buf *why);
 /* Takes over what the leader recorded, when that is newer. 1: something was; 0; or an error. */
 int record_adopt(struct publisher *p, struct buf *why);
+/* Whether PostgreSQL has recorded exactly this version: then everything it was made from is part of
+ * the database's history. 1, 0, or an error. */
+int record_is_known(struct publisher *p, const struct head *h);
 /* The newest head onto the disk; what the disk holds onto the shelf. */
 void record_save(struct publisher *p);
 void record_load(struct publisher *p);

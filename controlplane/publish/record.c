@@ -8,6 +8,7 @@
 #include "controlplane/publish/publisher.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
+#include "lib/base/file.h"
 #include "lib/base/log.h"
 
 #define ROWS_KEPT "500" /* of snapshots: a history for people */
@@ -230,6 +231,30 @@ record_version(struct publisher *p, struct built *b, struct buf *why)
     return 0;
 }
 
+int
+record_is_known(struct publisher *p, const struct head *h)
+{
+    char epoch[24], version[24];
+    char *digest = bytea(slice_make(h->digest, SHA256_BYTES));
+    const char *params[3] = {epoch, version, digest};
+    struct db_rows *rows;
+    int known;
+    int err = ERR_NOMEM;
+
+    snprintf(epoch, sizeof(epoch), "%" PRIu64, h->epoch);
+    snprintf(version, sizeof(version), "%" PRIu64, h->version);
+    if (digest)
+        err = db_query(
+            p->db, "SELECT FROM snapshots WHERE epoch = $1 AND version = $2 AND root_sha256 = $3",
+            params, 3, &rows);
+    free(digest);
+    if (err)
+        return err;
+    known = db_count(rows) > 0;
+    db_rows_free(rows);
+    return known;
+}
+
 /* --- what another leader published
  * ---------------------------------------------------------------- */
 
@@ -427,6 +452,9 @@ record_save(struct publisher *p)
     for (size_t i = 0; i < root.count; i++)
         bytes[i] = section_bytes(list[i]);
     err = lkg_save(p->disk, head_envelope(h), &root, bytes);
+    if (!err && !p->build_noted)
+        err = file_replace(p->build_path, SLICE(HEADGATE_VERSION), 0600);
+    p->build_noted = p->build_noted || !err;
     if (err)
         log_error("publish.save_failed", F_INT("version", h->version), F_ERR(err));
     head_unref(h);
@@ -495,6 +523,18 @@ load_head(void *ctx, struct slice envelope, const struct snapshot_root *root,
     return l->count == LKG_KEPT;
 }
 
+/* Another version of this program may write keys in another form: then they are read again. */
+static void
+check_build(struct publisher *p)
+{
+    struct buf text;
+
+    buf_init(&text, 0);
+    p->build_noted = file_read(p->build_path, 64, true, &text) == 0 &&
+                     slice_eq(buf_slice(&text), SLICE(HEADGATE_VERSION));
+    buf_free(&text);
+}
+
 void
 record_load(struct publisher *p)
 {
@@ -505,6 +545,7 @@ record_load(struct publisher *p)
     struct loader l = {.p = p};
     struct buf why;
 
+    check_build(p);
     buf_init(&why, 4096);
     (void)lkg_each(p->disk, &trust, load_head, &l, &why);
     if (l.count)

@@ -407,6 +407,7 @@ test_incremental_is_the_same_as_everything(void **state)
     wait_published(t, 0);
     h = shelf_newest(t->p[0]->shelf);
     publisher_down(t, 0);
+    pg_sql(t->database, "DELETE FROM snapshots");
     publisher_up(t, 0, false); /* reads everything */
     WAIT_FOR(status_of(t->p[0]).epoch > h->epoch);
     again = shelf_newest(t->p[0]->shelf);
@@ -535,6 +536,43 @@ test_f080_epochs_grow_over_restarts(void **state)
         version = status_of(t->p[0]).version;
         publisher_down(t, 0);
     }
+}
+
+/* A restart goes on from the version on disk when the database has recorded that very version, and
+ * reads everything when it has not (it was restored, and has another history). */
+static void
+test_restart_goes_on_from_what_is_known(void **state)
+{
+    struct stand *t = *state;
+    struct policy *p;
+    uint64_t epoch;
+
+    put_basics(t);
+    publisher_up(t, 0, false);
+    wait_published(t, 0);
+    epoch = status_of(t->p[0]).epoch;
+    publisher_down(t, 0);
+    begin(t);
+    put_key(t, "three", "sk-three", "red");
+    commit(t);
+    /* behind the revisions' back: who reads only what changed cannot see it */
+    pg_sql(t->database, "DELETE FROM config_items WHERE kind = 'keys' AND name = 'one'");
+    publisher_up(t, 0, false);
+    WAIT_FOR(status_of(t->p[0]).epoch > epoch);
+    p = fetch(t->p[0], false);
+    assert_true(knows(p, "sk-three"));
+    assert_true(knows(p, "sk-one"));
+    policy_unref(p);
+    epoch = status_of(t->p[0]).epoch;
+    publisher_down(t, 0);
+    pg_sql(t->database,
+           "DELETE FROM snapshots WHERE version = (SELECT max(version) FROM snapshots)");
+    publisher_up(t, 0, false);
+    WAIT_FOR(status_of(t->p[0]).epoch > epoch);
+    p = fetch(t->p[0], false);
+    assert_true(knows(p, "sk-three"));
+    assert_false(knows(p, "sk-one"));
+    policy_unref(p);
 }
 
 static void
@@ -856,6 +894,7 @@ main(void)
         TEST(test_a_bad_change_is_refused_before_it_is_committed),
         TEST(test_credentials),
         TEST(test_f080_epochs_grow_over_restarts),
+        TEST(test_restart_goes_on_from_what_is_known),
         TEST(test_f080_database_restored_to_yesterday),
         TEST(test_f092_serves_from_disk_without_postgresql),
         TEST(test_f088_two_publishers),
