@@ -4,6 +4,8 @@ import os
 import pathlib
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 
@@ -62,6 +64,75 @@ def test_a_broken_key_file_is_told(tmp_path):
     done = run("serve", "--database", "x", "--bus-pub", "ipc:///tmp/x", "--bus-req", "ipc:///tmp/y", "--state-dir",
                tmp_path, "--seal-key", tmp_path / "seal.key", "--sign-key", tmp_path / "seal.key")
     assert done.returncode == 1 and "is not a key file (64 hex digits)" in done.stderr
+
+
+# --- without a database, over TLS
+
+def certificate(folder, name):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                    "-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")],
+                   check=True, capture_output=True)
+
+
+def served_name(port):
+    """The subject of the certificate that a new connection gets."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        with context.wrap_socket(plain) as peer:
+            der = peer.getpeercert(binary_form=True)
+    text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=der,
+                          capture_output=True, check=True).stdout.decode()
+    return text.strip().rpartition("= ")[2]
+
+
+@pytest.fixture
+def lonely(tmp_path):
+    """A control plane with no PostgreSQL in sight, serving HTTPS; (process, port, folder)."""
+    assert run("keys", tmp_path).returncode == 0
+    certificate(tmp_path, "first")
+    command = [PROGRAM, "serve", "--database", f"host={tmp_path} dbname=x", "--admin-listen", "127.0.0.1:0",
+               "--bus-pub", f"ipc://{tmp_path}/p", "--bus-req", f"ipc://{tmp_path}/r", "--state-dir", tmp_path / "state",
+               "--sign-key", tmp_path / "sign.key", "--seal-key", tmp_path / "seal.key",
+               "--admin-tls-cert", tmp_path / "tls.crt", "--admin-tls-key", tmp_path / "tls.key"]
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        process = subprocess.Popen(list(map(str, command)), stderr=log, env=clean_environment())
+    def port():
+        found = re.search(r'"controlplane.started".*"port":(\d+)', (tmp_path / "log").read_text())
+        return found and int(found.group(1))
+    try:
+        yield process, until(port, 10, "a port"), tmp_path
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_f101_it_starts_and_ends_without_a_database(lonely):
+    process, port, folder = lonely
+    with httpx.Client(http2=True, verify=ssl.create_default_context(cafile=folder / "tls.crt")) as client:
+        assert client.get(f"https://localhost:{port}/healthz").http_version == "HTTP/2"
+        ready = client.get(f"https://localhost:{port}/readyz")
+        assert ready.status_code == 503 and ready.json()["checks"]["database"] != "ok"
+        token = {"authorization": "Bearer hgat_" + "x" * 43}
+        answer = client.get(f"https://localhost:{port}/api/v1/teams", headers=token)
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{port}/healthz")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0
+
+
+def test_sighup_reads_the_certificate_again(lonely):
+    process, port, folder = lonely
+    assert served_name(port) == "first"
+    certificate(folder, "second")
+    process.send_signal(signal.SIGHUP)
+    until(lambda: served_name(port) == "second", 10, "the new certificate")
+    (folder / "tls.crt").write_text("no certificate")
+    process.send_signal(signal.SIGHUP)
+    until(lambda: "api.certificate_kept" in (folder / "log").read_text(), 10, "the refusal")
+    assert served_name(port) == "second"
 
 
 # --- rights and secrets
