@@ -315,14 +315,15 @@ test_f107_poison_that_only_the_database_sees(void **state)
     encode(s, 63);
     database_do(owner,
                 "ALTER TABLE usage_events ADD CONSTRAINT no_curse CHECK (request_id <> 'cursed')");
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct ingest_result r = ingest(&s->batch);
         assert_int_equal(r.quarantined, 2);
         assert_int_equal(r.added, i ? 0 : 98);
+        uuid7(s->batch.spool_id); /* the next time from a copy that nobody has heard of */
     }
     database_do(owner, "ALTER TABLE usage_events DROP CONSTRAINT no_curse");
     assert_int_equal(quarantined("refused_by_database"), 2);
-    assert_int_equal(database_int(app, "SELECT high_sequence FROM usage_spools"), 100);
+    assert_int_equal(database_int(app, "SELECT min(high_sequence) FROM usage_spools"), 100);
     assert_books_are_sound();
     free(s);
 }

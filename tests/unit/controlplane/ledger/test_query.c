@@ -122,6 +122,33 @@ test_filters_narrow(void **state)
     free(s);
 }
 
+/* A range that begins or ends inside an hour is answered from the attempts, to the millisecond. */
+static void
+test_a_range_inside_an_hour(void **state)
+{
+    uint64_t seed = test_seed();
+    struct sample *s = make_sample(&seed, 100);
+    int64_t hour = (clock_wall_ms() / 3600000 - 1) * 3600000;
+    struct usage_filter f = {.from_ms = hour + 30000, .to_ms = hour + 60001};
+    struct db_rows *rows;
+    int64_t want = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 100; i++) {
+        int64_t ms = hour + (int64_t)i * 1000;
+        for (int byte = 0; byte < 6; byte++)
+            s->u[i].attempt_id[byte] = (unsigned char)(ms >> (40 - 8 * byte));
+        encode(s, i);
+        if (i >= 30 && i <= 60)
+            want += s->u[i].cost;
+    }
+    (void)ingest(&s->batch);
+    rows = sums(&f, NULL, 0);
+    assert_int_equal(db_int(rows, 0, SUM_COST), want);
+    db_rows_free(rows);
+    free(s);
+}
+
 static void
 test_an_unknown_group_is_refused(void **state)
 {
@@ -228,6 +255,7 @@ main(void)
         EMPTIED(test_empty_books_sum_to_zero),
         EMPTIED(test_hours_and_attempts_agree_on_every_dimension),
         EMPTIED(test_filters_narrow),
+        EMPTIED(test_a_range_inside_an_hour),
         cmocka_unit_test(test_an_unknown_group_is_refused),
         EMPTIED(test_pages_of_attempts_follow_each_other),
         EMPTIED(test_one_attempt_is_shown_whole),
