@@ -51,8 +51,7 @@ acks_free(struct acks *a)
     free(a);
 }
 
-/* --- what is heard -----------------------------------------------------------------------------
- */
+/* --- what is heard --------------------------------------------------------------------------- */
 
 /* What a worker says goes into PostgreSQL and JSON: valid UTF-8 without control characters. */
 static void
@@ -205,8 +204,7 @@ acks_heartbeat(struct acks *a, const struct bus_worker *from, const struct bus_h
     return err;
 }
 
-/* --- what is told -------------------------------------------------------------------------------
- */
+/* --- what is told ---------------------------------------------------------------------------- */
 
 static int
 by_node(const void *a, const void *b)
@@ -250,8 +248,7 @@ acks_copy(struct acks *a, size_t *ret_count)
     return copy(a, false, ret_count);
 }
 
-/* --- the table ----------------------------------------------------------------------------------
- */
+/* --- the table ------------------------------------------------------------------------------- */
 
 static const char upsert[] =
     "INSERT INTO workers (node, slot, pid, host, build, started_at, seen_at, held_epoch, "

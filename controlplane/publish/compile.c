@@ -62,7 +62,7 @@ explain(struct job *j, int err, const char *format, ...)
     return err;
 }
 
-/* --- credentials ------------------------------------------------------------------------------ */
+/* --- credentials ----------------------------------------------------------------------------- */
 
 /* What the section that is in force holds for this provider. */
 static int
@@ -101,7 +101,7 @@ credential(void *ctx, struct slice provider, const struct json *body, struct buf
     return keep_credential(j->in->providers_before, provider, into);
 }
 
-/* --- items ------------------------------------------------------------------------------------ */
+/* --- items ----------------------------------------------------------------------------------- */
 
 /* An item's text from the database, into a section's buffer or the edits of keys. */
 static int
@@ -181,8 +181,7 @@ add_kind(struct job *j, enum kind_id kind, struct buf *into)
     return more;
 }
 
-/* --- the sections that are not keys -------------------------------------------------------------
- */
+/* --- the sections that are not keys ---------------------------------------------------------- */
 
 static int
 add_pepper(struct job *j, struct buf *into)
@@ -262,8 +261,7 @@ make_all_fixed(struct job *j)
     return err;
 }
 
-/* --- what changed -------------------------------------------------------------------------------
- */
+/* --- what changed ---------------------------------------------------------------------------- */
 
 static void
 mark_dirty(struct job *j, const struct kind *kind)
@@ -366,8 +364,7 @@ take_everything(struct job *j)
     return add_kind(j, KIND_KEYS, NULL);
 }
 
-/* --- together -----------------------------------------------------------------------------------
- */
+/* --- together -------------------------------------------------------------------------------- */
 
 static int
 find_revision(struct job *j)

@@ -31,8 +31,7 @@ fail(struct job *j, int err, const char *member, const char *reason)
     return j->err;
 }
 
-/* --- members of a body
- * ------------------------------------------------------------------------------- */
+/* --- members of a body --------------------------------------------------------------------- */
 
 /* "" when absent. */
 static struct slice
@@ -98,8 +97,7 @@ pairs(struct job *j, struct json *map, size_t *ret_count)
     return all;
 }
 
-/* --- the kinds
- * ------------------------------------------------------------------------------------------ */
+/* --- the kinds ----------------------------------------------------------------------------- */
 
 static struct slice
 sealed_credential(struct job *j)
@@ -293,9 +291,7 @@ put_price(struct job *j, struct buf *into)
     return j->err ? j->err : section_put_price(into, &p);
 }
 
-/* --- all
- * --------------------------------------------------------------------------------------------------
- */
+/* --- all ----------------------------------------------------------------------------------- */
 
 static int
 put(struct job *j, struct buf *into, unsigned char *ret_digest)

@@ -9,8 +9,7 @@
 #define LEAD_LOCK "7523094288201236"
 #define LIMIT_STEP 1000000 /* epochs that --force-epoch may go forward by */
 
-/* --- the file: "epoch N" ------------------------------------------------------------------------
- */
+/* --- the file: "epoch N" --------------------------------------------------------------------- */
 
 static int
 parse(struct slice text, uint64_t *ret)
@@ -60,8 +59,7 @@ lead_saw(struct lead *l, uint64_t epoch)
     return err;
 }
 
-/* --- the epoch ----------------------------------------------------------------------------------
- */
+/* --- the epoch ------------------------------------------------------------------------------- */
 
 static int
 ask(struct db *db, const char *sql, const char *param, int64_t *ret)
@@ -128,8 +126,7 @@ draw_epoch(struct lead *l, struct db *db, uint64_t *ret, struct buf *why)
     return err;
 }
 
-/* --- the lock -----------------------------------------------------------------------------------
- */
+/* --- the lock -------------------------------------------------------------------------------- */
 
 static int
 unlock(struct db *db)

@@ -15,8 +15,7 @@
 #define TURN_MS 1000        /* between looks without a word from anybody; announcements too */
 #define FLUSH_MS 2000       /* between copies of the acks to PostgreSQL */
 
-/* --- what threads share -------------------------------------------------------------------------
- */
+/* --- what threads share ---------------------------------------------------------------------- */
 
 struct built *
 publisher_built(struct publisher *p)
@@ -87,8 +86,7 @@ doze(struct publisher *p, int64_t ms)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* --- announcing ---------------------------------------------------------------------------------
- */
+/* --- announcing ------------------------------------------------------------------------------ */
 
 void
 publisher_announce(struct publisher *p)
@@ -126,8 +124,7 @@ announce_on(void *arg)
     return NULL;
 }
 
-/* --- one turn of the publishing thread
- * ------------------------------------------------------------ */
+/* --- one turn of the publishing thread ----------------------------------------------------- */
 
 static void
 set_status(struct publisher *p, int err, const struct buf *why)
@@ -406,8 +403,7 @@ run(void *arg)
     return NULL;
 }
 
-/* --- starting and stopping
- * -------------------------------------------------------------------------- */
+/* --- starting and stopping ----------------------------------------------------------------- */
 
 static int
 open_disk(struct publisher *p, const char *state_dir, bool force, struct buf *why)
@@ -561,8 +557,7 @@ publisher_status(struct publisher *p, struct publisher_status *ret_status)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* --- the check of a change
- * -------------------------------------------------------------------------- */
+/* --- the check of a change ----------------------------------------------------------------- */
 
 int
 publish_check(struct publisher *p, struct db *db, struct buf *why)

@@ -13,8 +13,7 @@
 
 #define ROWS_KEPT "500" /* of snapshots: a history for people */
 
-/* --- bytea, as text -----------------------------------------------------------------------------
- */
+/* --- bytea, as text -------------------------------------------------------------------------- */
 
 /* "\xHEX", the caller frees; NULL: no memory. */
 static char *
@@ -43,8 +42,7 @@ bytea_take(struct slice text, struct buf *into)
     return err;
 }
 
-/* --- a new version -------------------------------------------------------------------------------
- */
+/* --- a new version --------------------------------------------------------------------------- */
 
 static size_t
 list_refs(const struct sections *s, struct section_ref refs[static SECTIONS_MOST])
@@ -255,8 +253,7 @@ record_is_known(struct publisher *p, const struct head *h)
     return known;
 }
 
-/* --- what another leader published
- * ---------------------------------------------------------------- */
+/* --- what another leader published --------------------------------------------------------- */
 
 static bool
 is_newer(uint64_t epoch, uint64_t version, const struct head *than)
@@ -429,8 +426,7 @@ record_adopt(struct publisher *p, struct buf *why)
     return got;
 }
 
-/* --- the disk
- * --------------------------------------------------------------------------------------- */
+/* --- the disk ------------------------------------------------------------------------------ */
 
 void
 record_save(struct publisher *p)

@@ -62,8 +62,7 @@ struct section *sections_find(const struct sections *s, struct slice name);
 size_t sections_list(const struct sections *s, struct section *ret_list[static SECTIONS_MOST]);
 uint64_t sections_total(const struct sections *s); /* bytes */
 
-/* --- editing the shards of keys
- * ---------------------------------------------------------------------- */
+/* --- editing the shards of keys ------------------------------------------------------------ */
 
 struct key_edits;
 struct key_edits *key_edits_new(void);

@@ -18,8 +18,7 @@
 
 static void look(void *ctx);
 
-/* --- when to look ------------------------------------------------------------------------------
- */
+/* --- when to look ---------------------------------------------------------------------------- */
 
 /* Full jitter: a fleet that lost its control plane does not come back as one. */
 static void
@@ -89,8 +88,7 @@ on_announce(void *ctx, struct slice message)
     arena_free(&arena);
 }
 
-/* --- what is told to the control plane ----------------------------------------------------------
- */
+/* --- what is told to the control plane ------------------------------------------------------- */
 
 static struct channel_call *
 tell(struct follow *f, const struct bus_request *r, void (*on_reply)(void *, int, struct slice))
@@ -172,8 +170,7 @@ follow_heard(struct follow *f)
     f->contact_ms = clock_mono_ms();
 }
 
-/* --- how a fetch ends
- * ----------------------------------------------------------------------------- */
+/* --- how a fetch ends ---------------------------------------------------------------------- */
 
 static void
 back_off(struct follow *f)
@@ -238,8 +235,7 @@ follow_swap(struct follow *f, struct policy *next, const struct root_mark *mark,
         f->o.on_policy(f->o.ctx, next);
 }
 
-/* --- starting -----------------------------------------------------------------------------------
- */
+/* --- starting -------------------------------------------------------------------------------- */
 
 static void
 load_from_disk(struct follow *f)
@@ -248,6 +244,8 @@ load_from_disk(struct follow *f)
         .public_keys = (const unsigned char(*)[SIGN_PUBLIC_BYTES])f->keys,
         .key_count = f->key_count,
         .now_wall_ms = clock_wall_ms(),
+        .avoid_epoch = f->o.avoid_epoch,
+        .avoid_version = f->o.avoid_version,
     };
     struct lkg_found found;
     struct buf why;
@@ -324,6 +322,7 @@ follow_start(const struct follow_options *o, const char **ret_why)
     f->key_count = o->key_count < LIMIT_TRUSTED_KEYS ? o->key_count : LIMIT_TRUSTED_KEYS;
     memcpy(f->keys, o->public_keys, f->key_count * SIGN_PUBLIC_BYTES);
     memcpy(f->seal_key, o->seal_key, SEAL_KEY_BYTES);
+    f->started_ms = clock_mono_ms();
     set_identity(f);
     if (!open_parts(f, ret_why)) {
         follow_stop(f);
@@ -354,6 +353,14 @@ follow_stop(struct follow *f)
     lkg_close(f->lkg);
     secret_wipe(f->seal_key, sizeof(f->seal_key));
     free(f);
+}
+
+bool
+follow_is_partitioned(const struct follow *f)
+{
+    int64_t last = f->contact_ms ? f->contact_ms : f->started_ms;
+
+    return loop_now_ms(f->o.loop) - last > PARTITION_MS;
 }
 
 struct channel *

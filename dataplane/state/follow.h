@@ -46,9 +46,12 @@ struct follow_options {
     void (*load)(void *ctx, struct follow_load *ret_load);
     /* Told after every swap, from the loop; may be NULL. */
     void (*on_policy)(void *ctx, const struct policy *now);
+    /* Told before a new root is fetched and compiled, from the loop; may be NULL. */
+    void (*on_candidate)(void *ctx, uint64_t epoch, uint64_t version);
     void *ctx;
-    int64_t pull_ms;      /* of the timer; 0: 10 s */
-    int64_t heartbeat_ms; /* 0: 1 s */
+    uint64_t avoid_epoch, avoid_version; /* never loaded nor applied; version 0: none */
+    int64_t pull_ms;                     /* of the timer; 0: 10 s */
+    int64_t heartbeat_ms;                /* 0: 1 s */
 };
 
 /* Loads the last good policy from disk at once, then connects in the background. NULL with *ret_why
@@ -62,6 +65,11 @@ struct channel *follow_channel(const struct follow *f);
 
 /* Who this worker is, for requests of others on the bus; valid until follow_stop(). */
 const struct bus_worker *follow_identity(const struct follow *f);
+
+/* Whether the control plane has not been heard for PARTITION_MS (or ever, so long after the start):
+ * keys with refuse_on_partition are refused then. Costs a comparison. */
+#define PARTITION_MS 60000
+bool follow_is_partitioned(const struct follow *f);
 
 struct follow_status {
     uint64_t epoch, version, revision; /* in force; 0: none */

@@ -37,7 +37,8 @@ struct follow {
     bool asked_newest;     /* while we hold nothing: newest and last good in turns */
     bool disk_whole;       /* what is held is on disk with all its sections */
     int64_t disk_retry_ms; /* not again before this */
-    int64_t not_after_ms, applied_wall_ms, contact_ms;
+    int64_t not_after_ms, applied_wall_ms;
+    int64_t contact_ms, started_ms; /* monotonic */
     bool from_disk;
 
     struct fetch *fetch; /* NULL: none is going on */

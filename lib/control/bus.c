@@ -28,8 +28,7 @@ take_exact(ProtobufCBinaryData b, void *ret, size_t n)
     return 0;
 }
 
-/* --- announcements -------------------------------------------------------------------------------
- */
+/* --- announcements --------------------------------------------------------------------------- */
 
 int
 bus_announcement_encode(const struct bus_announcement *a, struct buf *into)
@@ -57,8 +56,7 @@ bus_announcement_decode(struct slice bytes, struct arena *a, struct bus_announce
     return 0;
 }
 
-/* --- requests ------------------------------------------------------------------------------------
- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 static void
 put_worker(struct wire *w, const struct bus_worker *from)
@@ -224,8 +222,7 @@ bus_request_decode(struct slice bytes, struct arena *a, struct bus_request *ret)
     return get_body(m, a, ret);
 }
 
-/* --- replies -------------------------------------------------------------------------------------
- */
+/* --- replies --------------------------------------------------------------------------------- */
 
 static const char *const statuses[] = {
     [BUS_INVALID] = "invalid",         [BUS_OK] = "ok",           [BUS_NOT_FOUND] = "not_found",

@@ -54,8 +54,7 @@ struct channel {
     size_t announcement_count;
 };
 
-/* --- announcements -----------------------------------------------------------------------------
- */
+/* --- announcements --------------------------------------------------------------------------- */
 
 /* Takes the message. */
 static void
@@ -110,8 +109,7 @@ take_announcement(struct channel *c)
     return a;
 }
 
-/* --- requests ------------------------------------------------------------------------------------
- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 static nng_duration
 time_left(const struct channel_call *call)
@@ -264,8 +262,7 @@ report(struct channel_call *call)
     call_free(call);
 }
 
-/* --- the loop's side
- * ------------------------------------------------------------------------------ */
+/* --- the loop's side ----------------------------------------------------------------------- */
 
 static void
 on_wake(void *ctx)

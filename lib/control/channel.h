@@ -21,8 +21,7 @@ struct channel_tls {
     const char *ca_file, *cert_file, *key_file; /* all or none */
 };
 
-/* --- the worker's side, on its loop --------------------------------------------------------------
- */
+/* --- the worker's side, on its loop ---------------------------------------------------------- */
 
 struct channel;
 struct channel_call;
@@ -43,8 +42,7 @@ struct channel_call *channel_request(struct channel *c, struct slice message, in
                                      void *ctx);
 void channel_cancel(struct channel_call *call); /* never calls back */
 
-/* --- the control plane's side, on threads
- * --------------------------------------------------------- */
+/* --- the control plane's side, on threads -------------------------------------------------- */
 
 struct channel_host;
 

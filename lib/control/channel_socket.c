@@ -33,7 +33,7 @@ channel_socket_err(int nng_code)
     }
 }
 
-/* --- URLs ------------------------------------------------------------------------------------- */
+/* --- URLs ------------------------------------------------------------------------------------ */
 
 /* The host of "scheme://host:port", without brackets. */
 static struct slice
@@ -90,8 +90,7 @@ check_url(const char *url, const struct channel_tls *tls, const char **ret_why)
     return *ret_why ? ERR_SYNTAX : 0;
 }
 
-/* --- who may be at the other end ---------------------------------------------------------------
- */
+/* --- who may be at the other end ------------------------------------------------------------- */
 
 /* On one host: ourselves, root, and whoever owns the folder the socket lies in. */
 static bool
@@ -135,8 +134,7 @@ channel_socket_prepare(nng_socket s, const char *url)
     return code ? ERR_NOMEM : 0;
 }
 
-/* --- TLS
- * ------------------------------------------------------------------------------------------ */
+/* --- TLS ----------------------------------------------------------------------------------- */
 
 /* nng wants PEM text, terminated. */
 static int
@@ -183,8 +181,7 @@ make_tls(const char *url, const struct channel_tls *tls, nng_tls_mode mode, nng_
     return err;
 }
 
-/* --- starting ----------------------------------------------------------------------------------
- */
+/* --- starting -------------------------------------------------------------------------------- */
 
 static int
 explain(int code, const char **ret_why)

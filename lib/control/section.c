@@ -6,8 +6,7 @@
 #include "lib/control/wire.h"
 #include "proto/snapshot.pb-c.h"
 
-/* --- writing: the numbers are those of proto/snapshot.proto -------------------------------------
- */
+/* --- writing: the numbers are those of proto/snapshot.proto ---------------------------------- */
 
 int
 section_put_pepper(struct buf *into, struct slice sealed)
@@ -178,8 +177,7 @@ section_put_key(struct buf *into, const struct section_key *k)
     return w.err;
 }
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static const struct {
     const char *section;

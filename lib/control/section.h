@@ -85,8 +85,7 @@ struct section_key {
     size_t tag_count;
 };
 
-/* --- writing: append one item of its section. 0, ERR_NOMEM, ERR_LIMIT ----------------------------
- */
+/* --- writing: append one item of its section. 0, ERR_NOMEM, ERR_LIMIT ------------------------ */
 
 MUST_CHECK int section_put_pepper(struct buf *into, struct slice sealed); /* "settings", whole */
 MUST_CHECK int section_put_provider(struct buf *into, const struct section_provider *p);
@@ -98,8 +97,7 @@ MUST_CHECK int section_put_price_version(struct buf *into, struct slice version)
 MUST_CHECK int section_put_price(struct buf *into, const struct section_price *p);
 MUST_CHECK int section_put_key(struct buf *into, const struct section_key *k);
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 enum section_item {
     SECTION_END,

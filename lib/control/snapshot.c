@@ -16,6 +16,7 @@ static const char *const refusals[] = {
     [SNAPSHOT_OLD] = "old",           [SNAPSHOT_EQUIVOCATION] = "equivocation",
     [SNAPSHOT_OVERSIZE] = "oversize", [SNAPSHOT_DUPLICATE] = "duplicate_id",
     [SNAPSHOT_MEANING] = "meaning",   [SNAPSHOT_NOMEM] = "nomem",
+    [SNAPSHOT_POISON] = "poison",
 };
 
 const char *
@@ -24,8 +25,7 @@ snapshot_refusal_name(enum snapshot_refusal r)
     return (size_t)r < sizeof(refusals) / sizeof(*refusals) ? refusals[r] : "unknown";
 }
 
-/* --- making --------------------------------------------------------------------------------------
- */
+/* --- making ---------------------------------------------------------------------------------- */
 
 /* Sorted, unique, and within the bounds that a worker will hold it to: 0 or ERR_LIMIT. */
 static int
@@ -179,8 +179,7 @@ snapshot_sign(const struct snapshot_root *root,
     return err;
 }
 
-/* --- checking ------------------------------------------------------------------------------------
- */
+/* --- checking -------------------------------------------------------------------------------- */
 
 /* The trusted key that signed it, by the envelope's key id: NULL when none has it. */
 static const unsigned char *
@@ -283,6 +282,9 @@ check_scope(const struct snapshot_root *r, const struct snapshot_trust *trust)
 {
     if (trust->cluster_id.len && !slice_eq(trust->cluster_id, r->cluster_id))
         return SNAPSHOT_AUTH;
+    if (trust->avoid_version && r->epoch == trust->avoid_epoch &&
+        r->version == trust->avoid_version)
+        return SNAPSHOT_POISON;
     if (r->not_before_ms && r->not_before_ms - CLOCK_SKEW_MS > trust->now_wall_ms)
         return SNAPSHOT_AUTH;
     if (r->not_after_ms && r->not_after_ms + CLOCK_SKEW_MS < trust->now_wall_ms)

@@ -52,6 +52,7 @@ enum snapshot_refusal {
     SNAPSHOT_DUPLICATE, /* duplicate_id */
     SNAPSHOT_MEANING,   /* does not compile */
     SNAPSHOT_NOMEM,
+    SNAPSHOT_POISON,  /* workers crashed on it, one after the other */
     SNAPSHOT_REFUSALS /* how many there are */
 };
 const char *snapshot_refusal_name(enum snapshot_refusal r);
@@ -61,6 +62,7 @@ struct snapshot_trust {
     size_t key_count;
     struct slice cluster_id; /* empty: the first one seen is accepted */
     int64_t now_wall_ms;
+    uint64_t avoid_epoch, avoid_version; /* refused as SNAPSHOT_POISON; version 0: none */
 };
 /* Verifies and decodes an envelope; *ret_root points into the arena and is filled for SNAPSHOT_FINE
  * and SNAPSHOT_EXPIRED (whose holder may go on serving it). */

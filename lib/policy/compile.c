@@ -9,8 +9,7 @@
 #include "lib/base/utf8.h"
 #include "lib/policy/policy_internal.h"
 
-/* --- helpers of all parts
- * --------------------------------------------------------------------------- */
+/* --- helpers of all parts ------------------------------------------------------------------ */
 
 int
 refuse(struct buf *why, int err, const char *format, ...)
@@ -63,8 +62,7 @@ item_next(struct item_walk *w, struct slice *ret_item, struct buf *why)
     return 0;
 }
 
-/* --- what is given
- * ------------------------------------------------------------------------------------ */
+/* --- what is given ------------------------------------------------------------------------- */
 
 /* The input's sections by role. */
 struct roles {
@@ -123,8 +121,7 @@ same(const unsigned char a[static SHA256_BYTES], const unsigned char b[static SH
     return memcmp(a, b, SHA256_BYTES) == 0;
 }
 
-/* --- the parts, taken over or compiled
- * ------------------------------------------------------------------ */
+/* --- the parts, taken over or compiled ----------------------------------------------------- */
 
 static bool
 core_is_same(const struct policy_core *c, const struct roles *r, bool opened)

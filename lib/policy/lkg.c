@@ -36,8 +36,7 @@ struct lkg {
     struct hmac *mac;
 };
 
-/* --- names
- * ------------------------------------------------------------------------------------------ */
+/* --- names --------------------------------------------------------------------------------- */
 
 static void
 path_of(const struct lkg *l, const char *name, char ret[static PATH_MAX])
@@ -93,8 +92,7 @@ order(const struct mark *a, const struct mark *b)
     return (a->version > b->version) - (a->version < b->version);
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------- */
 
 /* A real directory of ours. */
 static int
@@ -192,8 +190,7 @@ lock(const struct lkg *l, int how)
     return fd;
 }
 
-/* --- the floor: which roots may be started from
- * ------------------------------------------------------- */
+/* --- the floor: which roots may be started from -------------------------------------------- */
 
 static int
 floor_text(const struct lkg *l, const struct floor *f, struct buf *into)
@@ -319,8 +316,7 @@ floor_push(struct floor *f, const struct mark *m)
     f->count++;
 }
 
-/* --- loading
- * -------------------------------------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------------------------- */
 
 /* A section's file into a buffer, whole and right: 0 or an error. */
 static int
@@ -552,8 +548,7 @@ lkg_each(struct lkg *l, const struct snapshot_trust *trust,
     return r.shown;
 }
 
-/* --- saving
- * ---------------------------------------------------------------------------------------------- */
+/* --- saving -------------------------------------------------------------------------------- */
 
 bool
 lkg_has_section(const struct lkg *l, const struct section_ref *ref)

@@ -41,8 +41,7 @@ policy_revision(const struct policy *p)
     return p->revision;
 }
 
-/* --- keys
- * --------------------------------------------------------------------------------------------- */
+/* --- keys ---------------------------------------------------------------------------------- */
 
 const struct policy_key *
 policy_find_key(const struct policy *p, struct slice presented, struct policy_key *scratch)
@@ -94,8 +93,7 @@ policy_may_use(const struct policy_key *key, struct slice model_name)
     return key_allows(key, model_name) && team_allows(key->team, model_name);
 }
 
-/* --- models, providers, prices
- * ------------------------------------------------------------------------ */
+/* --- models, providers, prices ------------------------------------------------------------- */
 
 /* "provider/model": everything after the first slash is the provider's own name. */
 static const struct policy_model *

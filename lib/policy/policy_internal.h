@@ -23,8 +23,7 @@
 #define LIMIT_NAME_BYTES 200
 #define LIMIT_ITEMS 1000000 /* of any one list */
 
-/* --- core
- * ----------------------------------------------------------------------------------------- */
+/* --- core ---------------------------------------------------------------------------------- */
 
 enum core_section { CORE_MODELS, CORE_PRICES, CORE_PROVIDERS, CORE_SETTINGS, CORE_SECTIONS };
 
@@ -75,8 +74,7 @@ const struct policy_price *prices_find(const struct policy_core *c,
                                        const struct policy_provider *provider, struct slice model);
 MUST_CHECK int models_compile(struct policy_core *c, struct buf *why);
 
-/* --- people
- * --------------------------------------------------------------------------------------- */
+/* --- people -------------------------------------------------------------------------------- */
 
 struct policy_project {
     struct slice name;
@@ -100,8 +98,7 @@ MUST_CHECK int people_compile(struct slice bytes, struct policy_people **ret_peo
                               struct buf *why);
 void people_unref(struct policy_people *p);
 
-/* --- keys
- * ----------------------------------------------------------------------------------------- */
+/* --- keys ---------------------------------------------------------------------------------- */
 
 struct key_shard;
 struct key_binding;
@@ -127,8 +124,7 @@ const unsigned char *binding_digest(const struct key_binding *b);
 bool binding_find(const struct key_binding *b, const unsigned char digest[static SHA256_BYTES],
                   struct policy_key *ret);
 
-/* --- all together
- * --------------------------------------------------------------------------------- */
+/* --- all together -------------------------------------------------------------------------- */
 
 struct policy {
     atomic_uint refs;
@@ -139,8 +135,7 @@ struct policy {
     size_t key_count;
 };
 
-/* --- refusing
- * ------------------------------------------------------------------------------------- */
+/* --- refusing ------------------------------------------------------------------------------ */
 
 /* Sets the message and returns err. */
 int refuse(struct buf *why, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -35,8 +35,7 @@ provider_kind_name(enum provider_kind k)
     return name ? name : "unknown";
 }
 
-/* --- one provider: the place is "providers[2] 'openai'"
- * ------------------------------------------- */
+/* --- one provider: the place is "providers[2] 'openai'" ------------------------------------ */
 
 struct place {
     size_t at;
@@ -271,8 +270,7 @@ fill_provider(struct policy_core *c, const struct place *at, const struct sectio
     return take_credential(at, p, seal_key, to);
 }
 
-/* --- all of them
- * ----------------------------------------------------------------------------------- */
+/* --- all of them --------------------------------------------------------------------------- */
 
 static int
 by_name(const void *a, const void *b)

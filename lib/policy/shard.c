@@ -72,8 +72,7 @@ bucket_of(const struct key_shard *s, const unsigned char *digest)
     return s->bits ? after >> (32 - s->bits) : 0;
 }
 
-/* --- records: written once, walked by a cursor that trusts them ----------------------------------
- */
+/* --- records: written once, walked by a cursor that trusts them ------------------------------ */
 
 struct builder {
     struct key_shard *shard;
@@ -136,8 +135,7 @@ get_slice(const char **at)
     return s;
 }
 
-/* --- building
- * ------------------------------------------------------------------------------------- */
+/* --- building ------------------------------------------------------------------------------ */
 
 /* The number of an owner's name in this shard, made on first sight. */
 static int
@@ -482,8 +480,7 @@ shard_memory(const struct key_shard *s)
     return n;
 }
 
-/* --- what the names mean
- * ---------------------------------------------------------------------------- */
+/* --- what the names mean ------------------------------------------------------------------- */
 
 struct key_binding {
     atomic_uint refs;
@@ -582,8 +579,7 @@ binding_digest(const struct key_binding *b)
     return b->digest;
 }
 
-/* --- finding
- * ---------------------------------------------------------------------------------------- */
+/* --- finding ------------------------------------------------------------------------------- */
 
 static void
 fill_owners(const struct key_binding *b, unsigned flags, const char **at, struct policy_key *k)
@@ -667,8 +663,7 @@ binding_find(const struct key_binding *b, const unsigned char digest[static SHA2
     return false;
 }
 
-/* --- the packed lists
- * ------------------------------------------------------------------------------- */
+/* --- the packed lists ---------------------------------------------------------------------- */
 
 bool
 policy_key_model(const struct policy_key *key, size_t *cursor, struct slice *ret_pattern)

@@ -91,8 +91,7 @@ read_json(const char *path, bool may_miss)
     return doc;
 }
 
-/* --- keys and secrets
- * --------------------------------------------------------------------------------- */
+/* --- keys and secrets ---------------------------------------------------------------------- */
 
 static void
 load_keys(struct maker *m)
@@ -166,9 +165,7 @@ mint(struct maker *m, struct slice name, struct slice given, struct json *body)
     must(json_set_text(m->minted, member, key), "keys.json");
 }
 
-/* --- items
- * ------------------------------------------------------------------------------------------------
- */
+/* --- items --------------------------------------------------------------------------------- */
 
 static enum section_id
 section_of(enum kind_id kind)
@@ -263,9 +260,7 @@ add_document(struct maker *m, const struct json *document)
     must(key_edits_apply(m->edits, m->sections), "keys");
 }
 
-/* --- out
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- out ----------------------------------------------------------------------------------- */
 
 /* The worker's own compiler has the last word. */
 static void

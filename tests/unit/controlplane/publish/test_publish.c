@@ -26,8 +26,7 @@ struct stand {
 };
 static unsigned stands;
 
-/* --- the stand
- * ---------------------------------------------------------------------------------------------- */
+/* --- the stand ----------------------------------------------------------------------------- */
 
 static void
 publisher_up(struct stand *t, size_t i, bool force)
@@ -101,8 +100,7 @@ start(void **state)
     return pg_start(state);
 }
 
-/* --- changing the configuration
- * -------------------------------------------------------------------------------- */
+/* --- changing the configuration ------------------------------------------------------------ */
 
 static void
 sql(struct stand *t, const char *text, const char *const *params, size_t count)
@@ -183,8 +181,7 @@ put_basics(struct stand *t)
     commit(t);
 }
 
-/* --- what a worker would see
- * -------------------------------------------------------------------------------------- */
+/* --- what a worker would see --------------------------------------------------------------- */
 
 static void
 ask(struct publisher *p, const struct bus_request *q, struct arena *a, struct buf *bytes,
@@ -290,9 +287,7 @@ wait_published(struct stand *t, size_t i)
              status_of(t->p[i]).problem[0] == '\0');
 }
 
-/* --- publishing
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- publishing ---------------------------------------------------------------------------- */
 
 static void
 test_configuration_reaches_the_bus(void **state)
@@ -417,9 +412,7 @@ test_incremental_is_the_same_as_everything(void **state)
     head_unref(again);
 }
 
-/* --- checking a change
- * ------------------------------------------------------------------------------------------------
- */
+/* --- checking a change --------------------------------------------------------------------- */
 
 static void
 check_refuses(struct stand *t, int err, const char *message)
@@ -518,8 +511,7 @@ test_credentials(void **state)
     policy_unref(p);
 }
 
-/* --- restarts, restores, rivals
- * ------------------------------------------------------------------------------------------ */
+/* --- restarts, restores, rivals ------------------------------------------------------------ */
 
 static void
 test_f080_epochs_grow_over_restarts(void **state)
@@ -721,9 +713,7 @@ test_f088_a_cut_connection_costs_the_office(void **state)
     wait_published(t, 0);
 }
 
-/* --- what workers say
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- what workers say ---------------------------------------------------------------------- */
 
 static enum bus_status
 tell(struct publisher *p, const struct bus_request *q)

@@ -54,8 +54,7 @@ make_keys(void **state)
     return 0;
 }
 
-/* --- the scripted control plane
- * ---------------------------------------------------------------------------- */
+/* --- the scripted control plane ------------------------------------------------------------ */
 
 static struct slice
 find_section(struct script *s, const unsigned char sha256[static SHA256_BYTES])
@@ -204,9 +203,7 @@ publish(struct stand *t, uint64_t version, const char *extra)
     return v;
 }
 
-/* --- the stand
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the stand ----------------------------------------------------------------------------- */
 
 static void
 host_up(struct stand *t)
@@ -354,8 +351,7 @@ status_of(const struct stand *t)
     return s;
 }
 
-/* --- the ordinary way
- * ---------------------------------------------------------------------------------------- */
+/* --- the ordinary way ---------------------------------------------------------------------- */
 
 static void
 test_policy_is_fetched_applied_and_told(void **state)
@@ -416,9 +412,7 @@ test_a_pinned_policy_stays(void **state)
     policy_unref(mine);
 }
 
-/* --- faults
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- faults -------------------------------------------------------------------------------- */
 
 static void
 test_f071_the_same_again_is_nothing_new(void **state)

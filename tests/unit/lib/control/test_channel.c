@@ -49,8 +49,7 @@ finish(void **state)
     return system(command);
 }
 
-/* --- the two ends
- * ------------------------------------------------------------------------------------- */
+/* --- the two ends -------------------------------------------------------------------------- */
 
 /* Says what it was asked, backwards; "big" gets 5 MB, "slow" half a second. */
 static void
@@ -192,8 +191,7 @@ announce_until_heard(struct ends *e, const char *text)
     timer_cancel(&tick);
 }
 
-/* --- both ways
- * ------------------------------------------------------------------------------------------ */
+/* --- both ways ----------------------------------------------------------------------------- */
 
 static void
 exchange(struct ends *e)
@@ -294,8 +292,7 @@ test_closed_with_requests_in_flight(void **state)
     assert_int_equal(e.replies, 0);
 }
 
-/* --- the other end is away
- * -------------------------------------------------------------------------------- */
+/* --- the other end is away ----------------------------------------------------------------- */
 
 static void
 test_timeout_while_the_host_is_away(void **state)
@@ -356,8 +353,7 @@ test_worker_before_the_host(void **state)
     close_both(&e);
 }
 
-/* --- F094: abuse
- * -------------------------------------------------------------------------------------------- */
+/* --- F094: abuse --------------------------------------------------------------------------- */
 
 /* A message over the bound is never taken in; the host goes on. */
 static void
@@ -490,8 +486,7 @@ test_f094_another_user_is_refused(void **state)
     waitpid(child, NULL, 0);
 }
 
-/* --- mutual TLS
- * ---------------------------------------------------------------------------------------------- */
+/* --- mutual TLS ---------------------------------------------------------------------------- */
 
 /* A CA, and a certificate of it for localhost: DIR/NAME-ca.pem, NAME.pem, NAME.key. */
 static void

@@ -4,8 +4,7 @@
 #include "proto/snapshot.pb-c.h"
 #include "tests/unit/lib/policy/snapshot_fixture.h"
 
-/* --- helpers
- * -------------------------------------------------------------------------------------- */
+/* --- helpers ------------------------------------------------------------------------------- */
 
 static void
 expect_refusal(struct fixture *f, int err, const char *message)
@@ -29,8 +28,7 @@ find_key(const struct policy *p, const char *text, struct policy_key *scratch)
     return policy_find_key(p, slice_of(text), scratch);
 }
 
-/* --- what compiles
- * --------------------------------------------------------------------------------- */
+/* --- what compiles ------------------------------------------------------------------------- */
 
 static void
 test_everything_is_found(void **state)
@@ -165,8 +163,7 @@ test_both_key_and_team_must_allow(void **state)
     fixture_free(&f);
 }
 
-/* --- what does not: every refusal names its place
- * -------------------------------------------------- */
+/* --- what does not: every refusal names its place ------------------------------------------ */
 
 static void
 provider_case(struct section_provider p, int err, const char *message)
@@ -498,8 +495,7 @@ test_wrong_seal_key_is_refused(void **state)
     fixture_free(&f);
 }
 
-/* --- F075: from the schema, every field in every state, all pairs
- * ---------------------------------- */
+/* --- F075: from the schema, every field in every state, all pairs -------------------------- */
 
 enum variant { ABSENT, EMPTY, LONGEST, OVERLONG, GARBAGE, WRONG_TYPE, VARIANTS };
 

@@ -5,8 +5,7 @@
 
 #define MANY 20000
 
-/* --- many keys
- * --------------------------------------------------------------------------------------- */
+/* --- many keys ----------------------------------------------------------------------------- */
 
 struct named {
     unsigned char digest[SHA256_BYTES];
@@ -78,8 +77,7 @@ test_each_of_many_is_found_and_small(void **state)
     fixture_free(&f);
 }
 
-/* --- one key, all it can say
- * ------------------------------------------------------------------------- */
+/* --- one key, all it can say --------------------------------------------------------------- */
 
 static void
 test_all_members_survive_packing(void **state)
@@ -183,8 +181,7 @@ test_disabled_by_any_owner(void **state)
     owner_case(false, false, true, true);
 }
 
-/* --- generations
- * --------------------------------------------------------------------------------------- */
+/* --- generations --------------------------------------------------------------------------- */
 
 /* Drops the bytes of everything that the previous policy holds. */
 static struct policy *

@@ -190,8 +190,7 @@ count_files(const char *sub)
     return n;
 }
 
-/* --- the ordinary way
- * ---------------------------------------------------------------------------------- */
+/* --- the ordinary way ---------------------------------------------------------------------- */
 
 static void
 test_what_was_saved_is_loaded(void **state)
@@ -288,8 +287,7 @@ test_a_section_must_be_given_or_there(void **state)
     lkg_close(l);
 }
 
-/* --- F084: damage
- * ---------------------------------------------------------------------------------------- */
+/* --- F084: damage -------------------------------------------------------------------------- */
 
 /* Every byte of a file changed in turn: `expect` must still be what is started with. */
 static void
@@ -484,8 +482,7 @@ test_f085_killed_at_every_step_of_a_save(void **state)
     }
 }
 
-/* --- F078: replay
- * -------------------------------------------------------------------------------------------- */
+/* --- F078: replay -------------------------------------------------------------------------- */
 
 static void
 test_f078_an_old_root_put_back_is_refused(void **state)
@@ -545,8 +542,7 @@ test_signed_by_another_is_refused(void **state)
     lkg_close(l);
 }
 
-/* --- all of them
- * ---------------------------------------------------------------------------------------------- */
+/* --- all of them --------------------------------------------------------------------------- */
 
 static bool
 note_version(void *ctx, struct slice envelope, const struct snapshot_root *root,

@@ -11,8 +11,7 @@ find(const struct policy *p, const char *provider, const char *model)
     return policy_find_price(p, at, slice_of(model));
 }
 
-/* --- which price ---------------------------------------------------------------------------------
- */
+/* --- which price ----------------------------------------------------------------------------- */
 
 static void
 test_own_rows_come_before_the_book(void **state)
@@ -86,8 +85,7 @@ test_absent_prices_are_filled_in(void **state)
     fixture_free(&f);
 }
 
-/* --- what it costs
- * --------------------------------------------------------------------------------- */
+/* --- what it costs ------------------------------------------------------------------------- */
 
 static void
 test_cost_is_exact(void **state)
