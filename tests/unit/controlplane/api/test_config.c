@@ -470,6 +470,36 @@ test_idempotency_keys(void **state)
         0);
 }
 
+static void *
+create_once(void *ctx)
+{
+    const struct want once = {.idempotency_key = "race"};
+    struct got *g = call_with(&once, "POST", "/api/v1/keys", "{\"name\":\"k\",\"team\":\"t\"}");
+    if (g->status == 201)
+        snprintf(ctx, KEY_TEXT_BYTES + 1, "%s", json_str(json_get(g->body, "key")).at);
+    got_free(g);
+    return NULL;
+}
+
+/* The same call four times at once: one key, and all get its secret. */
+static void
+test_repeated_calls_may_race(void **state)
+{
+    (void)state;
+    pthread_t threads[4];
+    char keys[4][KEY_TEXT_BYTES + 1] = {""};
+    expect(201, "POST", "/api/v1/teams", "{\"name\":\"t\"}");
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, create_once, keys[i]), 0);
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(strlen(keys[i]), KEY_TEXT_BYTES);
+        assert_string_equal(keys[i], keys[0]);
+    }
+    assert_int_equal(ask("SELECT count(*) FROM config_items WHERE kind = 'keys'"), 1);
+}
+
 /* ---- many at once ---------------------------------------------------------------------------- */
 
 static void *
@@ -527,6 +557,7 @@ main(void)
         TEST(test_pages_cover_everything_once),
         TEST(test_f174_abuse_of_parameters),
         TEST(test_idempotency_keys),
+        TEST(test_repeated_calls_may_race),
         TEST(test_concurrent_writers_are_serialised),
     };
     return cmocka_run_group_tests(tests, admin_start, admin_stop);

@@ -61,6 +61,26 @@ test_f100_database_restarts(void **state)
     expect_text("\"ok\":true");
 }
 
+/* F106: somebody holds a table; we wait 2 s, say so, and are well again when it is free. */
+static void
+test_f106_a_locked_table(void **state)
+{
+    (void)state;
+    struct db *other = db_new_owner(pg_dsn("postgres", "admin"), "test");
+    assert_int_equal(db_begin(other), 0);
+    assert_int_equal(db_script(other, "LOCK TABLE config_items IN ACCESS EXCLUSIVE MODE"), 0);
+    struct got *g = call("POST", "/api/v1/teams", "{\"name\":\"locked\"}");
+    assert_int_equal(g->status, 503);
+    assert_string_equal(g->retry_after, "1");
+    got_free(g);
+    expect(503, "GET", "/api/v1/teams", NULL);
+    expect(200, "GET", "/healthz", NULL);
+    db_rollback(other);
+    db_free(other);
+    expect(201, "POST", "/api/v1/teams", "{\"name\":\"locked\"}");
+    expect(204, "DELETE", "/api/v1/teams/locked", NULL);
+}
+
 static void
 test_a_database_never_migrated_is_not_ready(void **state)
 {
@@ -290,6 +310,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f101_database_away_at_start),
         cmocka_unit_test(test_f100_database_restarts),
+        cmocka_unit_test(test_f106_a_locked_table),
         cmocka_unit_test(test_a_database_never_migrated_is_not_ready),
         AUDIT_TEST(test_f168_untouched_is_whole),
         AUDIT_TEST(test_f168_every_column_counts),
