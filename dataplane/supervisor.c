@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dataplane/front/front.h"
+#include "dataplane/poison.h"
 #include "dataplane/request/reply.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -21,8 +22,6 @@
 #define STEADY_MS 10000 /* a worker that lived this long starts the back-off anew */
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MOST_MS 5000
-#define POISON_MS 10000 /* a crash this soon after an apply counts against the policy */
-#define POISON_CRASHES 3
 #define KILL_AFTER_MS 10000 /* beyond the drain's time */
 
 struct child {
@@ -45,8 +44,8 @@ struct supervisor {
     struct child children[LIMIT_WORKERS];
     unsigned running;
     bool stopping;
-    unsigned poison_crashes;
-    int64_t poison_ms; /* of the last crash that counted */
+    struct poison poison;
+    char policy_dir[512];
 };
 
 /* --- metrics ---------------------------------------------------------------------------------- */
@@ -157,6 +156,7 @@ become_worker(const struct supervisor *s, unsigned slot, const sigset_t *unblock
     o.listen_fd = keep[0];
     o.tls_listen_fd = keep[1];
     o.page = &s->o->pages[slot];
+    o.avoid = s->poison.avoid;
     exit(worker_run(&o));
 }
 
@@ -166,7 +166,7 @@ static void
 spawn(struct child *c)
 {
     struct supervisor *s = c->s;
-    s->o->pages[c->slot].applied_mono_ms = 0;
+    s->o->pages[c->slot].candidate_mono_ms = 0;
     sigset_t all, before; /* a signal must not meet the child while it has our handlers */
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before);
@@ -194,21 +194,19 @@ respawn(void *ctx)
     }
 }
 
-/* Crashes soon after a policy was applied, several in a row, are the policy's doing: the workers
- * that come next start from the one before it. */
+/* Which policy the worker had, or was about to take up: see poison.h. */
 static void
 suspect_policy(struct supervisor *s, const struct child *c, int64_t now_ms)
 {
     const struct metrics_page *page = &s->o->pages[c->slot];
-    int64_t applied_ms = (int64_t)page->applied_mono_ms;
-    if (applied_ms == 0 || now_ms - applied_ms > POISON_MS)
-        return;
-    if (now_ms - s->poison_ms > 2 * POISON_MS)
-        s->poison_crashes = 0;
-    s->poison_ms = now_ms;
-    if (++s->poison_crashes == POISON_CRASHES)
-        log_error("policy.poison", F_INT("epoch", page->policy_epoch),
-                  F_INT("version", page->policy_version));
+    struct policy_mark with = {page->candidate_epoch, page->candidate_version};
+    int64_t taken_ms = (int64_t)page->candidate_mono_ms;
+    if (taken_ms == 0) { /* it did not get as far as to tell */
+        with = poison_newest(s->policy_dir, s->poison.avoid);
+        taken_ms = c->started_ms;
+    }
+    if (poison_crashed(&s->poison, with, taken_ms, now_ms))
+        log_error("policy.poison", F_INT("epoch", with.epoch), F_INT("version", with.version));
 }
 
 static void
@@ -227,7 +225,7 @@ on_dead(struct child *c, int status)
     log_error("worker.died", F_INT("slot", c->slot),
               F_INT("signal", crashed ? WTERMSIG(status) : 0),
               F_INT("code", crashed ? 0 : WEXITSTATUS(status)), F_INT("retry_ms", c->backoff_ms));
-    if (crashed)
+    if (crashed && poison_is_crash(WTERMSIG(status)))
         suspect_policy(s, c, now_ms);
     if (c->backoff_ms)
         timer_set(&c->respawn, s->loop, c->backoff_ms, respawn, c);
@@ -370,6 +368,7 @@ supervisor_run(const struct supervisor_options *o)
         return 1;
     s->o = o;
     snprintf(spool_dir, sizeof(spool_dir), "%s/spool", o->worker.state_dir);
+    snprintf(s->policy_dir, sizeof(s->policy_dir), "%s/policy", o->worker.state_dir);
     if (set_up(s, spool_dir)) {
         for (unsigned i = 0; i < o->workers; i++) {
             s->children[i] = (struct child){.s = s, .slot = i};

@@ -146,15 +146,22 @@ on_load(void *ctx, struct follow_load *load)
     load->draining = w->svc.draining;
 }
 
+/* Told to the supervisor before the policy is looked at: it may be the last thing we do. */
+static void
+on_candidate(void *ctx, uint64_t epoch, uint64_t version)
+{
+    struct metrics_page *page = ((struct worker *)ctx)->o->page;
+    page->candidate_epoch = epoch;
+    page->candidate_version = version;
+    page->candidate_mono_ms = (uint64_t)clock_mono_ms();
+}
+
 static void
 on_policy(void *ctx, const struct policy *now)
 {
     struct worker *w = ctx;
     origins_follow(&w->origins, now);
-    w->o->page->applied_mono_ms = (uint64_t)clock_mono_ms();
     sample_policy(w);
-    log_info("policy.applied", F_INT("epoch", policy_epoch(now)),
-             F_INT("version", policy_version(now)), F_INT("revision", policy_revision(now)));
 }
 
 static bool
@@ -176,6 +183,9 @@ start_policy(struct worker *w)
         .slot = o->slot,
         .load = on_load,
         .on_policy = on_policy,
+        .on_candidate = on_candidate,
+        .avoid_epoch = o->avoid.epoch,
+        .avoid_version = o->avoid.version,
         .ctx = w,
     };
     w->follow = follow_start(&options, &why);
@@ -183,8 +193,10 @@ start_policy(struct worker *w)
         log_error("worker.setup", F_STR("what", "policy"), F_STR("why", why));
         return false;
     }
-    if (w->pin.now)
+    if (w->pin.now) {
+        on_candidate(w, policy_epoch(w->pin.now), policy_version(w->pin.now));
         origins_follow(&w->origins, w->pin.now);
+    }
     return true;
 }
 

@@ -5,6 +5,7 @@
 #ifndef DATAPLANE_WORKER_H
 #define DATAPLANE_WORKER_H
 
+#include "dataplane/poison.h"
 #include "dataplane/state/metrics.h"
 #include "dataplane/state/services.h"
 #include "dataplane/state/spool.h"
@@ -33,6 +34,7 @@ struct worker_options {
     unsigned workers; /* how many slots are run */
     struct metrics_page *page;
     pid_t supervisor;
+    struct policy_mark avoid; /* a policy that crashes workers */
 };
 
 /* Runs until it has drained; returns the exit code. */

@@ -101,7 +101,7 @@ end_refused(struct fetch *x, enum snapshot_refusal why, bool final, struct slice
     follow_refused(f, why, final, &mark, slice_make(text, len));
 }
 
-/* --- saving ----------------------------------------------------------------------------------- */
+/* --- saving ---------------------------------------------------------------------------------- */
 
 static struct fetch *
 of_save(struct helper_job *job)
@@ -162,7 +162,7 @@ save_start(struct fetch *x)
     helper_submit(f->disk, &x->save);
 }
 
-/* --- compiling -------------------------------------------------------------------------------- */
+/* --- compiling ------------------------------------------------------------------------------- */
 
 static struct fetch *
 of_compile(struct helper_job *job)
@@ -274,7 +274,7 @@ compile_start(struct fetch *x)
     helper_submit(f->compiler, &x->compile);
 }
 
-/* --- sections --------------------------------------------------------------------------------- */
+/* --- sections -------------------------------------------------------------------------------- */
 
 static void ask_more(struct fetch *x);
 
@@ -396,7 +396,7 @@ find_missing(struct fetch *x)
     return 0;
 }
 
-/* --- the root --------------------------------------------------------------------------------- */
+/* --- the root -------------------------------------------------------------------------------- */
 
 static bool
 same_digest(const struct root_mark *a, const struct root_mark *b)
@@ -413,6 +413,8 @@ open_root(struct fetch *x)
         .key_count = f->key_count,
         .cluster_id = slice_of(f->cluster_id),
         .now_wall_ms = clock_wall_ms(),
+        .avoid_epoch = f->o.avoid_epoch,
+        .avoid_version = f->o.avoid_version,
     };
     enum snapshot_refusal r = snapshot_open(buf_slice(&x->envelope), &trust, &x->arena, &x->root);
 
@@ -451,8 +453,11 @@ take_root(struct fetch *x)
         end_refused(x, r, r != SNAPSHOT_TORN && r != SNAPSHOT_NOMEM, SLICE(""));
     else if (find_missing(x) != 0)
         end(x, FETCH_FAILED);
-    else
+    else {
+        if (f->o.on_candidate && !x->resave)
+            f->o.on_candidate(f->o.ctx, x->mark.epoch, x->mark.version);
         ask_more(x);
+    }
 }
 
 static int

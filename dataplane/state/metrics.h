@@ -52,9 +52,10 @@ struct metrics_page {
     uint64_t policy_epoch, policy_version, policy_revision, policy_stale, policy_disk_errors;
 
     /* the supervisor's board */
-    uint64_t state;           /* enum worker_state */
-    uint64_t applied_mono_ms; /* when the policy in force was swapped in; 0: from the start */
-    uint64_t restarts;        /* written by the supervisor */
+    uint64_t state;                              /* enum worker_state */
+    uint64_t candidate_epoch, candidate_version; /* taken up, or about to be */
+    uint64_t candidate_mono_ms;                  /* when; 0: not since the worker started */
+    uint64_t restarts;                           /* written by the supervisor */
 
     char providers[METRICS_PROVIDERS][METRICS_NAME_BYTES]; /* "": free */
 };
