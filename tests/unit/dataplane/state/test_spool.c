@@ -679,8 +679,11 @@ test_f143_a_full_spool_refuses_and_still_settles(void **state)
     struct usage u = some_usage();
     struct spool_hold more = {0};
     static char text[LIMIT_USAGE_TEXT_BYTES];
+    struct policy_tag tags[6];
 
     (void)state;
+    for (size_t i = 0; i < 6; i++)
+        tags[i] = (struct policy_tag){slice_make(text, 1 + i), slice_make(text, sizeof(text))};
     while (n < 2000) {
         open[n] = some_usage();
         int err = spool_reserve(s, &open[n], &holds[n]);
@@ -697,6 +700,8 @@ test_f143_a_full_spool_refuses_and_still_settles(void **state)
     for (size_t i = 0; i < n; i++) {
         open[i].upstream_request_id = slice_make(text, sizeof(text));
         open[i].error_code = slice_make(text, sizeof(text));
+        open[i].tags = tags;
+        open[i].tag_count = 6;
         assert_true(spool_settle(s, &holds[i], &open[i]));
     }
     assert_true(depth(s).bytes <= limits.bytes);
