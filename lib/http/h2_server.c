@@ -77,7 +77,6 @@ doom(struct h2_server_conn *c, uint32_t code, const char *why)
     else if (code != NGHTTP2_NO_ERROR)
         c->core->stats.bad_requests++;
     h2_io_say_goodbye(&c->io, code);
-    conn_flush(c->io.conn); /* before the conn passes over so much input that it gives up */
     conn_finish(leave(c, err_of_code(code), why), LINGER_MS);
 }
 
@@ -107,7 +106,6 @@ end_in_order(struct h2_server_conn *c)
     uint32_t code = c->io.goaway_code;
     if (code != 0)
         c->core->stats.bad_requests++;
-    conn_flush(c->io.conn);
     conn_finish(code != 0 ? leave(c, err_of_code(code), "the client broke the protocol")
                           : leave(c, ERR_CLOSED, "the connection ended in order"),
                 LINGER_MS);

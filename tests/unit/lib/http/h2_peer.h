@@ -327,6 +327,7 @@ struct peer {
     size_t goaways, settings_acks, ping_acks, resets, pings, pings_sent;
     uint32_t goaway_code;
     int32_t goaway_last;
+    uint32_t settings[16];    /* theirs, by their number */
     uint64_t window_given;    /* WINDOW_UPDATE of the connection */
     size_t headers_with_data; /* reads that brought a HEADERS and a DATA frame */
     bool closed, no_settings_ack, no_ping_ack, no_read;
@@ -400,6 +401,9 @@ peer_take_frame(struct peer *p, int type, int flags, int32_t id, const char *at,
         p->resets++;
         break;
     case NGHTTP2_SETTINGS:
+        for (size_t i = 0; i + 6 <= len; i += 6)
+            if (at[i + 1] >= 0 && at[i + 1] < 16)
+                p->settings[(size_t)at[i + 1]] = get32(at + i + 2);
         if (flags & NGHTTP2_FLAG_ACK)
             p->settings_acks++;
         else if (!p->no_settings_ack)

@@ -909,6 +909,7 @@ test_f043_one_stream_too_many_is_refused_alone(void **state)
     (void)state;
     struct peer *p = start();
     peer_ping(p); /* our SETTINGS are acknowledged: the limit is known */
+    assert_int_equal(p->settings[NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS], 128);
     for (int32_t id = 1; id < 2 * 128; id += 2)
         peer_get(p, id, "/hold");
     peer_get(p, 257, "/hello");
@@ -1117,6 +1118,7 @@ test_f045_slow_bodies(void **state)
 {
     (void)state;
     rig.limits.body_idle_ms = 300;
+    rig.limits.body_min_rate = 0;
     struct peer *p = start();
     for (int32_t id = 1; id < 2 * 128; id += 2) {
         peer_request(p, id, 0, "POST", "/hold", "content-length", "1000000", NULL);
