@@ -20,11 +20,11 @@ ci: ## What .ci/run does: tests, sanitizers, lint, allocation failures, a fuzz s
 
 units: $(UNIT) # builds them only: tests/checks/run.py runs them
 asan: ## Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	+@$(SUB) FLAVOUR=asan B=$(B)/asan asan-run
+	+@$(SUB) CI= FLAVOUR=asan B=$(B)/asan asan-run
 asan-run: $(UNIT)
 	@$(PYTHON) tests/checks/units.py $(UNIT)
 tsan: ## Unit tests of what runs in threads under ThreadSanitizer
-	+@$(SUB) FLAVOUR=tsan B=$(B)/tsan tsan-run
+	+@$(SUB) CI= FLAVOUR=tsan B=$(B)/tsan tsan-run
 TSAN_UNIT := $(filter $(B)/unit/lib/base/% $(B)/unit/lib/control/% $(B)/unit/controlplane/%,$(UNIT))
 tsan-run: $(TSAN_UNIT)
 	@$(PYTHON) tests/checks/units.py $(TSAN_UNIT)
@@ -42,7 +42,7 @@ system: all $(VENV)/.done ## System tests against real processes (PYTEST="-k nam
 # The system tests' programs under sanitizers: some of the tests, and no report at all afterwards.
 ASAN_SYSTEM ?= tests/system/test_sdk_python.py tests/system/test_keys.py tests/system/test_config.py
 asan-system: $(VENV)/.done ## Some of the system tests with the programs under AddressSanitizer
-	+@$(SUB) FLAVOUR=asan B=$(B)/asan all
+	+@$(SUB) CI= FLAVOUR=asan B=$(B)/asan all
 	@rm -rf $(B)/asan/reports && mkdir -p $(B)/asan/reports
 	@HEADGATE_BIN=$(B)/asan/bin ASAN_OPTIONS=$(ASAN_OPTIONS):log_path=$(abspath $(B))/asan/reports/asan \
 	    UBSAN_OPTIONS=$(UBSAN_OPTIONS):log_path=$(abspath $(B))/asan/reports/ubsan \
@@ -114,7 +114,7 @@ lint-cppcheck:
 FAULT_C := $(sort $(wildcard tests/fault/fault_*.c))
 FAULT := $(patsubst tests/fault/%.c,$(B)/fault/%,$(FAULT_C))
 fault: ## Codecs and the scanner with every allocation failing in turn
-	+@$(SUB) FLAVOUR=fault B=$(B)/fault fault-run
+	+@$(SUB) CI= FLAVOUR=fault B=$(B)/fault fault-run
 fault-run: $(FAULT)
 	@$(PYTHON) tests/checks/units.py $(FAULT)
 $(B)/fault/%: tests/fault/%.c tests/fault/fault.c $(B)/libdataplane.a $(B)/libcontrolplane.a $(B)/libheadgate.a
