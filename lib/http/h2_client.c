@@ -15,12 +15,12 @@
 #include "lib/http/h2_memory.h"
 #include "lib/http/stream.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define CONN_WINDOW_BYTES (4 * 1024 * 1024)
-#define MAX_STREAMS 256 /* of one connection, whatever the upstream would allow */
-#define MAX_PIECES 32   /* of a request's body in one frame */
+#define STREAM_WINDOW_BYTES (128 * 1024) /* and so what a paused call may make us hold */
+#define MAX_STREAMS 256                  /* of one connection, whatever the upstream would allow */
+#define MAX_PIECES 32                    /* of a request's body in one frame */
 /* A connection with calls that is silent this long is asked whether it lives, and given up when it
  * does not answer: calls would otherwise go on being sent into a dead one. */
 #define SILENT_MS 20000
@@ -749,7 +749,7 @@ submit_settings(struct h2_client_conn *c)
 {
     const nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_BYTES},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW_BYTES},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->limits->head_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };

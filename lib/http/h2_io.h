@@ -16,7 +16,6 @@
 
 #include <nghttp2/nghttp2.h>
 
-#define H2_WINDOW_BYTES (256 * 1024) /* a stream's, and so what a paused one may make us hold */
 #define H2_FRAME_HEAD_BYTES 9
 
 struct h2_io {

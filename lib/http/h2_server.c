@@ -9,10 +9,10 @@
 
 #include "lib/http/h2_memory.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
-#define CONN_WINDOW_BYTES (1024 * 1024)
+#define CONN_WINDOW_BYTES (1024 * 1024) /* what paused request bodies may make us hold */
+#define STREAM_WINDOW_BYTES (256 * 1024)
 #define LINGER_MS 1000
 #define NOTICE_MS 1000 /* between the two GOAWAYs of a drain, when the ping is not answered */
 /* nghttp2 ends the whole connection over one stream too many; it is told a laxer limit than the
@@ -360,6 +360,23 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
     return 0;
 }
 
+/* An answer's head that HPACK or its bound does not let out: the stream would wait for ever. */
+static int
+on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
+{
+    struct h2_server_conn *c = user_data;
+    struct h2_stream *st = frame->hd.stream_id
+                               ? nghttp2_session_get_stream_user_data(session, frame->hd.stream_id)
+                               : NULL;
+    (void)error;
+    if (frame->hd.type != NGHTTP2_HEADERS || !st || st->was_reset)
+        return 0;
+    if (nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_INTERNAL_ERROR) != 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    h2_stream_abandon(st, ERR_LIMIT, "the answer's head cannot be sent");
+    return c->io.dead ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
 /* --- the conn's callbacks --------------------------------------------------------- */
 
 static void
@@ -500,6 +517,7 @@ set_callbacks(nghttp2_session_callbacks *cb)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_sent);
     nghttp2_session_callbacks_set_send_data_callback(cb, h2_stream_send_data);
 }
 
@@ -525,7 +543,7 @@ send_settings(struct h2_server_conn *c)
     uint32_t streams = c->core->limits->h2_streams;
     nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams + EXCESS_STREAMS},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_BYTES},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW_BYTES},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->core->limits->head_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };

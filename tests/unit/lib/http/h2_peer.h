@@ -46,6 +46,7 @@
  *   /trailers  a body and a trailer
  *   /empty     204
  *   /fields    the request's fields, one "name: value" a line
+ *   /large     a head of 70 KB
  *   /pause     pauses its body until the test resumes app.held
  */
 struct exchange {
@@ -118,6 +119,18 @@ app_fields(struct http_stream *s, const struct http_head *head)
 }
 
 static inline void *
+app_large(struct http_stream *s)
+{
+    static char value[14000];
+    struct http_field fields[5];
+    memset(value, 'v', sizeof(value));
+    for (size_t i = 0; i < 5; i++)
+        fields[i] = (struct http_field){SLICE("x-large"), slice_make(value, sizeof(value)), false};
+    assert_int_equal(http_reply(s, 200, fields, 5, SLICE("body")), 0);
+    return NULL;
+}
+
+static inline void *
 app_odd(struct http_stream *s, struct slice path)
 {
     const struct http_field trailer = {SLICE("x-sum"), SLICE("42"), false};
@@ -149,6 +162,8 @@ app_on_request(void *ctx, struct http_stream *s, const struct http_head *head)
         return app_reply(s, 401, SLICE("who are you?\n"));
     if (slice_is(path, "/fields"))
         return app_fields(s, head);
+    if (slice_is(path, "/large"))
+        return app_large(s);
     if (slice_is(path, "/abort") || slice_is(path, "/short") || slice_is(path, "/trailers") ||
         slice_is(path, "/empty"))
         return app_odd(s, path);

@@ -1144,7 +1144,7 @@ test_f045_trickling_body(void **state)
     struct peer *p = start();
     peer_request(p, 1, 0, "POST", "/pause", NULL);
     peer_request(p, 3, 0, "POST", "/hold", NULL);
-    while (rig.app.aborts == 0) {
+    for (int i = 0; i < 500 && rig.app.aborts == 0; i++) {
         peer_frame(p, NGHTTP2_DATA, 0, 1, "x", 1);
         peer_frame(p, NGHTTP2_DATA, 0, 3, "x", 1);
         peer_ping(p);
@@ -1153,6 +1153,7 @@ test_f045_trickling_body(void **state)
         loop_run(rig.loop);
         timer_cancel(&t);
     }
+    assert_int_equal(rig.app.aborts, 1);
     assert_int_equal(rig.app.last_abort, ERR_TIMEOUT);
     assert_status(p, 3, 408);
     assert_int_equal(peer_stream(p, 1)->status, 0);

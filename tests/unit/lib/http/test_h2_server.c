@@ -38,6 +38,16 @@ assert_body(struct peer *p, int32_t id, int status, const char *body)
 }
 
 static void
+assert_body_then_reset(struct peer *p, int32_t id, int status, uint32_t code)
+{
+    struct seen *s = peer_stream(p, id);
+    assert_int_equal(s->status, status);
+    assert_true(s->ended);
+    assert_true(s->reset);
+    assert_int_equal(s->reset_code, code);
+}
+
+static void
 test_get_is_answered(void **state)
 {
     (void)state;
@@ -284,6 +294,21 @@ test_answer_short_of_its_length_is_reset(void **state)
 }
 
 static void
+test_head_too_large_to_send_is_reset(void **state)
+{
+    (void)state;
+    struct peer *p = start();
+    peer_get(p, 1, "/large");
+    peer_wait(p, first_was_reset);
+    assert_int_equal(peer_stream(p, 1)->status, 0);
+    assert_int_equal(peer_stream(p, 1)->reset_code, NGHTTP2_INTERNAL_ERROR);
+    peer_get(p, 3, "/hello");
+    peer_ping(p);
+    assert_body(p, 3, 200, "hello\n");
+    peer_free(p);
+}
+
+static void
 test_early_answer_then_rest_of_body(void **state)
 {
     (void)state;
@@ -298,12 +323,26 @@ test_early_answer_then_rest_of_body(void **state)
     assert_false(peer_stream(p, 1)->reset);
     for (int i = 0; i < 4; i++)
         peer_frame(p, NGHTTP2_DATA, 0, 1, block, sizeof(block));
-    peer_wait(p, first_was_reset);
+    peer_ping(p);
+    assert_true(peer_stream(p, 1)->reset);
     assert_int_equal(peer_stream(p, 1)->reset_code, NGHTTP2_NO_ERROR);
     peer_get(p, 3, "/hello");
     peer_ping(p);
     assert_body(p, 3, 200, "hello\n");
     assert_int_equal(rig.app.body_bytes, 0);
+    peer_free(p);
+}
+
+/* A client that neither sends on nor ends keeps its stream for a while only. */
+static void
+test_early_answer_then_silence(void **state)
+{
+    (void)state;
+    rig.limits.head_ms = 300;
+    struct peer *p = start();
+    peer_request(p, 1, 0, "POST", "/early", NULL);
+    peer_wait(p, first_was_reset);
+    assert_body_then_reset(p, 1, 401, NGHTTP2_NO_ERROR);
     peer_free(p);
 }
 
@@ -564,7 +603,9 @@ main(void)
         TEST(test_trailers_follow_the_body),
         TEST(test_abort_is_no_clean_end),
         TEST(test_answer_short_of_its_length_is_reset),
+        TEST(test_head_too_large_to_send_is_reset),
         TEST(test_early_answer_then_rest_of_body),
+        TEST(test_early_answer_then_silence),
         TEST(test_expect_continue),
         TEST(test_f008_body_limit),
         TEST(test_request_fields_are_what_a_handler_may_see),
