@@ -174,6 +174,26 @@ metrics_of_database(struct api_request *r, struct buf *out)
     return err;
 }
 
+/* What the ledger could not book, or never got. */
+static int
+metrics_of_ledger(struct api_request *r, struct buf *out)
+{
+    static const char *const names[][2] = {
+        {"usage_quarantined", "Usage records that could not be booked (table usage_quarantine)."},
+        {"usage_missing", "Usage records that workers set aside as damaged."},
+        {"usage_unforeseen", "Attempts outside every day's partition: a clock is far off."},
+    };
+    struct db_rows *rows = NULL;
+    int err = 0;
+    if (db_query(r->db, "SELECT quarantined, missing, unforeseen FROM ledger_alarms", NULL, 0,
+                 &rows) != 0)
+        return 0; /* database_up tells */
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !err; i++)
+        err = metric(out, "gauge", names[i][0], names[i][1], db_int(rows, 0, i));
+    db_rows_free(rows);
+    return err;
+}
+
 int
 system_metrics(struct api_request *r, struct api_reply *reply)
 {
@@ -193,5 +213,7 @@ system_metrics(struct api_request *r, struct api_reply *reply)
         err = metrics_of_publisher(out, r->plane->publisher);
     if (!err)
         err = metrics_of_database(r, out);
+    if (!err)
+        err = metrics_of_ledger(r, out);
     return err ? api_fail(r, reply, err) : 0;
 }
