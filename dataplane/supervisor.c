@@ -278,6 +278,22 @@ on_kill_due(void *ctx)
     signal_all(s, SIGKILL);
 }
 
+/* Ours are copies, for workers to come: with the workers' own closed, clients are refused and go
+ * elsewhere, instead of waiting in a queue that nobody serves. */
+static void
+close_doors(const struct supervisor *s)
+{
+    const struct supervisor_options *o = s->o;
+    for (unsigned i = 0; i < o->workers; i++) {
+        bool shared = i > 0 && o->listen_fds[i] == o->listen_fds[0];
+        bool tls_shared = i > 0 && o->tls_listen_fds[i] == o->tls_listen_fds[0];
+        if (o->listen_fds[i] >= 0 && !shared)
+            close(o->listen_fds[i]);
+        if (o->tls_listen_fds[i] >= 0 && !tls_shared)
+            close(o->tls_listen_fds[i]);
+    }
+}
+
 static void
 on_term(void *ctx, int signo)
 {
@@ -287,6 +303,7 @@ on_term(void *ctx, int signo)
     if (s->stopping)
         return;
     s->stopping = true;
+    close_doors(s);
     log_info("supervisor.stopping", F_INT("workers", s->running));
     for (unsigned i = 0; i < s->o->workers; i++)
         timer_cancel(&s->children[i].respawn);
