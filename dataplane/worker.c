@@ -404,6 +404,7 @@ set_up_http(struct worker *w)
     if (!w->svc.client || !w->server)
         return fault("http", NULL);
     origins_init(&w->origins, w->svc.client);
+    w->svc.origins = &w->origins;
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include "dataplane/dialects/openai.h"
 
+#include <stddef.h>
 #include <string.h>
 
 const char *const openai_members[OPENAI_MEMBERS] = {
@@ -27,57 +28,91 @@ struct counts {
     bool suspect;
 };
 
+/* A value that should be a count: -1 for null, and for what is none. */
 static int64_t
-read_count(struct slice text, struct json_span value, struct counts *c)
+read_count(const char *at, const char *end, struct counts *c)
 {
-    int64_t n;
-    if (value.kind == JSON_NULL_)
+    unsigned long long n;
+    struct slice token = {at, 0};
+    while (at + token.len < end && !strchr(",}] \t\r\n", at[token.len]))
+        token.len++;
+    if (slice_is(token, "null"))
         return -1;
-    if (value.kind != JSON_NUMBER || json_int(text, value, &n) || n < 0 ||
-        n > LIMIT_REPORTED_TOKENS) {
+    if (slice_to_u64(token, &n) || n > LIMIT_REPORTED_TOKENS) {
         c->suspect = true;
         return -1;
     }
-    return n;
+    return (int64_t)n;
 }
 
+/* The counts by name and depth: 1 is the usage object itself, 2 its details. */
+static const struct count_row {
+    struct slice name;
+    unsigned depth;
+    size_t into;
+} count_rows[] = {
+    {{"prompt_tokens", 13}, 1, offsetof(struct counts, prompt)},
+    {{"completion_tokens", 17}, 1, offsetof(struct counts, completion)},
+    {{"total_tokens", 12}, 1, offsetof(struct counts, total)},
+    {{"cached_tokens", 13}, 2, offsetof(struct counts, cached)},
+    {{"reasoning_tokens", 16}, 2, offsetof(struct counts, reasoning)},
+    {{"cache_write_tokens", 18}, 2, offsetof(struct counts, cache_write)},
+    {{"prompt_cache_hit_tokens", 23}, 1, offsetof(struct counts, cached)}, /* DeepSeek */
+    {{"cached_tokens", 13}, 1, offsetof(struct counts, cached)},           /* Together, Moonshot */
+};
+
 static void
-read_details(struct slice text, struct json_span map, struct counts *c)
+take_member(struct slice name, unsigned depth, const char *value, const char *end, struct counts *c)
 {
-    struct json_span name, value;
-    size_t cursor = map.start;
-    if (map.kind != JSON_MAP)
-        return;
-    while (json_next(text, map, &cursor, &name, &value)) {
-        struct slice n = json_raw(text, name);
-        if (slice_is(n, "\"cached_tokens\""))
-            c->cached = read_count(text, value, c);
-        else if (slice_is(n, "\"cache_write_tokens\""))
-            c->cache_write = read_count(text, value, c);
-        else if (slice_is(n, "\"reasoning_tokens\""))
-            c->reasoning = read_count(text, value, c);
+    for (size_t i = 0; i < sizeof(count_rows) / sizeof(count_rows[0]); i++) {
+        const struct count_row *row = &count_rows[i];
+        if (depth == row->depth && slice_eq(name, row->name))
+            *(int64_t *)(void *)((char *)c + row->into) = read_count(value, end, c);
     }
 }
 
+static const char *
+skip_space(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+        at++;
+    return at;
+}
+
+/* at: an opening quote in valid JSON. Takes the member when it is a name; returns what is behind.
+ */
+static const char *
+pass_text(const char *at, const char *end, unsigned depth, struct counts *c)
+{
+    const char *start = ++at;
+    while (at < end && *at != '"')
+        at += *at == '\\' ? 2 : 1;
+    if (at >= end)
+        return end;
+    const char *colon = skip_space(at + 1, end);
+    if (colon < end && *colon == ':')
+        take_member(slice_make(start, (size_t)(at - start)), depth, skip_space(colon + 1, end), end,
+                    c);
+    return at + 1;
+}
+
+/* One pass over the object, which every answer has: walking it member by member would pass over its
+ * details several times. */
 static void
 read_counts(struct slice text, struct counts *c)
 {
-    struct json_span map = {JSON_MAP, 0, text.len, 0}, name, value;
-    size_t cursor = 0;
-    while (json_next(text, map, &cursor, &name, &value)) {
-        struct slice n = json_raw(text, name);
-        if (slice_is(n, "\"prompt_tokens\""))
-            c->prompt = read_count(text, value, c);
-        else if (slice_is(n, "\"completion_tokens\""))
-            c->completion = read_count(text, value, c);
-        else if (slice_is(n, "\"total_tokens\""))
-            c->total = read_count(text, value, c);
-        else if (slice_is(n, "\"prompt_tokens_details\"") ||
-                 slice_is(n, "\"completion_tokens_details\""))
-            read_details(text, value, c);
-        else if (slice_is(n, "\"prompt_cache_hit_tokens\"") || /* DeepSeek */
-                 slice_is(n, "\"cached_tokens\""))             /* Together, Moonshot */
-            c->cached = read_count(text, value, c);
+    const char *at = text.at, *end = text.at + text.len;
+    unsigned depth = 0;
+    while (at < end) {
+        if (*at == '"') {
+            at = pass_text(at, end, depth, c);
+            continue;
+        }
+        if (*at == '{' || *at == '[')
+            depth++;
+        else if (*at == '}' || *at == ']')
+            depth--;
+        at++;
     }
 }
 

@@ -9,7 +9,8 @@
 #include "dataplane/stages/stages.h"
 #include "lib/base/clock.h"
 
-static const char *const key_fields[] = {"authorization", "x-api-key", "api-key", "x-goog-api-key"};
+static const struct slice key_fields[] = {
+    {"authorization", 13}, {"x-api-key", 9}, {"api-key", 7}, {"x-goog-api-key", 14}};
 
 /* "Bearer KEY" to KEY; at == NULL when the scheme is another. RFC 9110 11.1, RFC 6750 2.1. */
 static struct slice
@@ -25,7 +26,7 @@ static bool
 is_key_field(struct slice name, bool *ret_bearer)
 {
     for (size_t i = 0; i < sizeof(key_fields) / sizeof(key_fields[0]); i++) {
-        if (slice_is(name, key_fields[i])) {
+        if (slice_eq(name, key_fields[i])) {
             *ret_bearer = i == 0;
             return true;
         }

@@ -22,14 +22,13 @@
 static bool
 is_passed_back(struct slice name)
 {
-    static const char *const exact[] = {"content-type", "retry-after",    "retry-after-ms",
-                                        "openai-model", "openai-version", "openai-processing-ms"};
-    if (slice_starts(name, SLICE("x-ratelimit-")))
-        return true;
+    static const struct slice exact[] = {{"content-type", 12},   {"retry-after", 11},
+                                         {"retry-after-ms", 14}, {"openai-model", 12},
+                                         {"openai-version", 14}, {"openai-processing-ms", 20}};
     for (size_t i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
-        if (slice_is(name, exact[i]))
+        if (slice_eq(name, exact[i]))
             return true;
-    return false;
+    return slice_starts(name, SLICE("x-ratelimit-"));
 }
 
 static bool

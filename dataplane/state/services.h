@@ -17,6 +17,7 @@
 
 struct estimates;
 struct metrics;
+struct origins;
 struct outlet;
 struct pin;
 struct request;
@@ -40,6 +41,7 @@ extern const struct limits limits_default;
 struct services {
     struct loop *loop;
     struct http_client *client;
+    struct origins *origins;
     struct pin *pin; /* the policy in force; NULL content: none yet */
     struct spool *spool;
     struct estimates *estimates;

@@ -121,7 +121,8 @@ http_start(struct attempt *a, struct services *s, const struct attempt_order *o)
     size_t count = o->field_count, path_len = join_path(o, path);
     if (count >= LIMIT_ORDER_FIELDS || path_len == 0)
         return ERR_LIMIT;
-    struct http_origin *origin = origins_get(s->client, p);
+    struct http_origin *held = origins_peek(s->origins, p);
+    struct http_origin *origin = held ? held : origins_get(s->client, p);
     if (!origin)
         return ERR_NOMEM;
     memcpy(fields, o->fields, count * sizeof(fields[0]));
@@ -143,7 +144,8 @@ http_start(struct attempt *a, struct services *s, const struct attempt_order *o)
     a->ops = &http_ops;
     a->running = http_call_start(s->client, origin, &request, &http_handlers, a);
     secret_wipe(credential, key.len);
-    http_origin_unref(origin);
+    if (!held)
+        http_origin_unref(origin);
     return a->running ? 0 : ERR_NOMEM;
 }
 

@@ -21,8 +21,7 @@ void
 origins_fini(struct origins *o)
 {
     let_go(o->at, o->count);
-    o->at = NULL;
-    o->count = 0;
+    *o = (struct origins){.client = o->client};
 }
 
 struct http_origin *
@@ -46,5 +45,14 @@ origins_follow(struct origins *o, const struct policy *p)
         at[i] = origins_get(o->client, policy_provider_at(p, i));
     o->at = at;
     o->count = count;
+    o->policy = p;
     let_go(old, old_count); /* after the new ones are held: what both name is never without */
+}
+
+struct http_origin *
+origins_peek(const struct origins *o, const struct policy_provider *p)
+{
+    if (p->index >= o->count || policy_provider_at(o->policy, p->index) != p)
+        return NULL;
+    return o->at[p->index];
 }

@@ -10,6 +10,7 @@
 
 struct origins {
     struct http_client *client;
+    const struct policy *policy; /* whose providers these are: the one in force, kept by the pin */
     struct http_origin **at;
     size_t count;
 };
@@ -21,5 +22,7 @@ void origins_follow(struct origins *o, const struct policy *p);
 /* A reference to the origin of a provider, to be given back with http_origin_unref. NULL: no
  * memory, or the provider has none (the simulator). */
 struct http_origin *origins_get(struct http_client *client, const struct policy_provider *p);
+/* The one held for a provider of the policy that is followed, lent; else NULL. */
+struct http_origin *origins_peek(const struct origins *o, const struct policy_provider *p);
 
 #endif

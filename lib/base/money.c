@@ -1,7 +1,7 @@
 #include "lib/base/money.h"
 
 #include <stdbool.h>
-#include <stdio.h>
+#include <string.h>
 
 /* More digits than any int64 has; the 128-bit sum cannot overflow within them. */
 #define MAX_DIGITS 30
@@ -64,19 +64,28 @@ money_parse_per_mtok(struct slice text, picos_tok *ret_price)
     return e < 0 ? e : to_int64(v, ret_price);
 }
 
-/* v / 10^places, without trailing zeros beyond the second place. */
+/* v / 10^places, without trailing zeros beyond the second place. Written from the right, by hand:
+ * every answer carries a cost. */
 static void
 format_scaled(int64_t v, int places, char *text)
 {
-    uint64_t scale = 1, magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    for (int i = 0; i < places; i++)
-        scale *= 10;
-    int n = snprintf(text, MONEY_TEXT_BYTES, "%s%llu.%0*llu", v < 0 ? "-" : "",
-                     (unsigned long long)(magnitude / scale), places,
-                     (unsigned long long)(magnitude % scale));
-    int shortest = n - (places - 2);
-    while (n > shortest && text[n - 1] == '0')
-        text[--n] = '\0';
+    char digits[MONEY_TEXT_BYTES], *end = digits + sizeof(digits), *at = end;
+    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    for (int place = places; place > 0; place--) {
+        char digit = (char)('0' + rest % 10);
+        if (digit != '0' || at < end || place <= 2)
+            *--at = digit;
+        rest /= 10;
+    }
+    *--at = '.';
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (v < 0)
+        *--at = '-';
+    memcpy(text, at, (size_t)(end - at));
+    text[end - at] = '\0';
 }
 
 void
