@@ -35,8 +35,6 @@ static bool
 copy_field(struct request *r, const struct http_field *from)
 {
     struct http_field *to = &r->answer.fields[r->answer.field_count];
-    if (r->answer.field_count == LIMIT_ANSWER_FIELDS)
-        return true;
     to->name = arena_copy(&r->arena, from->name);
     to->value = arena_copy(&r->arena, from->value);
     to->never_index = false;
@@ -44,17 +42,23 @@ copy_field(struct request *r, const struct http_field *from)
     return to->name.at && to->value.at;
 }
 
+/* Into exactly as much memory as they need: a stream keeps it to its end. */
 static bool
 copy_fields(struct request *r, const struct http_head *head)
 {
-    r->answer.fields = arena_alloc(&r->arena, LIMIT_ANSWER_FIELDS * sizeof(struct http_field));
+    size_t count = 0;
+    for (size_t i = 0; i < head->count; i++)
+        count += is_passed_back(head->fields[i].name);
+    if (count > LIMIT_ANSWER_FIELDS)
+        count = LIMIT_ANSWER_FIELDS;
+    r->answer.fields = arena_alloc(&r->arena, (count + 1) * sizeof(struct http_field));
     if (!r->answer.fields)
         return false;
     for (size_t i = 0; i < head->count; i++) {
         const struct http_field *f = &head->fields[i];
-        if (is_passed_back(f->name) && !copy_field(r, f))
+        if (r->answer.field_count < count && is_passed_back(f->name) && !copy_field(r, f))
             return false;
-        if (slice_is(f->name, "x-request-id"))
+        if (slice_eq(f->name, SLICE("x-request-id")))
             r->answer.upstream_id = arena_copy(&r->arena, f->value);
     }
     return true;

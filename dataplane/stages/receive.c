@@ -18,17 +18,10 @@ refuse_overload(struct request *r)
                         "The gateway holds as much as it may at present. Try again shortly.");
 }
 
-/* Room for `need` bytes in all; the budget is charged with what is allocated. */
+/* Makes the buffer `cap` bytes large; the budget is charged with what is allocated. */
 static bool
-make_room(struct request *r, size_t need)
+grow(struct request *r, size_t cap)
 {
-    size_t cap = r->body.cap ? r->body.cap : FIRST_BODY_BYTES;
-    if (need <= r->body.cap)
-        return true;
-    if (r->body.cap == 0 && need > cap)
-        cap = need;
-    while (cap < need)
-        cap *= 2;
     if (!services_hold(r->svc, cap - r->body.cap))
         return false;
     char *at = realloc(r->body.at, cap);
@@ -39,6 +32,17 @@ make_room(struct request *r, size_t need)
     r->body.at = at;
     r->body.cap = cap;
     return true;
+}
+
+static bool
+make_room(struct request *r, size_t need)
+{
+    size_t cap = r->body.cap ? r->body.cap : FIRST_BODY_BYTES;
+    if (need <= r->body.cap)
+        return true;
+    while (cap < need)
+        cap *= 2;
+    return grow(r, cap);
 }
 
 /* Only JSON as it is: no other media type, no coding. An absent type is taken for JSON. */
@@ -69,7 +73,7 @@ receive(struct request *r)
         return NEXT; /* ours to answer: it has no body */
     if (check_head(r, head) == REPLY)
         return REPLY;
-    if (head->content_length > 0 && !make_room(r, (size_t)head->content_length))
+    if (head->content_length > 0 && !grow(r, (size_t)head->content_length))
         return refuse_overload(r);
     return WAIT;
 }

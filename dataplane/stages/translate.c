@@ -98,10 +98,12 @@ ask_usage(struct request *r, struct edits *e)
 
 static const char *const passed_up[] = {"accept", "openai-beta", "idempotency-key"};
 
+#define OWN_FIELDS (5 + sizeof(passed_up) / sizeof(passed_up[0])) /* those added below */
+
 static void
 add(struct request *r, struct slice name, struct slice value)
 {
-    if (value.at && r->wire.field_count < LIMIT_UPSTREAM_FIELDS)
+    if (value.at)
         r->wire.fields[r->wire.field_count++] = (struct http_field){.name = name, .value = value};
 }
 
@@ -143,7 +145,9 @@ make_fields(struct request *r)
     const struct http_head *head = request_head(r);
     const struct policy_provider *provider = r->plan.target->provider;
     char id[37];
-    r->wire.fields = arena_alloc(&r->arena, LIMIT_UPSTREAM_FIELDS * sizeof(struct http_field));
+    size_t own = provider->header_count < LIMIT_PROVIDER_FIELDS ? provider->header_count
+                                                                : LIMIT_PROVIDER_FIELDS;
+    r->wire.fields = arena_alloc(&r->arena, (OWN_FIELDS + own) * sizeof(struct http_field));
     if (!r->wire.fields)
         return false;
     uuid_format(r->wire.attempt_id, id);
@@ -155,7 +159,7 @@ make_fields(struct request *r)
     for (size_t i = 0; i < sizeof(passed_up) / sizeof(passed_up[0]); i++)
         add(r, slice_of(passed_up[i]), http_field_get(head, passed_up[i]));
     add(r, SLICE("traceparent"), new_traceparent(r, http_field_get(head, "traceparent")));
-    for (size_t i = 0; i < provider->header_count; i++)
+    for (size_t i = 0; i < own; i++)
         add(r, provider->headers[i].name, provider->headers[i].value);
     if (provider->kind == PROVIDER_SIMULATOR)
         r->wire.directives = http_field_get(head, "x-headgate-sim");
