@@ -1,9 +1,8 @@
 #include "dataplane/poison.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
+#include <string.h>
 
 bool
 poison_is_crash(int signo)
@@ -50,19 +49,37 @@ is_newer(struct policy_mark a, struct policy_mark b)
     return a.epoch != b.epoch ? a.epoch > b.epoch : a.version > b.version;
 }
 
+/* Sixteen hexadecimal digits. */
+static bool
+read_hex(const char *at, uint64_t *ret_value)
+{
+    *ret_value = 0;
+    for (int i = 0; i < 16; i++) {
+        const char *digits = "0123456789abcdef", *d = at[i] ? strchr(digits, at[i]) : NULL;
+        if (!d)
+            return false;
+        *ret_value = *ret_value << 4 | (uint64_t)(d - digits);
+    }
+    return true;
+}
+
+/* "root-EPOCH-VERSION", as lib/policy/lkg.h has it. */
+static bool
+read_name(const char *name, struct policy_mark *ret_mark)
+{
+    return strlen(name) == 5 + 16 + 1 + 16 && memcmp(name, "root-", 5) == 0 && name[21] == '-' &&
+           read_hex(name + 5, &ret_mark->epoch) && read_hex(name + 22, &ret_mark->version);
+}
+
 struct policy_mark
 poison_newest(const char *dir, struct policy_mark avoid)
 {
     struct policy_mark newest = {0, 0}, m;
     DIR *d = opendir(dir);
     struct dirent *e;
-    while (d && (e = readdir(d)) != NULL) {
-        int end = 0;
-        if (sscanf(e->d_name, "root-%16" SCNx64 "-%16" SCNx64 "%n", &m.epoch, &m.version, &end) ==
-                2 &&
-            e->d_name[end] == '\0' && !is_same(m, avoid) && is_newer(m, newest))
+    while (d && (e = readdir(d)) != NULL)
+        if (read_name(e->d_name, &m) && !is_same(m, avoid) && is_newer(m, newest))
             newest = m;
-    }
     if (d)
         closedir(d);
     return newest;

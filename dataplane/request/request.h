@@ -21,7 +21,7 @@
 
 #include <sys/queue.h>
 
-#define REQUEST_ID_BYTES 37 /* "req_", 32 digits, NUL */
+#define REQUEST_ID_BYTES 37      /* "req_", 32 digits, NUL */
 #define LIMIT_PROVIDER_FIELDS 32 /* of a provider's configuration */
 #define LIMIT_ANSWER_FIELDS 24
 #define LIMIT_BODY_EDITS 3

@@ -168,22 +168,32 @@ type_of(const struct json *schema)
 }
 
 static int
+make_untyped(struct maker *m, const struct json *schema)
+{
+    if (json_get(schema, "properties"))
+        return make_map(m, schema);
+    if (json_get(schema, "items"))
+        return make_list(m, schema);
+    return buf_add_str(m->into, "\"simulated\"");
+}
+
+static int
 make_typed(struct maker *m, const struct json *schema)
 {
     struct slice type = type_of(schema);
+    if (!type.at)
+        return make_untyped(m, schema);
     if (slice_is(type, "string"))
         return make_text(m, schema);
     if (slice_is(type, "integer") || slice_is(type, "number"))
         return make_number(m, schema);
     if (slice_is(type, "boolean"))
         return buf_add_str(m->into, "true");
-    if (slice_is(type, "array") || (!type.at && json_get(schema, "items")))
+    if (slice_is(type, "array"))
         return make_list(m, schema);
-    if (slice_is(type, "object") || json_get(schema, "properties"))
+    if (slice_is(type, "object"))
         return make_map(m, schema);
-    if (slice_is(type, "null"))
-        return buf_add_str(m->into, "null");
-    return buf_add_str(m->into, "\"simulated\"");
+    return buf_add_str(m->into, "null");
 }
 
 /* The branch of anyOf, oneOf or allOf to follow, or NULL. */
