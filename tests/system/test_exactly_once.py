@@ -99,13 +99,13 @@ class Client(threading.Thread):
                 response.read()
                 entry["clean"] = True
                 return
-            events, failed = 0, False
+            events, failed, done = 0, False, False
             for line in response.iter_lines():
                 if not line.startswith("data:"):
                     continue
                 data = line[5:].strip()
                 if data == "[DONE]":
-                    entry["clean"] = not failed
+                    done = True
                     continue
                 event = json.loads(data)
                 failed = failed or "error" in event
@@ -115,6 +115,8 @@ class Client(threading.Thread):
                 if events == leave_after:
                     entry["left"] = True
                     return
+            # Only now: a worker killed between [DONE] and the end of the answer has not ended it.
+            entry["clean"] = done and not failed
 
 
 class Counter:
