@@ -355,55 +355,96 @@ test_worker_before_the_host(void **state)
 
 /* --- F094: abuse --------------------------------------------------------------------------- */
 
-/* A message over the bound is never taken in; the host goes on. */
-static void
-test_f094_oversize_request_is_dropped(void **state)
+/* Whoever sends what is too large is another process: this program again, started as "rude-req URL"
+ * or "rude-pub URL". nng 1.5.2 may fail to close a socket in the middle of such a message; that
+ * must be the sender's trouble alone. */
+static int
+be_rude(const char *how, const char *url)
 {
     size_t n = LIMIT_BUS_MESSAGE_BYTES + 1;
     char *huge = calloc(1, n);
-    nng_socket rude;
+    nng_socket s;
+
+    if (strcmp(how, "rude-req") == 0) {
+        if (nng_req0_open(&s) != 0 || nng_dial(s, url, NULL, 0) != 0)
+            return 1;
+        for (;;) {
+            (void)nng_send(s, huge, n, 0);
+            usleep(20000);
+        }
+    }
+    if (nng_pub0_open(&s) != 0 || nng_listen(s, url, NULL, 0) != 0)
+        return 1;
+    for (int i = 0;; i++) {
+        (void)nng_send(s, i % 2 ? (void *)(uintptr_t) "small" : huge, i % 2 ? 5 : n, 0);
+        usleep(20000);
+    }
+}
+
+static pid_t
+start_rude(const char *how, const char *url)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        execl("/proc/self/exe", "test_channel", how, url, (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+static void
+stop_rude(pid_t child)
+{
+    int status;
+
+    assert_int_equal(waitpid(child, &status, WNOHANG), 0); /* it was there all the time */
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+/* A message over the bound is never taken in; the host goes on. */
+static void
+test_f094_oversize_requests_are_dropped(void **state)
+{
     struct ends e;
+    pid_t child;
 
     (void)state;
     open_ipc(&e, "huge");
-    assert_int_equal(nng_req0_open(&rude), 0);
-    assert_int_equal(nng_socket_set_ms(rude, NNG_OPT_RECVTIMEO, 500), 0);
-    assert_int_equal(nng_dial(rude, e.req, NULL, 0), 0);
-    assert_int_equal(nng_send(rude, huge, n, 0), 0);
-    assert_int_equal(nng_recv(rude, huge, &n, 0), NNG_ETIMEDOUT);
-    nng_close(rude);
-    free(huge);
+    child = start_rude("rude-req", e.req);
+    for (int i = 0; i < 40; i++) {
+        ask(&e, "hello", DEADLINE_MS);
+        assert_string_equal(e.last_reply, "olleh");
+        usleep(20000);
+    }
+    stop_rude(child);
     ask(&e, "hello", DEADLINE_MS);
     assert_string_equal(e.last_reply, "olleh");
     close_both(&e);
 }
 
-/* The same from an impostor in the host's place: the worker drops it and waits on. */
+/* The same from an impostor in the host's place: the worker drops it and hears what is small
+ * enough. */
 static void
-test_f094_oversize_announcement_is_dropped(void **state)
+test_f094_oversize_announcements_are_dropped(void **state)
 {
-    size_t n = LIMIT_BUS_MESSAGE_BYTES + 1;
-    char *huge = calloc(1, n);
-    nng_socket pub;
+    const char *why = "";
     struct ends e;
-    struct timer tick = {0};
+    pid_t child;
 
     (void)state;
     open_ipc(&e, "hugepub");
     channel_host_close(e.host);
     e.host = NULL;
-    assert_int_equal(nng_pub0_open(&pub), 0);
-    assert_int_equal(nng_listen(pub, e.pub, NULL, 0), 0);
-    for (int i = 0; i < 50 && e.announcements == 0; i++) {
-        assert_int_equal(
-            nng_send(pub, i % 2 ? (void *)(uintptr_t) "small" : huge, i % 2 ? 5 : n, 0), 0);
-        timer_set(&tick, e.loop, 100, on_tick, &e);
-        loop_run(e.loop);
-    }
-    timer_cancel(&tick);
+    child = start_rude("rude-pub", e.pub);
+    run_until(&e, &e.announcements, 5);
     assert_string_equal(e.last_announcement, "small");
-    nng_close(pub);
-    free(huge);
+    stop_rude(child);
+    assert_int_equal(open_host(&e, &why), 0); /* and the right one again */
+    announce_until_heard(&e, "back");
+    ask(&e, "hello", DEADLINE_MS);
+    assert_string_equal(e.last_reply, "olleh");
     close_both(&e);
 }
 
@@ -580,8 +621,11 @@ test_urls_are_checked(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+    if (argc == 3)
+        return be_rude(argv[1], argv[2]);
+
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f094_another_user_is_refused), /* first: it forks */
         cmocka_unit_test(test_ipc),
@@ -593,8 +637,8 @@ main(void)
         cmocka_unit_test(test_timeout_while_the_host_is_away),
         cmocka_unit_test(test_host_restart),
         cmocka_unit_test(test_worker_before_the_host),
-        cmocka_unit_test(test_f094_oversize_request_is_dropped),
-        cmocka_unit_test(test_f094_oversize_announcement_is_dropped),
+        cmocka_unit_test(test_f094_oversize_requests_are_dropped),
+        cmocka_unit_test(test_f094_oversize_announcements_are_dropped),
         cmocka_unit_test(test_f094_wrong_protocol),
         cmocka_unit_test(test_mutual_tls),
         cmocka_unit_test(test_urls_are_checked),
