@@ -49,6 +49,9 @@ explain_db(struct job *j, int err)
     return err;
 }
 
+static int explain(struct job *j, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 static int
 explain(struct job *j, int err, const char *format, ...)
 {

@@ -201,7 +201,7 @@ item_of(struct slice section, unsigned field)
         if (!slice_is(section, items[i].section))
             continue;
         if (items[i].field == field)
-            return items[i].item;
+            return (int)items[i].item;
         known = true;
     }
     return known ? SECTION_END : ERR_NOT_FOUND;
