@@ -290,11 +290,11 @@ h2_head_end_request(struct h2_head *h)
     struct http_head *head = h->into;
     if (h->refusal != 0)
         return;
-    if (!http_is_token(head->method) || slice_is(head->method, "CONNECT"))
-        refuse_bad(h, "the method is malformed or not served");
+    if (!http_is_token(head->method))
+        refuse_bad(h, "the method is malformed");
     else if (head->method.len + head->path.len > h->limits->request_line_bytes)
         refuse(h, 414, ERR_LIMIT, "uri_too_long", "the path is longer than allowed");
-    else if (!is_path(head->path))
+    else if (!is_path(head->path)) /* CONNECT has none */
         refuse_bad(h, "the path is malformed");
     else if (!slice_is(head->scheme, "http") && !slice_is(head->scheme, "https"))
         refuse_bad(h, "the scheme is neither http nor https");

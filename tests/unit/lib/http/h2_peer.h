@@ -63,6 +63,7 @@ struct app {
     struct exchange *held; /* the last one of /hold or /pause */
     size_t requests, live, most_live, aborts, drained, ends;
     size_t most_pending;
+    size_t held_left; /* what the last /size that was told to wait has still to write */
     int last_abort;
     size_t body_bytes; /* taken by on_body in all */
     bool hates_half_close;
@@ -89,6 +90,7 @@ app_fill(struct exchange *x)
         x->left -= n;
         if (http_pending(x->stream) > x->app->most_pending)
             x->app->most_pending = http_pending(x->stream);
+        x->app->held_left = x->left;
         if (rv == ERR_AGAIN)
             return;
     }

@@ -1142,11 +1142,12 @@ test_f045_trickling_body(void **state)
     (void)state;
     rig.limits.body_idle_ms = 600;
     struct peer *p = start();
-    peer_request(p, 1, 0, "POST", "/pause", NULL);
-    peer_request(p, 3, 0, "POST", "/hold", NULL);
+    peer_request(p, 1, 0, "POST", "/pause", NULL); /* for which nothing ever comes */
+    peer_request(p, 3, 0, "POST", "/pause", NULL);
+    peer_request(p, 5, 0, "POST", "/hold", NULL);
     for (int i = 0; i < 500 && rig.app.aborts == 0; i++) {
-        peer_frame(p, NGHTTP2_DATA, 0, 1, "x", 1);
         peer_frame(p, NGHTTP2_DATA, 0, 3, "x", 1);
+        peer_frame(p, NGHTTP2_DATA, 0, 5, "x", 1);
         peer_ping(p);
         struct timer t = {.loop = NULL};
         timer_set(&t, rig.loop, 20, rig_stop_loop, rig.loop);
@@ -1155,9 +1156,10 @@ test_f045_trickling_body(void **state)
     }
     assert_int_equal(rig.app.aborts, 1);
     assert_int_equal(rig.app.last_abort, ERR_TIMEOUT);
-    assert_status(p, 3, 408);
+    assert_status(p, 5, 408);
+    assert_int_equal(peer_stream(p, 3)->status, 0);
     assert_int_equal(peer_stream(p, 1)->status, 0);
-    assert_int_equal(rig.app.live, 1);
+    assert_int_equal(rig.app.live, 2);
     peer_free(p);
 }
 

@@ -585,6 +585,35 @@ test_full_connection_does_not_starve_a_stream(void **state)
     peer_free(p);
 }
 
+static bool
+has_ten_megabytes(const struct peer *p)
+{
+    return p->streams[0].ended;
+}
+
+/* The windows are wide open and nobody reads: what the socket does not take stays with the handler.
+ */
+static void
+test_output_nobody_reads_is_bounded(void **state)
+{
+    (void)state;
+    struct peer *p = start(), *other = peer_new(&rig);
+    p->no_read = true;
+    peer_setting(p, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
+    peer_frame32(p, NGHTTP2_WINDOW_UPDATE, 0, 1 << 30);
+    peer_get(p, 1, "/size/10000000");
+    peer_flush(p);
+    for (int i = 0; i < 20; i++)
+        peer_ping(other);
+    assert_int_equal(rig.app.live, 1);
+    assert_true(rig.app.held_left > 8000000);
+    p->no_read = false;
+    peer_wait(p, has_ten_megabytes);
+    assert_int_equal(peer_stream(p, 1)->body.len, 10000000);
+    peer_free(p);
+    peer_free(other);
+}
+
 int
 main(void)
 {
@@ -616,6 +645,7 @@ main(void)
         TEST(test_drain_lets_streams_finish),
         TEST(test_idle_connection_is_closed),
         TEST(test_server_free_aborts_all),
+        TEST(test_output_nobody_reads_is_bounded),
         TEST(test_full_connection_does_not_starve_a_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
