@@ -6,17 +6,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "controlplane/cli/addresses.h"
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/cluster.h"
 #include "controlplane/cli/commands.h"
@@ -26,15 +25,11 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
-#include "lib/base/rand.h"
 #include "lib/base/secret.h"
 
 #define POLL_MS 50
 #define WHY_BYTES 2048
 #define REPAIR_MS 60000
-#define LEAVING_MS 5000
-#define LOWEST_PORT 21000 /* of those chosen for port 0 */
-#define HIGHEST_PORT 32767
 
 struct up {
     struct cli cli;
@@ -61,126 +56,16 @@ on_stop(int signo)
     stop_signals++;
 }
 
+static bool
+is_stopped(void)
+{
+    return stop_signals != 0;
+}
+
 static void
 say(const char *text)
 {
     fprintf(stderr, "  %s\n", text);
-}
-
-/* --- addresses ----------------------------------------------------------------------------------
- */
-
-/* HOST:PORT to a socket address: 0 with *ret_list (freeaddrinfo), or an error printed. */
-static int
-resolve(const char *name, const char *address, struct addrinfo **ret_list)
-{
-    char host[HOME_ADDRESS_BYTES];
-    const char *colon = strrchr(address, ':');
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    size_t n = colon ? (size_t)(colon - address) : 0;
-    unsigned long long port;
-    if (!colon || strlen(address) >= sizeof(host) ||
-        slice_to_u64(slice_of(colon + 1), &port) != 0 || port > 65535)
-        return cli_fail("%s must be HOST:PORT, not \"%s\"", name, address);
-    bool bracketed = n > 1 && address[0] == '[' && colon[-1] == ']';
-    snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? n - 2 : n),
-             bracketed ? address + 1 : address);
-    int e = getaddrinfo(*host ? host : NULL, colon + 1, &hints, ret_list);
-    return e == 0 ? CLI_OK : cli_fail("%s %s: %s", name, address, gai_strerror(e));
-}
-
-/* Whether it could be bound now: 0, or errno. */
-static int
-try_bind(const struct addrinfo *a)
-{
-    int e = 0;
-    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, 1) < 0)
-        e = errno;
-    close(fd);
-    return e;
-}
-
-/* 0, errno, or -1 with the error printed. */
-static int
-try_address(const char *name, const char *address)
-{
-    struct addrinfo *list = NULL;
-    if (resolve(name, address, &list) != CLI_OK)
-        return -1;
-    int e = list ? try_bind(list) : EADDRNOTAVAIL;
-    freeaddrinfo(list);
-    return e;
-}
-
-/* Port 0 becomes one that is free, below those that the kernel gives to outgoing connections: they
- * could take it before the daemon does. */
-static int
-choose_port(const char *name, char address[static HOME_ADDRESS_BYTES])
-{
-    char *colon = strrchr(address, ':');
-    int e = EADDRINUSE;
-    if (!colon || strcmp(colon, ":0") != 0)
-        return try_address(name, address);
-    for (int i = 0; i < 100 && e == EADDRINUSE; i++) {
-        snprintf(colon, HOME_ADDRESS_BYTES - (size_t)(colon - address), ":%u",
-                 (unsigned)(LOWEST_PORT + rand_below(HIGHEST_PORT - LOWEST_PORT)));
-        e = try_address(name, address);
-    }
-    return e;
-}
-
-/* ours: an earlier start listened here. Workers whose supervisor was killed may hold the address
- * for a moment while they leave. */
-static int
-check_address(const char *name, char address[static HOME_ADDRESS_BYTES], bool ours)
-{
-    int64_t deadline = clock_mono_ms() + (ours ? LEAVING_MS : 0);
-    int e = choose_port(name, address);
-    while (e == EADDRINUSE && !stop_signals && clock_mono_ms() < deadline) {
-        process_pause(POLL_MS);
-        e = try_address(name, address);
-    }
-    if (e == 0)
-        return CLI_OK;
-    if (e == EADDRINUSE)
-        return cli_fail("%s %s is in use by another program: stop it, or choose another with %s",
-                        name, address, name);
-    return e < 0 ? CLI_FAILED : cli_fail("cannot listen on %s %s: %s", name, address, strerror(e));
-}
-
-/* The metrics' own port: the one after the admin API's when it is free, else any. */
-static int
-choose_metrics(struct home *h)
-{
-    const char *colon = strrchr(h->admin, ':');
-    unsigned long long admin_port = 0;
-    if (h->metrics[0])
-        return CLI_OK;
-    if (slice_to_u64(slice_of(colon ? colon + 1 : ""), &admin_port) != 0 || admin_port >= 65535)
-        admin_port = 0;
-    snprintf(h->metrics, sizeof(h->metrics), "127.0.0.1:%llu", admin_port ? admin_port + 1 : 0);
-    if (admin_port == 0 || strcmp(h->metrics, h->listen) == 0 ||
-        try_address("--metrics", h->metrics) != 0)
-        snprintf(h->metrics, sizeof(h->metrics), "127.0.0.1:0");
-    return check_address("--metrics", h->metrics, false);
-}
-
-static int
-check_addresses(struct home *h)
-{
-    if (process_load(h, parts[PART_DATA_PLANE].name).pid == 0 &&
-        check_address("--listen", h->listen, h->exists) != CLI_OK)
-        return CLI_FAILED;
-    if (process_load(h, parts[PART_CONTROL_PLANE].name).pid == 0 &&
-        check_address("--admin", h->admin, h->exists) != CLI_OK)
-        return CLI_FAILED;
-    if (strcmp(h->listen, h->admin) == 0)
-        return cli_fail("--listen and --admin must differ");
-    return choose_metrics(h);
 }
 
 /* --- options ------------------------------------------------------------------------------------
@@ -417,6 +302,21 @@ lock_home(const struct up *u)
     return fd;
 }
 
+/* A gateway belongs to who made it: root would leave files behind that an ordinary user cannot
+ * read, and the other way round it cannot work. */
+static int
+check_owner(const struct home *h)
+{
+    struct stat st;
+    char path[HOME_PATH_BYTES];
+    if (!h->exists || !home_path(h, path, sizeof(path), "gateway.json") || stat(path, &st) < 0 ||
+        st.st_uid == geteuid())
+        return CLI_OK;
+    return cli_fail("the gateway in %s belongs to another user (uid %u): run this as that user, or "
+                    "choose another directory with --home",
+                    h->dir, (unsigned)st.st_uid);
+}
+
 /* All that can be known to be wrong before anything is changed. */
 static int
 check_all(struct up *u)
@@ -425,6 +325,8 @@ check_all(struct up *u)
     enum log_level level;
     if (u->log_level && log_parse_level(u->log_level, &level) != 0)
         return cli_fail("--log-level must be debug, info, warn or error, not \"%s\"", u->log_level);
+    if (check_owner(&u->home) != CLI_OK)
+        return CLI_FAILED;
     if (u->config_path && config_file_read(&u->config, u->config_path) != CLI_OK)
         return CLI_FAILED;
     if (programs_find(&u->home, &u->programs, why, sizeof(why)) != 0)
@@ -433,7 +335,7 @@ check_all(struct up *u)
         return check_same_options(u);
     if (merge_options(u) != CLI_OK)
         return CLI_FAILED;
-    return check_addresses(&u->home);
+    return addresses_check(&u->home, is_stopped);
 }
 
 static int

@@ -1,6 +1,8 @@
 """Fixtures of the system tests. `gateway` and `fake` are shared by a session; tests that kill or
 reconfigure take `fresh_gateway`, a function that makes one of their own."""
 
+import signal
+
 import pytest
 
 import harness
@@ -8,7 +10,12 @@ import harness
 _live = []
 
 
+def _on_terminate(signo, frame):
+    raise KeyboardInterrupt  # so that fixtures still stop what they started
+
+
 def pytest_configure(config):
+    signal.signal(signal.SIGTERM, _on_terminate)
     for name in ("headgate", "headgate-controlplane", "headgate-dataplane"):
         if not (harness.BIN / name).exists():
             raise pytest.UsageError(f"{harness.BIN / name} is missing: run `make` first (or set HEADGATE_BIN)")

@@ -502,4 +502,8 @@ def test_as_an_ordinary_user(fresh_gateway, ordinary_user):
     until(lambda: gateway.pid("postgres") not in (0, old), 5, "PostgreSQL back")
     until(lambda: gateway.run("status").returncode == 0, 10, "all well")
     gateway.down()
-    gateway.close()
+    # root does not take over what belongs to somebody else
+    other = fresh_gateway(start=False, home=gateway.home)
+    assert "belongs to another user" in one_line(other.run("up", "--detach"))
+    gateway.up()
+    gateway.down()
