@@ -137,11 +137,12 @@ hold(struct request *r, struct slice bytes)
     return buf_add_slice(&r->answer.held, bytes);
 }
 
+/* After a failure nothing more: what is held must not have a hole. */
 static void
 hold_run(void *ctx, struct slice run)
 {
     struct request *r = ctx;
-    if (hold(r, run) && !r->answer.err)
+    if (!r->answer.err && hold(r, run))
         r->answer.err = ERR_NOMEM;
 }
 
@@ -163,11 +164,11 @@ take_stream(struct request *r, struct slice bytes)
 {
     struct passage *p = &r->answer.passage;
     int err = passage_push(p, bytes, hold_run, r);
-    if (!err)
+    if (r->answer.err)
         err = r->answer.err;
     if (!err && p->events == 0 && r->answer.held.len > LIMIT_PREAMBLE_BYTES)
         err = ERR_LIMIT;
-    if (err && p->events < 2) {
+    if (r->answer.err || (err && p->events < 2)) {
         give_up(r, err, "before the first event");
     } else if (p->state == PASSAGE_BROKEN && p->events == 1) {
         attempt_cancel(&r->answer.attempt);

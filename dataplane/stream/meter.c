@@ -44,6 +44,8 @@ void
 meter_count(struct meter *m, struct slice data)
 {
     const struct slice *last = &names[m->name];
+    if (data.len == 0)
+        return;
     if (m->at > last->len && m->at <= data.len &&
         memcmp(data.at + m->at - last->len, last->at, last->len) == 0 && count_text(m, data, m->at))
         return;

@@ -26,6 +26,16 @@ say_at(char *why, size_t why_bytes, struct slice text, const struct json_error *
     say(why, why_bytes, error->reason, line, column);
 }
 
+/* What can still be wrong with a text that our scanner has passed. Out of memory, Jansson fails
+ * with one code or another. */
+static bool
+is_syntax(enum json_error_code code)
+{
+    return code == json_error_duplicate_key || code == json_error_numeric_overflow ||
+           code == json_error_null_character || code == json_error_null_byte_in_key ||
+           code == json_error_stack_overflow;
+}
+
 int
 json_parse(struct slice text, struct json **ret_doc, char *why, size_t why_bytes)
 {
@@ -39,7 +49,7 @@ json_parse(struct slice text, struct json **ret_doc, char *why, size_t why_bytes
     json_t *doc = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!doc) {
         say(why, why_bytes, error.text, error.line, error.column);
-        return json_error_code(&error) == json_error_out_of_memory ? ERR_NOMEM : ERR_SYNTAX;
+        return is_syntax(json_error_code(&error)) ? ERR_SYNTAX : ERR_NOMEM;
     }
     *ret_doc = ours(doc);
     return 0;
