@@ -100,12 +100,14 @@ make_number(struct maker *m, const struct json *schema)
 static int
 make_list(struct maker *m, const struct json *schema)
 {
-    int64_t n = bound(schema, "minItems", 1), most = bound(schema, "maxItems", 1);
+    int64_t n = bound(schema, "minItems", 1), most = bound(schema, "maxItems", INT64_MAX);
     const struct json *fixed = json_get(schema, "prefixItems");
-    if (n < 1 && most >= 1)
+    if (n < 1)
         n = 1;
     if ((int64_t)json_size(fixed) > n)
         n = (int64_t)json_size(fixed);
+    if (n > most)
+        n = most;
     if (n > LIMIT_ITEMS)
         n = LIMIT_ITEMS;
     int err = buf_add_str(m->into, "[");
