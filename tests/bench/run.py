@@ -275,7 +275,7 @@ class Rig:
         sys.exit(f"{who.name} did not answer; see {run}")
 
     def h2(self, who, seconds):
-        argv = ["h2load", "-t1", "-c8", "-m8", "-D", str(seconds), "-d", self.bodies["small"],
+        argv = ["h2load", "-t1", "-c8", "-m8", "-D", f"{seconds * 1000:.0f}ms", "-d", self.bodies["small"],
                 "-H", "content-type: application/json"]
         for h in who.headers:
             argv += ["-H", h]
@@ -308,6 +308,8 @@ class Rig:
 
     def one(self, who, test, seconds):
         self.upstream_set()
+        if test == "abort":  # few streams: what is timed is the way, not the closing of thousands
+            return self.hold(who, 100)
         if test == "closed":
             return self.load(who, "closed", 64, seconds, "small")
         if test == "big":
@@ -339,9 +341,9 @@ class Rig:
                 record["idle_kb"] = pss_kb(tree(who.proc.pid))
                 self.one(who, "closed", 0.5)
             for t in tests:
-                if t == "hold":
+                if t in ("hold", "abort"):
                     if who.proc:
-                        record[t] = self.hold(who, self.o.streams)
+                        record[t] = self.hold(who, self.o.streams) if t == "hold" else self.one(who, t, s)
                 elif t != "h2" or who.h2_port:
                     record[t] = self.one(who, t, s)
                 say(f"  {who.name:9s} {t:10s}", short(record.get(t)))
@@ -374,7 +376,7 @@ ROWS = [
     ("memory per open stream", lambda r: r["hold"]["kb_per_stream"], "KB", ("<=", 17.6)),
     ("idle memory (PSS)", lambda r: r["idle_kb"] / 1024, "MB", ("<=", 10.0)),
     ("start to first 200", lambda r: r["cold_s"] * 1e3, "ms", ("<=", 100.0)),
-    ("client abort reaches upstream", lambda r: r["hold"]["abort_ms"], "ms", ("<=", 50.0)),
+    ("client abort reaches upstream", lambda r: r["abort"]["abort_ms"], "ms", ("<=", 50.0)),
 ]
 
 
@@ -482,7 +484,7 @@ def main():
     ap.add_argument("--seconds", type=float, default=3)
     ap.add_argument("--streams", type=int, default=5000)
     ap.add_argument("--quick", action="store_true")
-    ap.add_argument("--only", help="of: closed rate1000 rate5000 h2 sse sse_split sse_paced big hold")
+    ap.add_argument("--only", help="of: closed rate1000 rate5000 h2 sse sse_split sse_paced big abort hold")
     ap.add_argument("--out", default=os.path.join(BUILD, "bench"))
     o = ap.parse_args()
     if o.quick:
@@ -494,7 +496,7 @@ def main():
     except OSError:
         say("no idle polling: latencies will look like a small cloud machine's")
     tests = o.only.split(",") if o.only else ["closed", "rate1000", "rate5000", "h2", "sse", "sse_split",
-                                              "sse_paced", "big", "hold"]
+                                              "sse_paced", "big", "abort", "hold"]
     rig, rounds = Rig(o), []
     try:
         for i in range(o.rounds):
