@@ -429,6 +429,100 @@ test_full_client_stops_the_upstream(void **state)
     client_fini(&c);
 }
 
+/* What cannot be written leaves a hole: the stream breaks off, and does not go on behind it. */
+static void
+test_a_failed_write_ends_the_stream(void **state)
+{
+    struct test_client c;
+    (void)state;
+    client_init(&c, "POST", CHAT);
+    client_field(&c, "x-api-key", TEST_KEY);
+    client_field(&c, "x-headgate-sim", "chunks=50;gap=10");
+    stand_start(&stand, &c, STREAM);
+    stand_run(&stand, 60);
+    assert_int_equal(c.status, 200);
+    c.write_result = ERR_NOMEM;
+    stand_finish(&stand, &c);
+    assert_true(c.aborted);
+    assert_false(client_body_has(&c, "[DONE]"));
+    stand_run(&stand, 30);
+    assert_int_equal(stand_records(&stand, &arena, &usage), 1);
+    assert_int_equal(usage.outcome, USAGE_CLIENT_GONE);
+    assert_slice_is(usage.error_code, "client_write");
+    client_fini(&c);
+}
+
+/* Streams share the outlet in turn, and nothing of one is in another (I6). */
+static void
+test_streams_do_not_mix(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"model\":\"simulator\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+        "\"a\"}]}",
+        "{\"model\":\"renamed\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"b\"}"
+        "]}",
+    };
+    static const char *const models[] = {"\"model\":\"simulator\"", "\"model\":\"simulator-x\""};
+    struct test_client c[8];
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        client_init(&c[i], "POST", CHAT);
+        client_field(&c[i], "x-api-key", TEST_KEY);
+        client_field(&c[i], "x-headgate-sim", i % 3 ? "chunks=30;gap=10" : "chunks=500");
+        stand_start(&stand, &c[i], bodies[i % 2]);
+    }
+    for (int i = 0; i < 8; i++) {
+        stand_finish(&stand, &c[i]);
+        assert_true(c[i].ended);
+        assert_true(slice_ends(buf_slice(&c[i].body), SLICE("data: [DONE]\n\n")));
+        assert_true(client_body_has(&c[i], models[i % 2]));
+        assert_false(client_body_has(&c[i], models[(i + 1) % 2]));
+        client_fini(&c[i]);
+    }
+}
+
+/* --- long answers ----------------------------------------------------------------------------- */
+
+static void
+test_a_long_answer_passes_and_its_usage_is_found(void **state)
+{
+    struct test_client whole, parts;
+    static const char body[] = "{\"model\":\"simulator\",\"input\":[\"a\",\"b\",\"c\"]}";
+    (void)state;
+    stand_post(&stand, &whole, "/v1/embeddings", "usage=21/0", body);
+    assert_int_equal(whole.status, 200);
+    assert_true(client_answer(&whole, "x-headgate-cost-usd").len > 0);
+    stand.svc.limits.answer_bytes = 1000;
+    stand_post(&stand, &parts, "/v1/embeddings", "usage=21/0", body);
+    assert_int_equal(parts.status, 200);
+    assert_true(parts.ended);
+    assert_null(client_answer(&parts, "x-headgate-cost-usd").at);
+    assert_true(slice_eq(buf_slice(&whole.body), buf_slice(&parts.body)));
+    assert_slice_is(parts.trailers[0].value, "0.000021");
+    assert_int_equal(stand_records(&stand, &arena, &usage), 2);
+    assert_int_equal(usage.tokens.input, 21);
+    assert_int_equal(usage.tokens.output, 0);
+    assert_false(usage.estimated);
+    client_fini(&whole);
+    client_fini(&parts);
+}
+
+static void
+test_a_long_answer_without_usage_is_estimated(void **state)
+{
+    struct test_client c;
+    (void)state;
+    stand.svc.limits.answer_bytes = 1000;
+    stand_post(&stand, &c, "/v1/embeddings", "no_usage=1",
+               "{\"model\":\"simulator\",\"input\":\"some text\"}");
+    assert_int_equal(c.status, 200);
+    assert_int_equal(stand_records(&stand, &arena, &usage), 1);
+    assert_true(usage.estimated);
+    assert_true(usage.tokens.input > 0);
+    assert_int_equal(usage.tokens.output, 0);
+    client_fini(&c);
+}
+
 /* --- clients that leave ----------------------------------------------------------------------- */
 
 static void
@@ -575,6 +669,10 @@ main(void)
         TEST(test_f058_cut_before_the_first_event_is_a_502),
         TEST(test_f061_error_event_is_told_in_our_shape),
         TEST(test_full_client_stops_the_upstream),
+        TEST(test_a_failed_write_ends_the_stream),
+        TEST(test_streams_do_not_mix),
+        TEST(test_a_long_answer_passes_and_its_usage_is_found),
+        TEST(test_a_long_answer_without_usage_is_estimated),
         TEST(test_f023_client_gone_is_settled_at_what_it_got),
         TEST(test_f024_drain_learns_the_exact_usage),
         TEST(test_f024_drains_are_capped_in_number_and_time),
