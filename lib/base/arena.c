@@ -34,6 +34,51 @@ struct arena_block {
 };
 _Static_assert(sizeof(struct arena_block) % ALIGN_BYTES == 0, "the room behind it is aligned");
 
+/* First blocks come and go with each request: a few are kept by each thread instead of going
+ * through malloc. Not where every allocation is to be seen, or to fail. */
+#if !defined(ARENA_ASAN) && !defined(HEADGATE_FAULT)
+#define SPARES_MAX 64
+static _Thread_local struct {
+    struct arena_block *first;
+    size_t count;
+} spares;
+
+static struct arena_block *
+spare_take(void)
+{
+    struct arena_block *b = spares.first;
+    if (b) {
+        spares.first = b->next;
+        spares.count--;
+    }
+    return b;
+}
+
+static bool
+spare_give(struct arena_block *b)
+{
+    if (b->bytes != FIRST_BLOCK_BYTES || spares.count == SPARES_MAX)
+        return false;
+    b->next = spares.first;
+    spares.first = b;
+    spares.count++;
+    return true;
+}
+#else
+static struct arena_block *
+spare_take(void)
+{
+    return NULL;
+}
+
+static bool
+spare_give(struct arena_block *b)
+{
+    (void)b;
+    return false;
+}
+#endif
+
 struct arena_dispose {
     struct arena_dispose *next;
     void (*hook)(void *);
@@ -58,7 +103,8 @@ arena_free(struct arena *a)
     for (struct arena_block *b = a->blocks; b; b = next) {
         next = b->next;
         ASAN_UNPOISON_MEMORY_REGION(b, b->bytes);
-        free(b);
+        if (!spare_give(b))
+            free(b);
     }
     arena_init(a, a->max);
 }
@@ -68,7 +114,9 @@ block_new(struct arena *a, size_t bytes)
 {
     if (a->max && (bytes > a->max || a->total > a->max - bytes))
         return NULL;
-    struct arena_block *b = malloc(bytes);
+    struct arena_block *b = bytes == FIRST_BLOCK_BYTES ? spare_take() : NULL;
+    if (!b)
+        b = malloc(bytes);
     if (!b)
         return NULL;
     b->bytes = bytes;

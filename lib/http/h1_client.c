@@ -108,13 +108,13 @@ begin_body(struct h1_client_conn *c, const struct h1_framing *f, int status)
 
 /* A whole head of an answer; a 1xx is passed over. */
 static void
-take_answer(struct h1_client_conn *c, struct slice head)
+take_answer(struct h1_client_conn *c, struct slice head, size_t fields)
 {
     struct http_call *call = c->call;
     struct h1_framing framing;
     const char *why = "";
     bool to_head = slice_is(call->request.method, "HEAD");
-    int err = h1_response(head, c->limits, to_head, &call->arena, &call->response, &framing, &why);
+    int err = h1_response(head, fields, to_head, &call->arena, &call->response, &framing, &why);
     if (err != 0) {
         fail(c, err, err == ERR_NOMEM ? "no memory for the answer's head" : why, false);
         return;
@@ -141,8 +141,9 @@ take_head(struct h1_client_conn *c, char *at, size_t n)
     }
     if (len == 0)
         return 0;
+    size_t fields = c->scan.fields;
     c->scan = fresh_scan;
-    take_answer(c, slice_make(at, (size_t)len));
+    take_answer(c, slice_make(at, (size_t)len), fields);
     return (size_t)len;
 }
 
@@ -332,7 +333,7 @@ measure(const struct http_request *r)
     bool is_good = http_is_token(r->method) && http_is_authority(r->authority) &&
                    (http_is_path(r->path) || slice_is(r->path, "*"));
     for (size_t i = 0; i < r->count && is_good; i++) {
-        is_good = http_is_token(r->fields[i].name) && http_is_field_value(r->fields[i].value);
+        is_good = http_is_safe_name(r->fields[i].name) && http_is_field_value(r->fields[i].value);
         n += r->fields[i].name.len + r->fields[i].value.len + 4;
     }
     return is_good ? n : 0;
@@ -342,12 +343,18 @@ measure(const struct http_request *r)
 static bool
 is_ours(struct slice name)
 {
-    static const char *const names[] = {"host", "content-length", "transfer-encoding",
-                                        "connection"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (slice_eq_nocase(name, slice_of(names[i])))
-            return true;
-    return false;
+    switch (name.len) {
+    case 4:
+        return slice_eq_nocase(name, SLICE("host"));
+    case 10:
+        return slice_eq_nocase(name, SLICE("connection"));
+    case 14:
+        return slice_eq_nocase(name, SLICE("content-length"));
+    case 17:
+        return slice_eq_nocase(name, SLICE("transfer-encoding"));
+    default:
+        return false;
+    }
 }
 
 static bool

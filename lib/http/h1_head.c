@@ -3,8 +3,7 @@
 #include <llhttp.h>
 #include <stdlib.h>
 
-/* Nobody configures more fields than this; the parse keeps them on the stack. */
-#define FIELDS_MAX 256
+#include "lib/http/bytes.h"
 
 /* --- refusals ------------------------------------------------------------------------------------
  */
@@ -53,37 +52,41 @@ refuse(const struct h1_refusal **ret_refusal, const struct h1_refusal *r)
 /* --- finding the end -----------------------------------------------------------------------------
  */
 
-/* The part of a line that has come, from what was looked at before: no control characters (a CR
- * only before the LF), not too long. What is wrong first in the order of the bytes decides, so that
- * the verdict does not depend on how the bytes were split. */
-static int
-scan_part(const struct h1_scan *s, struct slice bytes, size_t end, const struct http_limits *limits,
-          const struct h1_refusal **ret_refusal)
+/* Verdicts go by the order of the bytes, so that they do not depend on how the bytes were split: a
+ * line's first byte first (folding), then each byte as long as the line may be that long. */
+
+/* How long the line under way may be, and what is wrong when it is longer. */
+static size_t
+line_limit(const struct h1_scan *s, const struct http_limits *limits,
+           const struct h1_refusal **ret_too_long)
 {
-    size_t most = limits->request_line_bytes;
-    const struct h1_refusal *too_long = &long_line;
-    if (s->has_start) {
-        size_t left = limits->head_bytes > s->block + 2 ? limits->head_bytes - s->block - 2 : 0;
-        bool is_block = left < limits->field_bytes;
-        most = is_block ? left : limits->field_bytes;
-        too_long = is_block ? &long_block : &long_field;
-        if (end > s->line && (bytes.at[s->line] == ' ' || bytes.at[s->line] == '\t'))
-            return refuse(ret_refusal, &bad_folding);
-    }
-    size_t checked = end - s->line > most ? s->line + most : end;
-    if (checked > s->at && !http_is_field_value(slice_make(bytes.at + s->at, checked - s->at)))
-        return refuse(ret_refusal, &bad_line_end);
-    if (end - s->line > most)
+    *ret_too_long = &long_line;
+    if (!s->has_start)
+        return limits->request_line_bytes;
+    size_t left = limits->head_bytes > s->block + 2 ? limits->head_bytes - s->block - 2 : 0;
+    *ret_too_long = left < limits->field_bytes ? &long_block : &long_field;
+    return left < limits->field_bytes ? left : limits->field_bytes;
+}
+
+/* The line has n bytes so far. */
+static int
+check_line(const struct h1_scan *s, struct slice bytes, size_t n, const struct http_limits *limits,
+           const struct h1_refusal **ret_refusal)
+{
+    const struct h1_refusal *too_long;
+    if (n > 0 && s->has_start && (bytes.at[s->line] == ' ' || bytes.at[s->line] == '\t'))
+        return refuse(ret_refusal, &bad_folding);
+    if (n > line_limit(s, limits, &too_long))
         return refuse(ret_refusal, too_long);
     return 0;
 }
 
-/* A line without its CRLF has `n` bytes. True: it was the empty one that ends the head. */
+/* A line of n bytes without its CRLF is complete. *ret_end: it was the empty one behind the fields.
+ */
 static int
-scan_line(struct h1_scan *s, size_t n, const struct http_limits *limits, bool *ret_end,
-          const struct h1_refusal **ret_refusal)
+end_line(struct h1_scan *s, size_t n, const struct http_limits *limits, bool *ret_end,
+         const struct h1_refusal **ret_refusal)
 {
-    *ret_end = false;
     if (!s->has_start) {
         if (n == 0 && s->skipped_line)
             return refuse(ret_refusal, &bad_start);
@@ -91,14 +94,40 @@ scan_line(struct h1_scan *s, size_t n, const struct http_limits *limits, bool *r
         s->skipped_line = true;
         return 0;
     }
-    if (n == 0) {
-        *ret_end = true;
+    *ret_end = n == 0;
+    if (n == 0)
         return 0;
-    }
     if (++s->fields > limits->fields)
         return refuse(ret_refusal, &many_fields);
     s->block += n + 2;
     return 0;
+}
+
+/* One control character at `pos`. ERR_AGAIN: a CR that is the last byte. *ret_end: the head's end.
+ */
+static int
+scan_control(struct h1_scan *s, struct slice bytes, size_t pos, const struct http_limits *limits,
+             bool *ret_end, const struct h1_refusal **ret_refusal)
+{
+    char c = bytes.at[pos];
+    size_t n = pos - s->line;
+    if (c == '\r' && pos + 1 < bytes.len && bytes.at[pos + 1] == '\n')
+        return 0; /* the LF comes next */
+    bool has_cr = n > 0 && bytes.at[pos - 1] == '\r';
+    if (c == '\n' && has_cr)
+        n--;
+    int err = check_line(s, bytes, n, limits, ret_refusal);
+    if (err != 0 || c == '\t')
+        return err;
+    if (c == '\n' && has_cr) {
+        s->line = pos + 1;
+        return end_line(s, n, limits, ret_end, ret_refusal);
+    }
+    if (c == '\r' && pos + 1 == bytes.len)
+        return ERR_AGAIN;
+    /* Bad; but the byte itself may have made the line too long before that. */
+    err = check_line(s, bytes, n + 1, limits, ret_refusal);
+    return err != 0 ? err : refuse(ret_refusal, &bad_line_end);
 }
 
 ssize_t
@@ -106,70 +135,42 @@ h1_scan(struct h1_scan *s, struct slice bytes, const struct http_limits *limits,
         const struct h1_refusal **ret_refusal)
 {
     while (s->at < bytes.len) {
-        const char *lf = memchr(bytes.at + s->at, '\n', bytes.len - s->at);
-        size_t end = lf ? (size_t)(lf - bytes.at) : bytes.len;
-        bool has_cr = end > s->line && bytes.at[end - 1] == '\r';
-        int err = scan_part(s, bytes, has_cr ? end - 1 : end, limits, ret_refusal);
-        if (err != 0)
-            return err;
-        if (!lf) {
-            s->at = has_cr ? end - 1 : end; /* a CR is judged with what follows it */
-            return 0;
+        const char *at = bytes.at + s->at;
+        size_t n = bytes.len - s->at;
+        unsigned mask = n < 16 ? controls_few(at, n) : controls16(at);
+        for (; mask != 0; mask &= mask - 1) {
+            size_t pos = s->at + (size_t)__builtin_ctz(mask);
+            bool is_end = false;
+            int err = scan_control(s, bytes, pos, limits, &is_end, ret_refusal);
+            if (err == ERR_AGAIN) {
+                s->at = pos; /* a CR is judged with what follows it */
+                return 0;
+            }
+            if (err != 0)
+                return err;
+            if (is_end)
+                return (ssize_t)(s->at = pos + 1);
         }
-        if (!has_cr)
-            return refuse(ret_refusal, &bad_line_end);
-        bool is_end;
-        err = scan_line(s, end - 1 - s->line, limits, &is_end, ret_refusal);
-        if (err != 0)
-            return err;
-        s->at = s->line = end + 1;
-        if (is_end)
-            return (ssize_t)s->at;
+        s->at += n < 16 ? n : 16;
     }
-    return 0;
+    return check_line(s, bytes, bytes.len - s->line, limits, ret_refusal);
 }
 
 /* --- llhttp's part -------------------------------------------------------------------------------
  */
 
-struct raw_field {
-    struct slice name, value;
-};
-
-/* What llhttp found in a head. */
-struct parse {
+/* The second reader: it is given the start line and the fields that frame the message. */
+struct judge {
     llhttp_t llhttp;
     struct slice target;
-    struct raw_field fields[FIELDS_MAX];
-    size_t count;
+    bool is_good;
 };
 
 static int
 on_target(llhttp_t *p, const char *at, size_t n)
 {
-    struct parse *parse = p->data;
-    parse->target = slice_make(at, n);
-    return 0;
-}
-
-static int
-on_name(llhttp_t *p, const char *at, size_t n)
-{
-    struct parse *parse = p->data;
-    if (parse->count == FIELDS_MAX)
-        return HPE_USER;
-    parse->fields[parse->count].name = slice_make(at, n);
-    parse->fields[parse->count++].value = slice_make(at + n, 0);
-    return 0;
-}
-
-static int
-on_value(llhttp_t *p, const char *at, size_t n)
-{
-    struct parse *parse = p->data;
-    if (parse->count == 0)
-        return HPE_USER;
-    parse->fields[parse->count - 1].value = slice_make(at, n);
+    struct judge *judge = p->data;
+    judge->target = slice_make(at, n);
     return 0;
 }
 
@@ -180,20 +181,29 @@ on_head_end(llhttp_t *p)
     return HPE_PAUSED; /* the body is h1_body's business */
 }
 
-static const llhttp_settings_t settings = {.on_url = on_target,
-                                           .on_header_field = on_name,
-                                           .on_header_value = on_value,
-                                           .on_headers_complete = on_head_end};
+static const llhttp_settings_t settings = {.on_url = on_target, .on_headers_complete = on_head_end};
 
-/* Whether llhttp takes all of it for one head. The fields then lie in `parse`. */
-static bool
-run_llhttp(struct parse *parse, llhttp_type_t type, struct slice bytes)
+static void
+judge_init(struct judge *judge, llhttp_type_t type)
 {
-    llhttp_init(&parse->llhttp, type, &settings);
-    parse->llhttp.data = parse;
-    parse->count = 0;
-    parse->target = (struct slice){0};
-    return llhttp_execute(&parse->llhttp, bytes.at, bytes.len) == HPE_PAUSED;
+    llhttp_init(&judge->llhttp, type, &settings);
+    judge->llhttp.data = judge;
+    judge->target = (struct slice){0};
+    judge->is_good = true;
+}
+
+/* A line with its CRLF. */
+static void
+judge_line(struct judge *judge, struct slice line)
+{
+    if (judge->is_good)
+        judge->is_good = llhttp_execute(&judge->llhttp, line.at, line.len) == HPE_OK;
+}
+
+static bool
+judge_end(struct judge *judge)
+{
+    return judge->is_good && llhttp_execute(&judge->llhttp, "\r\n", 2) == HPE_PAUSED;
 }
 
 /* --- fields --------------------------------------------------------------------------------------
@@ -265,10 +275,11 @@ kind_of(struct slice name)
     }
 }
 
-/* The state of the second step, over the fields that llhttp found. */
+/* The state of the second step. */
 struct reading {
     struct http_head *head;
     struct h1_framing *framing;
+    struct judge judge;
     char *text; /* room for names, values and what else must be kept */
     bool is_request;
     bool is_http10;
@@ -287,22 +298,6 @@ keep(struct reading *r, struct slice s)
         memcpy(at, s.at, s.len);
     r->text += s.len;
     return slice_make(at, s.len);
-}
-
-/* Lower-cases into kept memory; false when it is no token. */
-static bool
-keep_name(struct reading *r, struct slice s, struct slice *ret_name)
-{
-    char *at = r->text;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = lower_token[(unsigned char)s.at[i]];
-        if (c == 0)
-            return false;
-        at[i] = c;
-    }
-    r->text += s.len;
-    *ret_name = slice_make(at, s.len);
-    return s.len > 0;
 }
 
 /* One value of decimal digits, without leading zeros: "010" is ten to some and eight to others. */
@@ -341,9 +336,9 @@ read_te(struct reading *r, struct slice value)
 
 /* Takes one field; true when it belongs into the head's list. */
 static bool
-read_field(struct reading *r, struct slice name, struct slice value)
+read_field(struct reading *r, enum field_kind kind, struct slice value)
 {
-    switch (kind_of(name)) {
+    switch (kind) {
     case HOST:
         r->hosts++;
         if (r->is_request)
@@ -374,35 +369,55 @@ read_field(struct reading *r, struct slice name, struct slice value)
     return true;
 }
 
+/* Lower-cases a field line's name into kept memory: its length, 0 when it is malformed. */
 static size_t
-text_bytes(const struct parse *p)
+keep_name(struct reading *r, struct slice line)
 {
+    char *at = r->text, c;
     size_t n = 0;
-    for (size_t i = 0; i < p->count; i++)
-        n += p->fields[i].name.len + p->fields[i].value.len;
+    while (n < line.len && (c = lower_token[(unsigned char)line.at[n]]) != 0)
+        at[n++] = c;
+    if (n == line.len || line.at[n] != ':')
+        return 0;
+    r->text += n;
     return n;
 }
 
-/* Copies and judges all fields. extra: room for the start line's parts. */
+/* One field line without its CRLF. */
 static int
-read_fields(struct reading *r, const struct parse *p, size_t extra, struct arena *arena)
+read_line(struct reading *r, struct slice line)
+{
+    struct slice name = {r->text, keep_name(r, line)};
+    if (name.len == 0)
+        return ERR_PROTOCOL;
+    struct slice value = slice_trim(slice_from(line, name.len + 1));
+    enum field_kind kind = kind_of(name);
+    if (kind == CONTENT_LENGTH || kind == TRANSFER_ENCODING || kind == CONNECTION)
+        judge_line(&r->judge, slice_make(line.at, line.len + 2));
+    if (kind == PLAIN || read_field(r, kind, value))
+        r->head->fields[r->head->count++] = (struct http_field){name, keep(r, value), false};
+    return 0;
+}
+
+/* Copies and judges all field lines of the head; bytes begin behind the start line. */
+static int
+read_fields(struct reading *r, struct slice bytes, size_t fields, size_t extra, struct arena *arena)
 {
     struct http_head *head = r->head;
-    size_t array = p->count * sizeof *head->fields;
-    char *memory = arena_alloc(arena, array + text_bytes(p) + extra);
+    size_t array = fields * sizeof *head->fields;
+    char *memory = arena_alloc(arena, array + bytes.len + extra);
     if (!memory)
         return ERR_NOMEM;
     head->fields = (struct http_field *)(void *)memory;
     head->count = 0;
     r->text = memory + array;
     r->framing->length = -1;
-    for (size_t i = 0; i < p->count; i++) {
-        struct slice name, value = slice_trim(p->fields[i].value);
-        if (!keep_name(r, p->fields[i].name, &name))
+    for (size_t i = 0; i < fields; i++) {
+        const char *lf = memchr(bytes.at, '\n', bytes.len); /* there: h1_scan has counted them */
+        size_t len = (size_t)(lf - bytes.at);
+        if (read_line(r, slice_make(bytes.at, len - 1)) != 0)
             return ERR_PROTOCOL;
-        if (!read_field(r, name, value))
-            continue;
-        head->fields[head->count++] = (struct http_field){name, keep(r, value), false};
+        bytes = slice_from(bytes, len + 1);
     }
     r->framing->keep_alive = !r->close_named && (!r->is_http10 || r->keep_alive_named);
     return 0;
@@ -586,35 +601,37 @@ judge_request(struct reading *r, const struct h1_refusal **ret_refusal)
     return 0;
 }
 
-/* The start line without CRLF; *head is left with the rest. */
+/* The start line without CRLF; *head is left with the field lines. */
 static struct slice
 cut_start_line(struct slice *head)
 {
     if (head->len >= 2 && head->at[0] == '\r')
         *head = slice_from(*head, 2); /* the one empty line before it */
     size_t lf = slice_find(*head, '\n', 0);
-    return slice_make(head->at, lf > 0 ? lf - 1 : 0);
+    struct slice line = {head->at, lf > 0 ? lf - 1 : 0};
+    *head = slice_from(*head, lf + 1);
+    return line;
 }
 
-/* Both parsers must have read the same framing. */
+/* Both readers must have read the same framing. */
 static bool
-agrees(const struct parse *p, const struct reading *r)
+agrees(struct reading *r)
 {
-    bool chunked = (p->llhttp.flags & F_CHUNKED) != 0;
-    bool has_length = (p->llhttp.flags & F_CONTENT_LENGTH) != 0;
+    const llhttp_t *p = &r->judge.llhttp;
+    if (!judge_end(&r->judge))
+        return false;
+    bool chunked = (p->flags & F_CHUNKED) != 0;
+    bool has_length = (p->flags & F_CONTENT_LENGTH) != 0;
     return chunked == r->framing->chunked && has_length == (r->framing->length >= 0) &&
-           (!has_length || p->llhttp.content_length == (uint64_t)r->framing->length);
+           (!has_length || p->content_length == (uint64_t)r->framing->length);
 }
 
 int
-h1_request(struct slice bytes, const struct http_limits *limits, struct arena *arena,
-           struct http_head *ret_head, struct h1_framing *ret_framing,
-           const struct h1_refusal **ret_refusal)
+h1_request(struct slice bytes, size_t fields, struct arena *arena, struct http_head *ret_head,
+           struct h1_framing *ret_framing, const struct h1_refusal **ret_refusal)
 {
-    struct parse p;
     struct reading r = {.head = ret_head, .framing = ret_framing, .is_request = true};
     struct slice method, target;
-    (void)limits;
     *ret_head = (struct http_head){.content_length = -1, .version = 11};
     *ret_framing = (struct h1_framing){.length = -1};
     struct slice line = cut_start_line(&bytes);
@@ -623,8 +640,9 @@ h1_request(struct slice bytes, const struct http_limits *limits, struct arena *a
         return err;
     ret_head->method = method;
     ret_head->version = r.is_http10 ? 10 : 11;
-    bool is_good = run_llhttp(&p, HTTP_REQUEST, bytes);
-    err = read_fields(&r, &p, target.len + 1, arena);
+    judge_init(&r.judge, HTTP_REQUEST);
+    judge_line(&r.judge, slice_make(line.at, line.len + 2));
+    err = read_fields(&r, bytes, fields, target.len + 1, arena);
     if (err == ERR_PROTOCOL)
         return refuse(ret_refusal, &bad_field);
     if (err == 0)
@@ -633,7 +651,7 @@ h1_request(struct slice bytes, const struct http_limits *limits, struct arena *a
         err = read_target(&r, target, ret_refusal);
     if (err != 0)
         return err;
-    if (!is_good || !slice_eq(p.target, target) || !agrees(&p, &r))
+    if (!agrees(&r) || !slice_eq(r.judge.target, target))
         return refuse(ret_refusal, &bad_request);
     ret_head->content_length = ret_framing->length;
     return 0;
@@ -688,23 +706,23 @@ judge_response(struct reading *r, bool to_head)
 }
 
 int
-h1_response(struct slice bytes, const struct http_limits *limits, bool to_head, struct arena *arena,
+h1_response(struct slice bytes, size_t fields, bool to_head, struct arena *arena,
             struct http_head *ret_head, struct h1_framing *ret_framing, const char **ret_why)
 {
-    struct parse p;
     struct reading r = {.head = ret_head, .framing = ret_framing};
-    (void)limits;
     *ret_head = (struct http_head){.content_length = -1, .version = 11};
     *ret_framing = (struct h1_framing){.length = -1};
     *ret_why = "the answer's head is malformed";
-    if (!read_status_line(cut_start_line(&bytes), &r))
+    struct slice line = cut_start_line(&bytes);
+    if (!read_status_line(line, &r))
         return ERR_PROTOCOL;
     ret_head->version = r.is_http10 ? 10 : 11;
-    bool is_good = run_llhttp(&p, HTTP_RESPONSE, bytes);
-    int err = read_fields(&r, &p, 0, arena);
+    judge_init(&r.judge, HTTP_RESPONSE);
+    judge_line(&r.judge, slice_make(line.at, line.len + 2));
+    int err = read_fields(&r, bytes, fields, 0, arena);
     if (err != 0)
         return err;
-    if (!is_good || !agrees(&p, &r))
+    if (!agrees(&r))
         return ERR_PROTOCOL;
     const char *why = judge_response(&r, to_head);
     if (why) {

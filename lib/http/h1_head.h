@@ -4,8 +4,8 @@
  *
  * Two steps. h1_scan() finds the head's end in what has come so far and keeps the limits; it looks
  * at each byte once, so a head that drips in costs no more than one that comes whole. h1_request()
- * and h1_response() then parse the whole head: llhttp judges the grammar, this code what llhttp is
- * too kind about and what the fields mean together.
+ * and h1_response() then read the whole head. The start line and the fields that frame the message
+ * are read twice, here and by llhttp, and both must have understood the same.
  */
 #ifndef LIB_HTTP_H1_HEAD_H
 #define LIB_HTTP_H1_HEAD_H
@@ -43,14 +43,13 @@ struct h1_framing {
  * whole, 0 when more is needed, ERR_PROTOCOL or ERR_LIMIT with *ret_refusal. */
 ssize_t h1_scan(struct h1_scan *s, struct slice bytes, const struct http_limits *limits,
                 const struct h1_refusal **ret_refusal) MUST_CHECK;
-/* Parses a whole request head into *ret_head, whose memory is the arena's. scheme is left to the
- * caller. 0, ERR_PROTOCOL, ERR_LIMIT with *ret_refusal, ERR_NOMEM. */
-int h1_request(struct slice bytes, const struct http_limits *limits, struct arena *arena,
-               struct http_head *ret_head, struct h1_framing *ret_framing,
-               const struct h1_refusal **ret_refusal) MUST_CHECK;
+/* Reads a whole request head, which has this many fields by h1_scan, into *ret_head, whose memory
+ * is the arena's. scheme is left to the caller. 0, ERR_PROTOCOL with *ret_refusal, ERR_NOMEM. */
+int h1_request(struct slice bytes, size_t fields, struct arena *arena, struct http_head *ret_head,
+               struct h1_framing *ret_framing, const struct h1_refusal **ret_refusal) MUST_CHECK;
 /* The same for a response; to_head: it answers HEAD. *ret_why: static text. */
-int h1_response(struct slice bytes, const struct http_limits *limits, bool to_head,
-                struct arena *arena, struct http_head *ret_head, struct h1_framing *ret_framing,
+int h1_response(struct slice bytes, size_t fields, bool to_head, struct arena *arena,
+                struct http_head *ret_head, struct h1_framing *ret_framing,
                 const char **ret_why) MUST_CHECK;
 
 #endif

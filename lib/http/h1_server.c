@@ -346,14 +346,14 @@ begin_stream(struct h1_conn *c, const struct h1_framing *f)
 
 /* A whole head. */
 static void
-take_request(struct h1_conn *c, struct slice head)
+take_request(struct h1_conn *c, struct slice head, size_t fields)
 {
     struct h1_framing framing;
     const struct h1_refusal *refusal = NULL;
     const struct http_limits *limits = core_of(c)->limits;
     struct http_stream *s = &c->stream;
     reset_stream(c);
-    int err = h1_request(head, limits, &s->arena, &s->head, &framing, &refusal);
+    int err = h1_request(head, fields, &s->arena, &s->head, &framing, &refusal);
     if (err == ERR_NOMEM) {
         refuse(c, 503, "out_of_memory", "The gateway is out of memory.", err);
     } else if (err != 0) {
@@ -384,9 +384,10 @@ take_head(struct h1_conn *c, char *at, size_t n)
         }
         return 0;
     }
+    size_t fields = c->scan.fields;
     c->has_head = false;
     c->scan = (struct h1_scan){0};
-    take_request(c, slice_make(at, (size_t)len));
+    take_request(c, slice_make(at, (size_t)len), fields);
     return (size_t)len;
 }
 
@@ -598,7 +599,7 @@ measure(const struct http_field *fields, size_t count)
 {
     size_t n = HEAD_ROOM_BYTES;
     for (size_t i = 0; i < count; i++) {
-        if (!http_is_token(fields[i].name) || !http_is_field_value(fields[i].value))
+        if (!http_is_safe_name(fields[i].name) || !http_is_field_value(fields[i].value))
             return 0;
         n += fields[i].name.len + fields[i].value.len + 4;
     }

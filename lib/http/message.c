@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "lib/http/bytes.h"
+
 const struct http_limits http_limits_default = {
     .request_line_bytes = 8192,
     .field_bytes = 16384,
@@ -170,28 +172,46 @@ http_is_token(struct slice s)
     return s.len > 0 && all_of(s, C_TOKEN);
 }
 
-/* Eight bytes at a time: control characters but HTAB, and DEL, are what a value must not have. */
+/* Of the control characters only HTAB belongs in a value; obs-text (0x80 up) is let through. */
+static bool
+are_tabs(const char *at, unsigned mask)
+{
+    for (; mask != 0; mask &= mask - 1)
+        if (at[__builtin_ctz(mask)] != '\t')
+            return false;
+    return true;
+}
+
 bool
 http_is_field_value(struct slice s)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     size_t i = 0;
-    for (; i + 8 <= s.len; i += 8) {
-        uint64_t w;
-        memcpy(&w, s.at + i, 8);
-        /* A high bit for each byte below 0x20 or equal to 0x7f; obs-text (0x80 up) is allowed. */
-        uint64_t low = (w - ones * 0x20) & ~w & high;
-        uint64_t del = w ^ (ones * 0x7f);
-        del = (del - ones) & ~del & high & ~w;
-        if (low | del)
-            break; /* HTAB, or a borrow from a neighbour: look closely */
-    }
-    for (; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.at[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
+    for (; i + 16 <= s.len; i += 16)
+        if (!are_tabs(s.at + i, controls16(s.at + i)))
             return false;
-    }
-    return true;
+    if (i == s.len)
+        return true;
+    if (s.len >= 16) /* the rest, and some before it once more */
+        return are_tabs(s.at + s.len - 16, controls16(s.at + s.len - 16));
+    if (s.len < 8)
+        return are_tabs(s.at, controls_few(s.at, s.len));
+    char both[16];
+    memcpy(both, s.at, 8);
+    memcpy(both + 8, s.at + s.len - 8, 8);
+    return are_tabs(both, controls16(both));
+}
+
+bool
+http_is_safe_name(struct slice s)
+{
+    size_t i = 0;
+    for (; i + 8 <= s.len; i += 8)
+        if (!is_safe8(s.at + i))
+            return false;
+    for (; i < s.len; i++)
+        if (!(classes[(unsigned char)s.at[i]] & C_TOKEN))
+            return false;
+    return s.len > 0;
 }
 
 static bool
