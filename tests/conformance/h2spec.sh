@@ -41,6 +41,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
 
 # Starts a server with these arguments; sets pid and port.
 start() {
+    : >"$work/out" # the port of the one before must not be read again
     "$server" --listen 127.0.0.1:0 "$@" >"$work/out" &
     pid=$!
     tries=0
