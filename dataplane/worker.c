@@ -73,6 +73,8 @@ sample_policy(struct worker *w)
     page->policy_revision = status.revision;
     page->policy_stale = status.stale_policy;
     page->policy_disk_errors = status.disk_errors;
+    if (status.contact_ms > w->svc.contact_ms)
+        w->svc.contact_ms = status.contact_ms;
     memcpy(page->snapshot_refused, status.refused, sizeof(page->snapshot_refused));
 }
 
@@ -450,6 +452,7 @@ set_up(struct worker *w)
     if (!w->loop)
         return fault("loop", NULL);
     w->svc.loop = w->loop;
+    w->svc.contact_ms = clock_mono_ms();
     w->svc.limits = o->limits;
     w->svc.access_log = o->access_log;
     snprintf(w->spool_dir, sizeof(w->spool_dir), "%s/spool", o->state_dir);

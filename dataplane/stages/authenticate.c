@@ -9,6 +9,8 @@
 #include "dataplane/stages/stages.h"
 #include "lib/base/clock.h"
 
+#define PARTITION_MS 60000
+
 static const struct slice key_fields[] = {
     {"authorization", 13}, {"x-api-key", 9}, {"api-key", 7}, {"x-goog-api-key", 14}};
 
@@ -63,6 +65,13 @@ is_usable(const struct policy_key *key, int64_t now_wall_ms)
     return key && !key->disabled && (key->expires_ms == 0 || key->expires_ms > now_wall_ms);
 }
 
+/* A key that must not outlive its revocation is of no use where a revocation cannot arrive (I9). */
+static bool
+is_cut_off(const struct request *r, const struct policy_key *key)
+{
+    return key->refuse_on_partition && r->started_ms - r->svc->contact_ms > PARTITION_MS;
+}
+
 enum verdict
 authenticate(struct request *r)
 {
@@ -82,6 +91,10 @@ authenticate(struct request *r)
     const struct policy_key *key = policy_find_key(r->policy, presented, &r->who.found);
     if (!is_usable(key, r->started_wall_ms))
         return reply_refuse(r, PROBLEM_BAD_KEY, "The API key is not valid.");
+    if (is_cut_off(r, key))
+        return reply_refuse(r, PROBLEM_PARTITIONED,
+                            "The gateway has not heard of its control plane for a minute, and this "
+                            "key is not served without it.");
     r->who.key = key;
     return NEXT;
 }

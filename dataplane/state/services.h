@@ -53,8 +53,9 @@ struct services {
     uint64_t request_total; /* since the start */
     unsigned drain_count;
     uint64_t held_bytes;
-    bool draining;   /* SIGTERM came: answers are the connection's last */
-    bool access_log; /* a line for every request, not only for failures */
+    int64_t contact_ms; /* monotonic: when the control plane was last heard of, or the start */
+    bool draining;      /* SIGTERM came: answers are the connection's last */
+    bool access_log;    /* a line for every request, not only for failures */
     void (*on_request_gone)(
         void *ctx); /* after each request's end; the worker waits for the last */
     void *ctx;

@@ -137,6 +137,7 @@ http_start(struct attempt *a, struct services *s, const struct attempt_order *o)
         .body = o->body,
         .body_count = o->body_count,
         .retry_dead = true,
+        .connect_ms = p->connect_ms,
         .first_byte_ms = p->first_byte_ms,
         .between_bytes_ms = p->between_bytes_ms,
         .total_ms = p->total_ms,

@@ -100,7 +100,7 @@ next_deadline(const struct http_call *call, const char **ret_why)
     const struct http_request *r = &call->request;
     int64_t due;
     if (!call->conn) {
-        due = call->last_byte_ms + limits->connect_ms;
+        due = call->last_byte_ms + or_limit(r->connect_ms, limits->connect_ms);
         *ret_why = "no connection in time";
     } else if (!call->got_head) {
         due = call->last_byte_ms + or_limit(r->first_byte_ms, limits->first_byte_ms);

@@ -77,7 +77,7 @@ struct http_request {
      * before one byte of an answer. */
     bool retry_dead;
     /* Deadlines in ms; 0: the client's limits. */
-    int first_byte_ms, between_bytes_ms, total_ms;
+    int connect_ms, first_byte_ms, between_bytes_ms, total_ms;
 };
 
 /* NULL: no memory. */

@@ -165,6 +165,7 @@ client_body_has(struct test_client *c, const char *text)
 #define TEST_KEY_LIMITED "sk-hg-limited"
 #define TEST_KEY_DISABLED "sk-hg-disabled"
 #define TEST_KEY_EXPIRED "sk-hg-expired"
+#define TEST_KEY_STRICT "sk-hg-strict"
 #define TEST_KEY_OFF_TEAM "sk-hg-off-team"
 
 static const unsigned char test_seal_key[SEAL_KEY_BYTES] = {7};
@@ -205,6 +206,11 @@ draft_keys(struct policy_draft *d)
             .name = SLICE("expired"), .team = SLICE("t"), .all_models = true, .expires_ms = 1});
     draft_key(d, h, TEST_KEY_OFF_TEAM,
               (struct section_key){.name = SLICE("off"), .team = SLICE("off"), .all_models = true});
+    draft_key(d, h, TEST_KEY_STRICT,
+              (struct section_key){.name = SLICE("strict"),
+                                   .team = SLICE("t"),
+                                   .all_models = true,
+                                   .refuse_on_partition = true});
     hmac_free(h);
 }
 
@@ -331,6 +337,7 @@ stand_init(struct stand *s)
     pin_init(&s->pin);
     pin_swap(&s->pin, policy_make());
     s->svc.loop = loop_new();
+    s->svc.contact_ms = loop_now_ms(s->svc.loop);
     s->svc.pin = &s->pin;
     s->svc.metrics = &s->metrics;
     s->svc.limits = limits_default;

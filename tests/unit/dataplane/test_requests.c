@@ -92,6 +92,36 @@ test_f087_no_policy_is_503(void **state)
     client_fini(&c);
 }
 
+/* I9: without a control plane for a minute, keys that ask for it are refused, and others are not.
+ */
+static void
+test_i9_partition_stops_the_keys_that_ask_for_it(void **state)
+{
+    static const struct {
+        const char *key;
+        int64_t silence_ms;
+        int status;
+    } rows[] = {
+        {TEST_KEY_STRICT, 0, 200},
+        {TEST_KEY_STRICT, 59000, 200},
+        {TEST_KEY_STRICT, 61000, 503},
+        {TEST_KEY, 61000, 200},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct test_client c;
+        stand.svc.contact_ms = loop_now_ms(stand.svc.loop) - rows[i].silence_ms;
+        client_init(&c, "POST", CHAT);
+        client_field(&c, "x-api-key", rows[i].key);
+        stand_start(&stand, &c, HELLO);
+        stand_finish(&stand, &c);
+        assert_int_equal(c.status, rows[i].status);
+        if (c.status == 503)
+            assert_slice_is(client_answer(&c, "x-headgate-error"), "partitioned");
+        client_fini(&c);
+    }
+}
+
 static void
 test_models(void **state)
 {
@@ -654,6 +684,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_credentials),
         TEST(test_f087_no_policy_is_503),
+        TEST(test_i9_partition_stops_the_keys_that_ask_for_it),
         TEST(test_models),
         TEST(test_f022_media_types),
         TEST(test_body_budget_refuses_with_503),
