@@ -249,6 +249,9 @@ learn(struct request *r)
                     bytes, report->tokens.output + report->tokens.reasoning);
 }
 
+_Static_assert((int)PROBLEMS <= METRICS_REASONS, "each problem has its counter");
+_Static_assert(ENDPOINT_KINDS + 1 == METRICS_ENDPOINTS, "each endpoint, and none");
+
 /* --- the counters and the line ---------------------------------------------------------------- */
 
 static void
