@@ -92,6 +92,16 @@ arena_init(struct arena *a, size_t max_bytes)
 }
 
 void
+arena_lend(struct arena *a, void *memory, size_t n)
+{
+    uintptr_t start = ((uintptr_t)memory + ALIGN_BYTES - 1) & ~(uintptr_t)(ALIGN_BYTES - 1);
+    a->at = (char *)start;
+    a->end = (char *)memory + n;
+    if (a->end < a->at)
+        a->end = a->at;
+}
+
+void
 arena_free(struct arena *a)
 {
     while (a->disposals) {
@@ -138,7 +148,8 @@ alloc_alone(struct arena *a, size_t n)
     } else {
         b->next = NULL;
         a->blocks = b;
-        a->at = a->end = (char *)b + b->bytes;
+        if (!a->at)
+            a->at = a->end = (char *)b + b->bytes;
     }
     return b + 1;
 }

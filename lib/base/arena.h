@@ -23,6 +23,9 @@ struct arena {
 };
 
 void arena_init(struct arena *a, size_t max_bytes);
+/* Lends n bytes to be used before any block is asked for, until arena_free; they stay the caller's.
+ * For an arena inside an object that is allocated with room behind it. */
+void arena_lend(struct arena *a, void *memory, size_t n);
 /* Runs the dispose hooks, newest first, and frees all memory. The arena can be used again. */
 void arena_free(struct arena *a);
 /* Aligned to 16, not zeroed; NULL when over max or out of memory. */

@@ -16,6 +16,8 @@
 
 #define MAX_IDLE_DEFAULT 256
 #define IDLE_MS_DEFAULT 55000
+/* Behind a call, for the head of an ordinary answer: the call and its arena are one allocation. */
+#define ANSWER_ROOM_BYTES 1024
 
 /* --- the client ----------------------------------------------------------------------------------
  */
@@ -304,7 +306,7 @@ put(char **at, struct slice from, struct slice *ret_copy)
 }
 
 static size_t
-head_bytes(const struct http_request *r)
+text_bytes(const struct http_request *r)
 {
     size_t n = r->method.len + r->path.len + r->authority.len;
     for (size_t i = 0; i < r->count; i++)
@@ -322,7 +324,7 @@ copy_request(struct http_call *call, const struct http_request *r)
     *own = *r;
     if (r->authority.len == 0)
         own->authority = slice_of(call->origin->authority);
-    char *text = arena_alloc(&call->arena, head_bytes(r) + 1);
+    char *text = arena_alloc(&call->arena, text_bytes(r) + 1);
     if (!text || (r->count && !(fields = arena_alloc(&call->arena, r->count * sizeof *fields))) ||
         (r->body_count && !(body = arena_alloc(&call->arena, r->body_count * sizeof *body))))
         return false;
@@ -346,15 +348,15 @@ struct http_call *
 http_call_start(struct http_client *c, struct http_origin *o, const struct http_request *r,
                 const struct http_call_handlers *h, void *ctx)
 {
-    struct http_call *call = calloc(1, sizeof *call);
+    size_t room = text_bytes(r) + r->count * sizeof *r->fields + r->body_count * sizeof *r->body +
+                  ANSWER_ROOM_BYTES;
+    struct http_call *call = malloc(sizeof *call + room);
     if (!call)
         return NULL;
-    call->client = c;
-    call->origin = o;
-    call->handlers = h;
-    call->ctx = ctx;
+    *call = (struct http_call){.client = c, .origin = o, .handlers = h, .ctx = ctx};
     call->response.content_length = -1;
     arena_init(&call->arena, 0);
+    arena_lend(&call->arena, call + 1, room);
     if (!copy_request(call, r)) {
         call_free(call);
         return NULL;

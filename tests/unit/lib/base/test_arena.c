@@ -117,6 +117,33 @@ test_text(void **state)
     arena_free(&a);
 }
 
+static void
+test_lent_memory_is_used_first(void **state)
+{
+    struct arena a;
+    char room[1000];
+    (void)state;
+    arena_init(&a, 0);
+    arena_lend(&a, room + 1, sizeof room - 1);
+    char *first = arena_alloc(&a, 100);
+    assert_true(first > room && first + 100 <= room + sizeof room);
+    assert_int_equal((uintptr_t)first % 16, 0);
+    assert_non_null(arena_alloc(&a, 1 << 20)); /* alone: the room stays in use */
+    char *second = arena_alloc(&a, 100);
+    assert_true(second > first && second + 100 <= room + sizeof room);
+    char *beyond = arena_alloc(&a, 900);
+    assert_non_null(beyond);
+    memset(beyond, 1, 900);
+    assert_false(beyond >= room && beyond < room + sizeof room);
+    arena_free(&a);
+    char *after = arena_alloc(&a, 16);
+    assert_false(after >= room && after < room + sizeof room);
+    arena_free(&a);
+    arena_lend(&a, room, 3); /* too little for anything */
+    assert_non_null(arena_alloc(&a, 1));
+    arena_free(&a);
+}
+
 int
 main(void)
 {
@@ -127,6 +154,7 @@ main(void)
         cmocka_unit_test(test_a_small_request_is_one_small_block),
         cmocka_unit_test(test_large_pieces_leave_the_room_in_use),
         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_lent_memory_is_used_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
