@@ -98,8 +98,10 @@ examine(struct passage *p, const struct sse_event *e)
     }
     if (at[CHUNK_USAGE].kind == JSON_MAP) {
         openai_read_usage(json_raw(e->data, at[CHUNK_USAGE]), p->report);
-        if (p->strip_usage && is_empty_list(e->data, at[CHUNK_CHOICES]))
-            return; /* the chunk that only we had asked for */
+        if (p->strip_usage && is_empty_list(e->data, at[CHUNK_CHOICES])) {
+            p->dropped = true; /* the chunk that only we had asked for */
+            return;
+        }
     } else if (at[CHUNK_USAGE].kind == JSON_NULL_ && p->strip_usage && is_one_line(e)) {
         meter_count(&p->meter, e->data);
         pass_without(p, e, at[CHUNK_USAGE]);
@@ -109,10 +111,25 @@ examine(struct passage *p, const struct sse_event *e)
     pass(p, e->raw);
 }
 
+/* The LF of a CRLF whose CR ended the last event, and which came alone, goes where that event went.
+ */
+static struct slice
+finish_line(struct passage *p, struct slice raw)
+{
+    bool is_rest = p->ended_cr && raw.at[0] == '\n';
+    if (is_rest && !p->dropped)
+        pass(p, slice_make(raw.at, 1));
+    p->ended_cr = raw.at[raw.len - 1] == '\r';
+    p->dropped = false;
+    return slice_from(raw, is_rest ? 1 : 0);
+}
+
 static bool
-on_event(void *ctx, const struct sse_event *e)
+on_event(void *ctx, const struct sse_event *given)
 {
     struct passage *p = ctx;
+    struct sse_event event = *given, *e = &event;
+    event.raw = finish_line(p, given->raw);
     if (e->data.len == 0) { /* a comment, or a sign of life */
         pass(p, e->raw);
         return true;

@@ -31,6 +31,8 @@ struct passage {
     uint64_t events;  /* with data, emitted or not */
     struct buf error; /* the data of the error event */
     int err;          /* sticky: ERR_PROTOCOL */
+    bool ended_cr;    /* the last event's last byte was a CR */
+    bool dropped;     /* the last event was not emitted */
 
     /* during a push */
     void (*emit)(void *ctx, struct slice run);

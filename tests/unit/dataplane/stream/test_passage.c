@@ -98,6 +98,12 @@ static const struct {
      ": hello\n\nid: 7\nretry: 10\n" CHUNK("a", "") "\n" DONE, true, PASSAGE_DONE, 1, false},
     {"data:{\"choices\":[]}\r\n\r\ndata:[DONE]\r\n\r\n",
      "data:{\"choices\":[]}\r\n\r\ndata:[DONE]\r\n\r\n", true, PASSAGE_DONE, 0, false},
+    {"data:{\"choices\":[1]}\r\n\r\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,"
+     "\"completion_tokens\":3}}\r\n\r\ndata:[DONE]\r\n\r\n",
+     "data:{\"choices\":[1]}\r\n\r\ndata:[DONE]\r\n\r\n", true, PASSAGE_DONE, 0, true},
+    {"data:{\"choices\":[1]}\r\rdata: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,"
+     "\"completion_tokens\":3}}\r\r: x\r\rdata:[DONE]\r\r",
+     "data:{\"choices\":[1]}\r\r: x\r\rdata:[DONE]\r\r", true, PASSAGE_DONE, 0, true},
     /* a chunk in two lines cannot be cut out of; it passes whole */
     {"data: {\"choices\":[{}],\ndata: \"usage\":null}\n\n" DONE,
      "data: {\"choices\":[{}],\ndata: \"usage\":null}\n\n" DONE, true, PASSAGE_DONE, 0, false},
