@@ -16,8 +16,10 @@
 
 #define MAX_IDLE_DEFAULT 256
 #define IDLE_MS_DEFAULT 55000
-/* Behind a call, for the head of an ordinary answer: the call and its arena are one allocation. */
-#define ANSWER_ROOM_BYTES 1024
+/* Behind a call there is room for its answer's head, so that both are one allocation: as much as
+ * the origin's heads were seen to need, within these. */
+#define ANSWER_ROOM_BYTES 512
+#define ANSWER_ROOM_MAX_BYTES 8192
 
 /* --- the client ----------------------------------------------------------------------------------
  */
@@ -211,9 +213,25 @@ client_call_refuse(struct http_call *call, int err, const char *why)
 /* --- what the protocols tell ---------------------------------------------------------------------
  */
 
+/* A head that did not fit: the next calls get more room. */
+static void
+learn_room(struct http_origin *o, const struct http_head *h)
+{
+    size_t need =
+        320; /* alignment, line ends, and the fields of the connection that were dropped */
+    for (size_t i = 0; i < h->count; i++)
+        need += sizeof *h->fields + h->fields[i].name.len + h->fields[i].value.len + 4;
+    if (need > ANSWER_ROOM_MAX_BYTES)
+        need = ANSWER_ROOM_MAX_BYTES;
+    if (need > o->answer_room)
+        o->answer_room = need;
+}
+
 void
 http_call_head(struct http_call *call)
 {
+    if (call->arena.blocks)
+        learn_room(call->origin, &call->response);
     call->got_byte = call->got_head = true;
     note_progress(call);
     check_deadline(call);
@@ -349,7 +367,7 @@ http_call_start(struct http_client *c, struct http_origin *o, const struct http_
                 const struct http_call_handlers *h, void *ctx)
 {
     size_t room = text_bytes(r) + r->count * sizeof *r->fields + r->body_count * sizeof *r->body +
-                  ANSWER_ROOM_BYTES;
+                  (o->answer_room > 0 ? o->answer_room : ANSWER_ROOM_BYTES);
     struct http_call *call = malloc(sizeof *call + room);
     if (!call)
         return NULL;

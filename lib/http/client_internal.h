@@ -40,6 +40,7 @@ struct http_origin {
     size_t attempts_count;
     struct call_list waiting;
     size_t waiting_count;
+    size_t answer_room; /* what a call is given for its answer's head; 0: not known yet */
     struct timer idle_timer;
     struct task task;
 };
