@@ -306,8 +306,11 @@ static void
 on_end(void *ctx, int err, const char *why)
 {
     struct attempt *a = ctx;
-    a->err = err == ERR_CLOSED || err == ERR_RESET || err == ERR_TRUNCATED ? ERR_CONNECT : err;
-    a->why = why;
+    /* A failed handshake says more than that the next address is not there either. */
+    if (a->err != ERR_TLS || err == ERR_TLS) {
+        a->err = err == ERR_CLOSED || err == ERR_RESET || err == ERR_TRUNCATED ? ERR_CONNECT : err;
+        a->why = why;
+    }
     conn_close(a->conn);
     a->conn = NULL;
     attempt_next(a);
