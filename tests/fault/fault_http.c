@@ -27,7 +27,7 @@ parse_request(void)
     struct arena a;
     arena_init(&a, 0);
     assert_int_equal(h1_scan(&scan, bytes, &http_limits_default, &refusal), (ssize_t)bytes.len);
-    int e = h1_request(bytes, &http_limits_default, &a, &parsed, &framing, &refusal);
+    int e = h1_request(bytes, scan.fields, &a, &parsed, &framing, &refusal);
     if (e == 0)
         assert_int_equal(framing.length, 5);
     arena_free(&a);
@@ -44,8 +44,7 @@ parse_response(void)
     const char *why = NULL;
     struct arena a;
     arena_init(&a, 0);
-    int e = h1_response(slice_make(head, sizeof(head) - 1), &http_limits_default, false, &a,
-                        &parsed, &framing, &why);
+    int e = h1_response(slice_make(head, sizeof(head) - 1), 3, false, &a, &parsed, &framing, &why);
     if (e == 0)
         assert_true(framing.chunked);
     arena_free(&a);
