@@ -200,9 +200,11 @@ def test_f025_a_client_that_leaves_before_the_answer(gateway, fake, kind, how, s
     client.leave(how)
     record = fake.attempt(attempt, 5 if still_reads else 1.5)
     assert record["outcome"] == ("done" if still_reads else "client_gone")
-    gateway.wait_idle()
-    rows = gateway.admin("GET", "/usage/events", params={"limit": 50}).json()["data"]
-    row = next(r for r in rows if r["attempt_id"] == attempt)
+
+    def booked():
+        rows = gateway.admin("GET", "/usage/events", params={"limit": 50}).json()["data"]
+        return [r for r in rows if r["attempt_id"] == attempt]
+    row = until(booked, 5, "the attempt in the books")[0]
     assert row["estimated"] != still_reads
     assert row["input_tokens"] > 0 and float(row["cost_usd"]) > 0
 
@@ -511,6 +513,50 @@ def test_f134_sigterm_while_it_starts(shared):
         code = one.process.wait(15)
         assert code in (0, -signal.SIGTERM)  # before the handler is there, the signal itself ends it
         one.log.close()
+
+
+# --- F140, F146: descriptors ---------------------------------------------------------------------------------------------
+
+
+def test_f140_f146_out_of_descriptors(shared, fake):
+    """Refused, not crashed, nobody else's fault; and well again when they are back."""
+    one = DataPlane(shared, own_directory(shared, "state-" + harness.marker()))
+    one.argv = ["prlimit", "--nofile=64:64", *one.argv]
+    one.start()
+    crowd = []
+    try:
+        one.wait_ready()
+        url = f"http://{one.listen}"
+        old = workers_of(one)[0]
+        stream = H1Stream(url, shared.key, ask("ev=2;hold", stream=True))
+        stream.request_id()
+        seen = set()
+        for _ in range(80):
+            sock = rawhttp.connect(url, timeout=5)
+            crowd.append(sock)
+            rawhttp.reset_on_close(sock)
+            sock.sendall(rawhttp.request_bytes(url, shared.key, "/v1/chat/completions", ask("ttfb=60000")))
+        for sock in crowd:
+            sock.settimeout(0.2)
+            try:
+                answer = rawhttp.Reader(sock).head()
+                seen.add((answer.status, answer.header("x-headgate-error")))
+            except TimeoutError:
+                seen.add("waits")
+        assert seen <= {"waits", (0, None), (503, "local_exhaustion"), (503, "overloaded")}, seen
+        assert len(seen) > 1
+        for _ in range(2):  # who was there is served on
+            go(fake)
+        stream.read_until("[DONE]")
+        for sock in crowd:
+            sock.close()
+        until(lambda: rawhttp.call_h1(url, shared.key, ask("")).status == 200, 10, "service again")
+        assert workers_of(one)[0] == old
+        one.wait_idle()
+    finally:
+        for sock in crowd:
+            sock.close()
+        one.close()
 
 
 # --- privileges ------------------------------------------------------------------------------------------------------
