@@ -1,9 +1,10 @@
 #include "controlplane/cli/setup.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "controlplane/cli/cli.h"
@@ -338,6 +339,79 @@ write_env(const struct setup *s)
     return e == 0 ? CLI_OK : cli_fail("cannot write %s/env: %s", s->home->dir, err_name(e));
 }
 
+/* The first item of a collection: a reference, or NULL. */
+static struct json *
+first_of(const struct client *c, const char *path)
+{
+    char why[CLIENT_URL_BYTES + 300];
+    struct client_answer answer;
+    struct client_call call = {.method = "GET", .path = path, .total_ms = PROBE_MS};
+    if (client_call(c, &call, &answer, why, sizeof(why)) != 0)
+        return NULL;
+    struct json *first = json_ref(json_at(json_get(answer.body, "data"), 0));
+    client_answer_free(&answer);
+    return first;
+}
+
+static int64_t
+number_of(const struct json *item, const char *name)
+{
+    int64_t v;
+    return json_to_int(json_get(item, name), &v) == 0 ? v : 0;
+}
+
+/* Whether a worker's row speaks of one that runs here and holds less than this snapshot. */
+static bool
+is_behind(const struct json *worker, const struct json *snapshot)
+{
+    int64_t pid = number_of(worker, "pid");
+    int64_t epoch = number_of(worker, "held_epoch"), wanted = number_of(snapshot, "epoch");
+    if (!json_is_true(json_get(worker, "alive")) || pid <= 0 ||
+        (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
+        return false;
+    return epoch < wanted ||
+           (epoch == wanted && number_of(worker, "held_version") < number_of(snapshot, "version"));
+}
+
+static bool
+workers_are_current(const struct client *c, const struct json *snapshot)
+{
+    char why[CLIENT_URL_BYTES + 300];
+    struct client_answer answer;
+    struct client_call call = {.method = "GET", .path = "/api/v1/workers", .total_ms = PROBE_MS};
+    if (client_call(c, &call, &answer, why, sizeof(why)) != 0)
+        return false;
+    const struct json *workers = json_get(answer.body, "data");
+    bool current = json_size(workers) > 0;
+    for (size_t i = 0; i < json_size(workers) && current; i++)
+        current = !is_behind(json_at(workers, i), snapshot);
+    client_answer_free(&answer);
+    return current;
+}
+
+/* Until what was configured is published, and all workers hold it. */
+static int
+wait_applied(const struct setup *s, const struct client *c)
+{
+    int64_t deadline = clock_mono_ms() + USABLE_MS;
+    for (bool done = false; !done;) {
+        struct json *revision = first_of(c, "/api/v1/revisions?limit=1");
+        struct json *snapshot = first_of(c, "/api/v1/snapshots?limit=1");
+        done = snapshot && number_of(snapshot, "revision") >= number_of(revision, "revision") &&
+               workers_are_current(c, snapshot);
+        json_free(snapshot);
+        json_free(revision);
+        if (done)
+            break;
+        if (clock_mono_ms() >= deadline)
+            return cli_fail("the workers do not take the configuration: see `headgate workers "
+                            "--home %s`",
+                            s->home->dir);
+        process_pause(POLL_MS);
+    }
+    return CLI_OK;
+}
+
 /* Asks with the key until the workers know it. `known`: the key is from an earlier start, and may
  * have been revoked since. */
 static int
@@ -381,6 +455,8 @@ setup_run(struct setup *s)
         e = write_env(s);
     if (e == CLI_OK)
         e = apply_config(s, &c);
+    if (e == CLI_OK)
+        e = wait_applied(s, &c);
     if (e == CLI_OK)
         e = wait_usable(s, known);
     client_close(&c);

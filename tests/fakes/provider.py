@@ -312,6 +312,8 @@ class Connection(asyncio.Protocol):
         if script.has("unsolicited408"):
             await asyncio.sleep(0.02)
             self.transport.write(wire.simple(408, "request_timeout"))
+            self.transport.close()
+            self.provider.journal.write("closed", serial=exchange.request.serial)
             return False
         if script.has("idleclose"):
             await exchange.out.sleep(script.int("idleclose"))

@@ -11,6 +11,7 @@ import pathlib
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ BIN = pathlib.Path(os.environ.get("HEADGATE_BIN", ROOT / "build" / "bin")).resol
 FAKES = ROOT / "tests" / "fakes"
 sys.path.insert(0, str(FAKES))
 import journal as journals  # noqa: E402
+
+# Made once: reading the system's certificates takes longer than most requests.
+TRUST = ssl.create_default_context()
 
 # What must not leak from the developer's shell into a test.
 FOREIGN = re.compile(r"^(HEADGATE_(?!BIN)|OPENAI_|ANTHROPIC_|PG)|_API_KEY$|^(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)
@@ -226,6 +230,7 @@ class Gateway:
 
     def http(self, key=None, **more):
         more.setdefault("timeout", 30)
+        more.setdefault("verify", TRUST)
         return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, **more)
 
     def chat(self, model="simulator", key=None, **members):
@@ -237,7 +242,7 @@ class Gateway:
 
     def admin(self, method, path, **more):
         headers = {"authorization": f"Bearer {self.token}", **more.pop("headers", {})}
-        return httpx.request(method, self.admin_url + "/api/v1" + path, headers=headers, timeout=30, **more)
+        return httpx.request(method, self.admin_url + "/api/v1" + path, headers=headers, timeout=30, verify=TRUST, **more)
 
     def apply(self, document, *args):
         """Applies a document (or YAML text), and waits until all workers have it."""
@@ -263,15 +268,19 @@ class Gateway:
             return data if len(data) >= count else None
         return until(events, seconds, f"{count} usage event(s) of {request_id}")
 
-    def metrics(self, name):
-        """Samples of one metric: labels' text to value."""
-        text = httpx.get(self.variable("HEADGATE_METRICS_URL"), timeout=5).text
+    def all_metrics(self):
+        """Samples of all metrics: name, then labels' text, to value."""
+        text = httpx.get(self.variable("HEADGATE_METRICS_URL"), timeout=5, verify=TRUST).text
         found = {}
         for line in text.splitlines():
             match = re.match(r"^(\w+)(?:\{(.*)\})? (\S+)$", line)
-            if match and match.group(1) == name:
-                found[match.group(2) or ""] = float(match.group(3))
+            if match:
+                found.setdefault(match.group(1), {})[match.group(2) or ""] = float(match.group(3))
         return found
+
+    def metrics(self, name):
+        """Samples of one metric: labels' text to value."""
+        return self.all_metrics().get(name, {})
 
     def metric(self, name):
         return sum(self.metrics(name).values())
@@ -280,7 +289,8 @@ class Gateway:
         """The standard end of a test: nothing in flight, nothing reserved, all usage acknowledged."""
         def idle():
             names = ("headgate_open_requests", "headgate_spool_open_reservations", "headgate_spool_records")
-            values = {n: self.metric(n) for n in names}
+            all_of_them = self.all_metrics()
+            values = {n: sum(all_of_them.get(n, {}).values()) for n in names}
             assert not any(values.values()), values
             return True
         until(idle, seconds, "idle")
@@ -368,7 +378,8 @@ class FakeProvider:
         return journals.attempts(self.journal_path)
 
     def stats(self):
-        return httpx.get(f"{self.scheme}://127.0.0.1:{self.port}/__stats", timeout=5, verify=False).json()
+        return httpx.get(f"{self.scheme}://127.0.0.1:{self.port}/__stats", timeout=5,
+                         verify=TRUST if self.scheme == "http" else False).json()
 
     def attempt(self, attempt_id, seconds=5.0):
         """The closed record of one attempt."""
