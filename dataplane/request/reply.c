@@ -27,6 +27,7 @@ const struct problem_row problems[PROBLEMS] = {
     [PROBLEM_CONTENT_ENCODING]     = { 415, "unsupported_content_encoding", INVALID, 0 },
     [PROBLEM_TOO_LARGE]            = { 413, "body_too_large",           INVALID, 0 },
     [PROBLEM_OVERLOADED]           = { 503, "overloaded",               SERVER,  1 },
+    [PROBLEM_EXHAUSTED]            = { 503, "local_exhaustion",         SERVER,  1 },
     [PROBLEM_NO_SUCH_PATH]         = { 404, "unknown_url",              INVALID, 0 },
     [PROBLEM_METHOD]               = { 405, "method_not_allowed",       INVALID, 0 },
     [PROBLEM_TEAM_DISABLED]        = { 403, "team_disabled",            DENIED,  0 },
@@ -131,6 +132,8 @@ problem_of_failure(int err)
         return PROBLEM_UPSTREAM_TIMEOUT;
     case ERR_NOMEM:
         return PROBLEM_OVERLOADED;
+    case ERR_FULL:
+        return PROBLEM_EXHAUSTED;
     default:
         return PROBLEM_UPSTREAM_PROTOCOL;
     }
@@ -152,6 +155,8 @@ explanation(enum problem p)
         return "The provider did not answer in time";
     case PROBLEM_OVERLOADED:
         return "The gateway is short of memory";
+    case PROBLEM_EXHAUSTED:
+        return "The gateway has no descriptor or port left for a connection to the provider";
     default:
         return "The provider's answer was malformed";
     }

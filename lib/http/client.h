@@ -53,9 +53,9 @@ struct http_call_handlers {
     void (*on_head)(void *ctx, struct http_call *call, const struct http_head *head);
     void (*on_body)(void *ctx, struct http_call *call, struct slice bytes);
     void (*on_end)(void *ctx, struct http_call *call);
-    /* ERR_DNS, ERR_CONNECT, ERR_DENIED (egress guard), ERR_TLS, ERR_TIMEOUT, ERR_RESET,
-     * ERR_TRUNCATED (ended before its declared end), ERR_PROTOCOL, ERR_LIMIT, ERR_NOMEM. The call
-     * is over. `why`: static text. */
+    /* ERR_DNS, ERR_CONNECT, ERR_FULL (no descriptor or port of ours), ERR_DENIED (egress guard),
+     * ERR_TLS, ERR_TIMEOUT, ERR_RESET, ERR_TRUNCATED (ended before its declared end), ERR_PROTOCOL,
+     * ERR_LIMIT, ERR_NOMEM. The call is over. `why`: static text. */
     void (*on_fail)(void *ctx, struct http_call *call, int err, const char *why);
     /* The first request byte is about to be written to a connection (again after a retry of a dead
      * one). Return false to stop: on_fail(ERR_CANCELLED) follows. May be NULL. */

@@ -258,9 +258,16 @@ conn_connect(struct loop *l, const struct sockaddr *to, socklen_t to_len, struct
         queue_task(c);
         return c;
     }
-    if (fd < 0 || (connect(fd, to, to_len) != 0 && errno != EINPROGRESS) || watch_update(c) != 0) {
-        c->end_err = ERR_CONNECT;
-        c->end_why = fd < 0 ? "no descriptor for a connection" : "the connection was refused";
+    if (fd < 0 || (connect(fd, to, to_len) != 0 && errno != EINPROGRESS)) {
+        bool ours = fd < 0 || errno == EADDRNOTAVAIL || errno == ENOBUFS;
+        c->end_err = ours ? ERR_FULL : ERR_CONNECT;
+        c->end_why = fd < 0 ? "no descriptor for a connection"
+                     : ours ? "no local port for a connection"
+                            : "the connection was refused";
+        queue_task(c);
+    } else if (watch_update(c) != 0) {
+        c->end_err = ERR_FULL;
+        c->end_why = "the connection cannot be watched";
         queue_task(c);
     }
     return c; /* a connect that is done already shows as writability */
