@@ -13,6 +13,7 @@
 
 #include <assert.h>
 
+#define WARNINGS_A_SECOND 20
 #define UNBOUNDED_OUTPUT_TOKENS 16384 /* where a request sets no limit of its own */
 
 /* --- how much --------------------------------------------------------------------------------- */
@@ -294,13 +295,25 @@ count(struct request *r, enum usage_outcome why)
         page->client_gone++;
 }
 
+/* A provider that is down must not fill the disk with the news: the counters have all of it. */
+static bool
+may_warn(struct services *svc)
+{
+    int64_t second = loop_now_ms(svc->loop) / 1000;
+    if (second != svc->warned_s)
+        svc->warnings = 0;
+    svc->warned_s = second;
+    return svc->warnings++ < WARNINGS_A_SECOND;
+}
+
 /* One line a request, for those that went wrong on our side or upstream; for all of them on demand.
  * The trail tells where the time went: when each stage was entered, in ms. */
 static void
 tell(const struct request *r, enum usage_outcome why)
 {
     enum log_level level = r->svc->access_log ? LOG_INFO : LOG_DEBUG;
-    if (r->sent.status >= 500 || (why != USAGE_DONE && why != USAGE_CLIENT_GONE))
+    bool bad = r->sent.status >= 500 || (why != USAGE_DONE && why != USAGE_CLIENT_GONE);
+    if (bad && may_warn(r->svc))
         level = LOG_WARN;
     log_at(level, "request.done", F_SLICE("request", slice_make(r->id, REQUEST_ID_BYTES - 1)),
            F_STR("endpoint", r->endpoint->name),

@@ -56,6 +56,8 @@ struct services {
     int64_t contact_ms; /* monotonic: when the control plane was last heard of, or the start */
     bool draining;      /* SIGTERM came: answers are the connection's last */
     bool access_log;    /* a line for every request, not only for failures */
+    int64_t warned_s;   /* the second in which `warnings` were written */
+    unsigned warnings;
     void (*on_request_gone)(
         void *ctx); /* after each request's end; the worker waits for the last */
     void *ctx;
