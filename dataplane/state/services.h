@@ -58,8 +58,8 @@ struct services {
     bool access_log;    /* a line for every request, not only for failures */
     int64_t warned_s;   /* the second in which `warnings` were written */
     unsigned warnings;
-    void (*on_request_gone)(
-        void *ctx); /* after each request's end; the worker waits for the last */
+    /* Told after each request's end: the worker waits for the last. */
+    void (*on_request_gone)(void *ctx);
     void *ctx;
     /* "epoch.version" of the policy last asked about, so that it is not printed for each answer */
     struct {
