@@ -28,21 +28,25 @@ struct counts {
     bool suspect;
 };
 
+static bool
+ends_value(const char *at, const char *end)
+{
+    return at == end || *at == ',' || *at == '}' || *at == ' ' || *at == '\n' || *at == '\r' ||
+           *at == '\t';
+}
+
 /* A value that should be a count: -1 for null, and for what is none. */
 static int64_t
 read_count(const char *at, const char *end, struct counts *c)
 {
-    unsigned long long n;
-    struct slice token = {at, 0};
-    while (at + token.len < end && !strchr(",}] \t\r\n", at[token.len]))
-        token.len++;
-    if (slice_is(token, "null"))
-        return -1;
-    if (slice_to_u64(token, &n) || n > LIMIT_REPORTED_TOKENS) {
-        c->suspect = true;
-        return -1;
-    }
-    return (int64_t)n;
+    const char *start = at;
+    int64_t n = 0;
+    while (at < end && *at >= '0' && *at <= '9' && n <= LIMIT_REPORTED_TOKENS)
+        n = n * 10 + (*at++ - '0');
+    if (at > start && n <= LIMIT_REPORTED_TOKENS && ends_value(at, end))
+        return n;
+    c->suspect |= end - start < 4 || memcmp(start, "null", 4) != 0;
+    return -1;
 }
 
 /* The counts by name and depth: 1 is the usage object itself, 2 its details. */
@@ -79,21 +83,36 @@ skip_space(const char *at, const char *end)
     return at;
 }
 
+/* at: behind an opening quote in valid JSON; the quote that closes it. */
+static const char *
+closing_quote(const char *at, const char *end)
+{
+    for (;;) {
+        const char *quote = memchr(at, '"', (size_t)(end - at));
+        if (!quote)
+            return end;
+        const char *back = quote;
+        while (back > at && back[-1] == '\\')
+            back--;
+        if ((quote - back) % 2 == 0)
+            return quote;
+        at = quote + 1;
+    }
+}
+
 /* at: an opening quote in valid JSON. Takes the member when it is a name; returns what is behind.
  */
 static const char *
 pass_text(const char *at, const char *end, unsigned depth, struct counts *c)
 {
-    const char *start = ++at;
-    while (at < end && *at != '"')
-        at += *at == '\\' ? 2 : 1;
-    if (at >= end)
+    const char *start = at + 1, *quote = closing_quote(start, end);
+    if (quote == end)
         return end;
-    const char *colon = skip_space(at + 1, end);
+    const char *colon = skip_space(quote + 1, end);
     if (colon < end && *colon == ':')
-        take_member(slice_make(start, (size_t)(at - start)), depth, skip_space(colon + 1, end), end,
-                    c);
-    return at + 1;
+        take_member(slice_make(start, (size_t)(quote - start)), depth, skip_space(colon + 1, end),
+                    end, c);
+    return quote + 1;
 }
 
 /* One pass over the object, which every answer has: walking it member by member would pass over its

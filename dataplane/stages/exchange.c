@@ -22,13 +22,19 @@
 static bool
 is_passed_back(struct slice name)
 {
-    static const struct slice exact[] = {{"content-type", 12},   {"retry-after", 11},
-                                         {"retry-after-ms", 14}, {"openai-model", 12},
-                                         {"openai-version", 14}, {"openai-processing-ms", 20}};
-    for (size_t i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
-        if (slice_eq(name, exact[i]))
-            return true;
-    return slice_starts(name, SLICE("x-ratelimit-"));
+    switch (name.len ? name.at[0] : '\0') {
+    case 'c':
+        return slice_eq(name, SLICE("content-type"));
+    case 'o':
+        return slice_eq(name, SLICE("openai-model")) || slice_eq(name, SLICE("openai-version")) ||
+               slice_eq(name, SLICE("openai-processing-ms"));
+    case 'r':
+        return slice_eq(name, SLICE("retry-after")) || slice_eq(name, SLICE("retry-after-ms"));
+    case 'x':
+        return slice_starts(name, SLICE("x-ratelimit-"));
+    default:
+        return false;
+    }
 }
 
 static bool
