@@ -171,8 +171,12 @@ static struct made published; /* for the reading side */
 static int
 open_snapshot(void)
 {
-    const struct snapshot_trust trust = {(const unsigned char(*)[SIGN_PUBLIC_BYTES])sign_public_key,
-                                         1, SLICE("c"), 2000};
+    const struct snapshot_trust trust = {
+        .public_keys = (const unsigned char(*)[SIGN_PUBLIC_BYTES])sign_public_key,
+        .key_count = 1,
+        .cluster_id = SLICE("c"),
+        .now_wall_ms = 2000,
+    };
     struct snapshot_root root;
     struct arena a;
     arena_init(&a, 0);
