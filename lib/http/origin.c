@@ -19,7 +19,8 @@ struct attempt {
     struct conn *conn;
     struct sockaddr_storage addresses[DNS_MAX_ADDRESSES];
     size_t count, next;
-    struct timer timer;
+    struct timer timer; /* of the address being tried, the last one until the deadline */
+    int64_t deadline_ms;
     int err; /* of the last address tried */
     const char *why;
     TAILQ_ENTRY(attempt) link;
@@ -27,6 +28,7 @@ struct attempt {
 
 static void serve(void *ctx);
 static void attempt_next(struct attempt *a);
+static void on_attempt_due(void *ctx);
 static void attempt_failed(struct attempt *a, int err, const char *why);
 
 /* --- life ----------------------------------------------------------------------------------------
@@ -332,6 +334,16 @@ length_of(const struct sockaddr_storage *a)
     return a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
+/* What is left of the deadline, in equal shares to this address and those after it: one that
+ * swallows packets does not cost the others their turn. */
+static void
+share_time(struct attempt *a)
+{
+    struct loop *l = a->origin->client->loop;
+    int64_t left = a->deadline_ms - loop_now_ms(l);
+    timer_set(&a->timer, l, left / (int64_t)(a->count - a->next + 1), on_attempt_due, a);
+}
+
 static void
 attempt_next(struct attempt *a)
 {
@@ -357,6 +369,7 @@ attempt_next(struct attempt *a)
         }
         if (o->https && o->protocol == HTTP_1)
             conn_offer_alpn(a->conn, only_h1);
+        share_time(a);
         return;
     }
     attempt_failed(a, a->err ? a->err : ERR_DNS, a->why ? a->why : "the name has no address");
@@ -377,10 +390,22 @@ on_resolved(void *ctx, int err, const struct sockaddr_storage *addresses, size_t
     attempt_next(a);
 }
 
+/* The address has had its share of the time: the next one, or the end. */
 static void
 on_attempt_due(void *ctx)
 {
-    attempt_failed(ctx, ERR_TIMEOUT, "connecting took too long");
+    struct attempt *a = ctx;
+    if (a->err != ERR_TLS) {
+        a->err = ERR_TIMEOUT;
+        a->why = "connecting took too long";
+    }
+    if (a->query || a->next == a->count) {
+        attempt_failed(a, a->err, a->why);
+        return;
+    }
+    conn_close(a->conn);
+    a->conn = NULL;
+    attempt_next(a);
 }
 
 static bool
@@ -396,6 +421,7 @@ attempt_start(struct http_origin *o)
         free(a);
         return false;
     }
+    a->deadline_ms = loop_now_ms(client->loop) + client->limits->connect_ms;
     timer_set(&a->timer, client->loop, client->limits->connect_ms, on_attempt_due, a);
     TAILQ_INSERT_TAIL(&o->attempts, a, link);
     o->attempts_count++;

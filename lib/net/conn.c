@@ -86,8 +86,9 @@ out_room(struct loop *l, struct out *o, size_t n)
 {
     if ((size_t)o->at + o->len + n <= o->cap)
         return 0;
-    if (o->len + n > o->cap)
-        return out_grow(l, o, o->len + n);
+    /* Moving is worth it only when half of the room is won: each byte moves a few times in all. */
+    if (o->len + n > o->cap || o->at < o->cap / 2)
+        return out_grow(l, o, (o->len + n > o->cap ? o->len + n : (size_t)o->cap + 1));
     memmove(o->base, o->base + o->at, o->len);
     o->at = 0;
     return 0;

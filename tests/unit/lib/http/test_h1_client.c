@@ -760,36 +760,74 @@ test_a_paused_call_does_not_time_out_for_our_sake(void **state)
     buf_free(&r.body);
 }
 
-/* An accept queue that is full drops what comes. */
+/* A listening socket whose accept queue is full: what comes is dropped. */
+struct black_hole {
+    int fd, port, fillers[8];
+};
+
+static void
+black_hole_open(struct black_hole *h, int port)
+{
+    struct sockaddr_in a = loopback(port);
+    socklen_t len = sizeof a;
+    h->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(h->fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(h->fd, 0), 0);
+    assert_int_equal(getsockname(h->fd, (struct sockaddr *)&a, &len), 0);
+    h->port = ntohs(a.sin_port);
+    for (size_t n = 0; n < 8; n++) {
+        h->fillers[n] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        assert_true(connect(h->fillers[n], (struct sockaddr *)&a, sizeof a) == 0 ||
+                    errno == EINPROGRESS);
+    }
+}
+
+static void
+black_hole_close(struct black_hole *h)
+{
+    for (size_t n = 0; n < 8; n++)
+        close(h->fillers[n]);
+    close(h->fd);
+}
+
 static void
 test_f051_connecting_takes_too_long(void **state)
 {
-    int fillers[64];
-    size_t n = 0;
+    struct black_hole hole;
     (void)state;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in a = loopback(0);
-    socklen_t len = sizeof a;
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(listen(fd, 0), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    while (n < 8) {
-        fillers[n] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        assert_true(connect(fillers[n], (struct sockaddr *)&a, sizeof a) == 0 ||
-                    errno == EINPROGRESS);
-        n++;
-    }
+    black_hole_open(&hole, 0);
     limits.connect_ms = 80;
     http_origin_unref(origin);
-    origin = http_origin_get(client, false, SLICE("127.0.0.1"), ntohs(a.sin_port), HTTP_AUTO, true);
+    origin = http_origin_get(client, false, SLICE("127.0.0.1"), hole.port, HTTP_AUTO, true);
     struct result r = start_result();
     start_call(&r, &get);
     WAIT(loop, r.fails == 1);
     assert_failed(&r, ERR_TIMEOUT);
     assert_int_equal(r.sends, 0);
-    while (n > 0)
-        close(fillers[--n]);
-    close(fd);
+    black_hole_close(&hole);
+}
+
+/* localhost is 127.0.0.1, which swallows everything, and then ::1. */
+static void
+test_f051_a_silent_address_leaves_time_for_the_next(void **state)
+{
+    struct black_hole hole;
+    int fd;
+    const char *why;
+    (void)state;
+    if (listener_bind("[::1]:0", false, &fd, &why) != 0)
+        skip();
+    listener_free(server.listener);
+    server.port = listener_port(fd);
+    server.listener = listener_new(loop, fd, on_accept, NULL);
+    black_hole_open(&hole, server.port);
+    limits.connect_ms = 1000;
+    http_origin_unref(origin);
+    origin = http_origin_get(client, false, SLICE("localhost"), server.port, HTTP_AUTO, true);
+    struct result r = fetch();
+    assert_string_equal(r.peer, "::1");
+    assert_hello(&r);
+    black_hole_close(&hole);
 }
 
 /* --- F069: connections that die while nobody looks
@@ -1215,6 +1253,7 @@ main(void)
         TEST(test_f057_a_trickle_is_bounded_in_all),
         TEST(test_a_paused_call_does_not_time_out_for_our_sake),
         TEST(test_f051_connecting_takes_too_long),
+        TEST(test_f051_a_silent_address_leaves_time_for_the_next),
         TEST(test_f069_a_closed_idle_connection_is_not_used),
         TEST(test_f069_unasked_bytes_end_an_idle_connection),
         TEST(test_f069_a_request_on_a_dying_connection_is_sent_again),
