@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -74,20 +75,19 @@ bio_ctrl(BIO *bio, int command, long number, void *ptr)
     return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
-static BIO_METHOD *
-bio_method(void)
+/* One for the process; NULL: no memory. */
+static BIO_METHOD *method;
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static void
+make_method(void)
 {
-    static BIO_METHOD *method; /* made once a process, of one thread or of equal content */
-    if (method)
-        return method;
     BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "conn");
-    if (!m || BIO_meth_set_read(m, bio_read) != 1 || BIO_meth_set_write(m, bio_write) != 1 ||
-        BIO_meth_set_ctrl(m, bio_ctrl) != 1) {
+    if (m && BIO_meth_set_read(m, bio_read) == 1 && BIO_meth_set_write(m, bio_write) == 1 &&
+        BIO_meth_set_ctrl(m, bio_ctrl) == 1)
+        method = m;
+    else
         BIO_meth_free(m);
-        return NULL;
-    }
-    method = m;
-    return method;
 }
 
 /* --- sessions ------------------------------------------------------------------------------------
@@ -97,7 +97,8 @@ static struct tls_session *
 session_new(struct conn *c, SSL *ssl)
 {
     struct tls_session *s = calloc(1, sizeof *s);
-    BIO *bio = bio_method() ? BIO_new(bio_method()) : NULL;
+    pthread_once(&method_once, make_method);
+    BIO *bio = method ? BIO_new(method) : NULL;
     if (!ssl || !s || !bio) {
         BIO_free(bio);
         SSL_free(ssl);

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,14 +124,21 @@ free_alpn(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long argl, v
     free(ptr);
 }
 
+static int alpn_index = -1;
+static pthread_once_t alpn_once = PTHREAD_ONCE_INIT;
+
+static void
+make_alpn_index(void)
+{
+    alpn_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_alpn);
+}
+
 static struct alpn *
 give_alpn(SSL_CTX *ctx, const struct alpn *from)
 {
-    static int index = -1;
-    if (index < 0)
-        index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_alpn);
+    pthread_once(&alpn_once, make_alpn_index);
     struct alpn *copy = malloc(sizeof *copy);
-    if (!copy || index < 0 || SSL_CTX_set_ex_data(ctx, index, copy) != 1) {
+    if (!copy || alpn_index < 0 || SSL_CTX_set_ex_data(ctx, alpn_index, copy) != 1) {
         free(copy);
         return NULL;
     }
