@@ -20,6 +20,7 @@
 #include "lib/base/rand.h"
 #include "lib/base/secret.h"
 #include "lib/net/listener.h"
+#include "lib/net/tls.h"
 
 /* --- the command line ------------------------------------------------------------------------- */
 
@@ -109,12 +110,32 @@ parse(struct flags *f, int argc, char **argv)
     return err == 0 ? 0 : err == 1 ? 1 : 3;
 }
 
-static const struct flags defaults = {
-    .state_dir = "/var/lib/headgate/dataplane",
-    .log_level = "info",
-    .sync = "group",
-    .drain_ms = 30000,
-};
+static struct flags
+default_flags(void)
+{
+    const struct limits *l = &limits_default;
+    const struct http_limits *h = &http_limits_default;
+    return (struct flags){
+        .state_dir = "/var/lib/headgate/dataplane",
+        .log_level = "info",
+        .sync = "group",
+        .drain_ms = 30000,
+        .body_bytes = (long)h->body_bytes,
+        .head_ms = h->head_ms,
+        .body_idle_ms = h->body_idle_ms,
+        .keepalive_ms = h->keepalive_ms,
+        .write_stall_ms = h->write_stall_ms,
+        .connect_ms = h->connect_ms,
+        .first_byte_ms = h->first_byte_ms,
+        .between_bytes_ms = h->between_bytes_ms,
+        .total_ms = h->total_ms,
+        .held_bytes = (long)l->held_bytes,
+        .event_bytes = (long)l->event_bytes,
+        .requests = l->requests,
+        .client_drains = l->drains,
+        .client_drain_ms = l->drain_ms,
+    };
+}
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
@@ -165,36 +186,24 @@ read_sync(const char *text, enum spool_sync *ret_sync)
 }
 
 static void
-set_int(int *into, long value)
-{
-    if (value)
-        *into = (int)value;
-}
-
-static void
 read_limits(const struct flags *f, struct limits *l)
 {
     *l = limits_default;
     l->http = http_limits_default;
-    if (f->body_bytes)
-        l->http.body_bytes = (uint64_t)f->body_bytes;
-    set_int(&l->http.head_ms, f->head_ms);
-    set_int(&l->http.body_idle_ms, f->body_idle_ms);
-    set_int(&l->http.keepalive_ms, f->keepalive_ms);
-    set_int(&l->http.write_stall_ms, f->write_stall_ms);
-    set_int(&l->http.connect_ms, f->connect_ms);
-    set_int(&l->http.first_byte_ms, f->first_byte_ms);
-    set_int(&l->http.between_bytes_ms, f->between_bytes_ms);
-    set_int(&l->http.total_ms, f->total_ms);
-    set_int(&l->drain_ms, f->client_drain_ms);
-    if (f->held_bytes)
-        l->held_bytes = (uint64_t)f->held_bytes;
-    if (f->event_bytes)
-        l->event_bytes = (size_t)f->event_bytes;
-    if (f->requests)
-        l->requests = (unsigned)f->requests;
-    if (f->client_drains)
-        l->drains = (unsigned)f->client_drains;
+    l->http.body_bytes = (uint64_t)f->body_bytes;
+    l->http.head_ms = (int)f->head_ms;
+    l->http.body_idle_ms = (int)f->body_idle_ms;
+    l->http.keepalive_ms = (int)f->keepalive_ms;
+    l->http.write_stall_ms = (int)f->write_stall_ms;
+    l->http.connect_ms = (int)f->connect_ms;
+    l->http.first_byte_ms = (int)f->first_byte_ms;
+    l->http.between_bytes_ms = (int)f->between_bytes_ms;
+    l->http.total_ms = (int)f->total_ms;
+    l->held_bytes = (uint64_t)f->held_bytes;
+    l->event_bytes = (size_t)f->event_bytes;
+    l->requests = (unsigned)f->requests;
+    l->drains = (unsigned)f->client_drains;
+    l->drain_ms = (int)f->client_drain_ms;
 }
 
 /* All of the bus or none of it; all of its TLS or none of it. */
@@ -216,6 +225,27 @@ read_bus(const struct flags *f, struct worker_options *w, struct channel_tls *tl
     return true;
 }
 
+/* The workers read these files; what is wrong with them is said here, once, and not in a loop. */
+static bool
+check_tls(const struct flags *f)
+{
+    struct tls_server *server = NULL;
+    struct tls_client *client = NULL;
+    const char *why = NULL;
+    if (f->tls_listen && (!f->tls_cert || !f->tls_key))
+        return fault("--tls-listen needs --tls-cert FILE and --tls-key FILE");
+    if (f->tls_listen && tls_server_new(f->tls_cert, f->tls_key, NULL, NULL, &server, &why))
+        return fault("--tls-cert %s, --tls-key %s: %s", f->tls_cert, f->tls_key,
+                     why ? why : "cannot be used");
+    if (f->upstream_ca && tls_client_new(f->upstream_ca, NULL, NULL, NULL, &client, &why)) {
+        tls_server_free(server);
+        return fault("--upstream-ca %s: %s", f->upstream_ca, why ? why : "cannot be used");
+    }
+    tls_server_free(server);
+    tls_client_free(client);
+    return true;
+}
+
 static bool
 read_settings(const struct flags *f, struct supervisor_options *o, struct channel_tls *tls)
 {
@@ -226,8 +256,6 @@ read_settings(const struct flags *f, struct supervisor_options *o, struct channe
     log_init("dataplane", level, 2);
     if (!f->listen && !f->tls_listen)
         return fault("--listen ADDR or --tls-listen ADDR is needed");
-    if (f->tls_listen && (!f->tls_cert || !f->tls_key))
-        return fault("--tls-listen needs --tls-cert FILE and --tls-key FILE");
     if (strlen(f->state_dir) > 400)
         return fault("--state-dir is too long");
     w->tls_cert = f->tls_cert;
@@ -243,7 +271,8 @@ read_settings(const struct flags *f, struct supervisor_options *o, struct channe
     if (o->workers > LIMIT_WORKERS)
         o->workers = LIMIT_WORKERS;
     w->workers = o->workers;
-    return read_sync(f->sync, &w->spool.sync) && read_keys(f, w) && read_bus(f, w, tls);
+    return read_sync(f->sync, &w->spool.sync) && check_tls(f) && read_keys(f, w) &&
+           read_bus(f, w, tls);
 }
 
 /* --- sockets ---------------------------------------------------------------------------------- */
@@ -434,7 +463,7 @@ int
 main(int argc, char **argv)
 {
     static struct supervisor_options o;
-    struct flags f = defaults;
+    struct flags f = default_flags();
     struct channel_tls tls;
     static char node[37]; /* as long-lived as o, which points to it */
     find_title(argc, argv);

@@ -10,6 +10,7 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -557,6 +558,48 @@ def test_f140_f146_out_of_descriptors(shared, fake):
         for sock in crowd:
             sock.close()
         one.close()
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("seal", "verify"):
+        (folder / name).write_text("ab" * 32 + "\n")
+    return ["--seal-key", str(folder / "seal"), "--verify-key", str(folder / "verify"), "--state-dir", str(folder / "state")]
+
+
+WRONG = [
+    ([], "--listen ADDR"), (["--nope"], "--nope"), (["--listen", "x"], "not an address"),
+    (["--listen", "127.0.0.1:99999"], "not an address"), (["--listen", "127.0.0.1:0", "--workers", "many"], "--workers"),
+    (["--listen", "127.0.0.1:0", "--workers", "1000"], "--workers"), (["--listen", "127.0.0.1:0", "--sync", "maybe"], "--sync"),
+    (["--listen", "127.0.0.1:0", "--log-level", "loud"], "--log-level"), (["--tls-listen", "127.0.0.1:0"], "--tls-cert"),
+    (["--tls-listen", "127.0.0.1:0", "--tls-cert", "/nope", "--tls-key", "/nope"], "/nope"),
+    (["--listen", "127.0.0.1:0", "--upstream-ca", "/dev/null"], "--upstream-ca"),
+    (["--listen", "127.0.0.1:0", "--bus-pub", "ipc:///tmp/x"], "--bus-req"),
+    (["--listen", "127.0.0.1:0", "--bus-ca", "x"], "--bus-cert"), (["--listen", "127.0.0.1:0", "--user", "nobody-such"], "nobody-such"),
+    (["--listen", "127.0.0.1:0", "--seal-key", "/etc/passwd"], "hexadecimal"), (["--listen", "127.0.0.1:0", "--state-dir", "/proc/x"], "/proc/x"),
+    (["--listen", "127.0.0.1:0", "--limit-event-bytes", "1"], "--limit-event-bytes"), (["--listen", "8.8.8.8:1"], "8.8.8.8"),
+]
+
+
+@pytest.mark.parametrize("args, word", WRONG, ids=[str(i) for i in range(len(WRONG))])
+def test_a_wrong_command_line_is_one_clear_line(keys, args, word):
+    done = subprocess.run([harness.BIN / "headgate-dataplane", *keys, *args], capture_output=True, text=True, timeout=20,
+                          env=harness.clean_environment(), check=False)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1 and word in lines[0]
+
+
+def test_a_port_in_use_is_said_so(keys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        test_a_wrong_command_line_is_one_clear_line(keys, ["--listen", address], address)
 
 
 # --- privileges ------------------------------------------------------------------------------------------------------
