@@ -31,6 +31,8 @@
 #define WHY_BYTES 2048
 #define REPAIR_MS 60000
 
+enum { SUPERVISOR_GONE = -2 };
+
 struct up {
     struct cli cli;
     struct home home;
@@ -206,7 +208,8 @@ follow_progress(struct up *u)
     }
 }
 
-/* A supervisor runs: it repairs what is down by itself; this waits for it. */
+/* A supervisor runs: it repairs what is down by itself; this waits for it. SUPERVISOR_GONE: it was
+ * on its way out, and another is needed. */
 static int
 wait_repaired(struct up *u)
 {
@@ -218,8 +221,8 @@ wait_repaired(struct up *u)
                 break;
             if (stop_signals)
                 return cli_fail("interrupted");
-            if (process_load(&u->home, "supervisor").pid == 0)
-                return cli_fail("the supervisor stopped (see %s/log/supervisor.log)", u->home.dir);
+            if (!process_is_alive(&u->supervisor))
+                return SUPERVISOR_GONE;
             if (clock_mono_ms() >= deadline)
                 return cli_fail("%s does not come up (see %s/log/%s.log)", parts[id].title,
                                 u->home.dir, parts[id].name);
@@ -227,7 +230,7 @@ wait_repaired(struct up *u)
                 fprintf(stderr, "  waiting for %s\n", parts[id].title);
             process_pause(POLL_MS);
         }
-    return CLI_OK;
+    return process_is_alive(&u->supervisor) ? CLI_OK : SUPERVISOR_GONE;
 }
 
 /* --- the summary ---------------------------------------------------------------------------------
@@ -357,9 +360,11 @@ bring_up(struct up *u, bool *ret_was_running)
 {
     u->supervisor = process_load(&u->home, "supervisor");
     *ret_was_running = u->supervisor.pid > 0;
-    if (*ret_was_running)
-        return wait_repaired(u);
-    int e = initialise(u);
+    int e = *ret_was_running ? wait_repaired(u) : SUPERVISOR_GONE;
+    if (e != SUPERVISOR_GONE)
+        return e;
+    *ret_was_running = false;
+    e = initialise(u);
     u->fresh_control_plane = process_load(&u->home, parts[PART_CONTROL_PLANE].name).pid == 0;
     if (e == CLI_OK)
         e = start_supervisor(u);
