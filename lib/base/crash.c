@@ -12,7 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static atomic_long passed;
+static atomic_long passed; /* how often the point that is looked for was passed */
 
 static void
 append_name(const char *path, const char *name)
@@ -34,16 +34,26 @@ is_first(const char *path)
     return fd >= 0;
 }
 
+/* Whether this is the K-th time that NAME is passed, of NAME:K. Points of other names do not count, so
+ * that threads and timers between them change nothing. */
+static bool
+is_at(const char *at, const char *name)
+{
+    size_t len = strlen(name);
+    if (strncmp(at, name, len) != 0 || at[len] != ':')
+        return false;
+    return strtol(at + len + 1, NULL, 10) == atomic_fetch_add(&passed, 1) + 1;
+}
+
 void
 crash_point(const char *name)
 {
     const char *count = getenv("HEADGATE_CRASH_COUNT");
     const char *at = getenv("HEADGATE_CRASH_AT");
     const char *once = getenv("HEADGATE_CRASH_ONCE");
-    long nth = atomic_fetch_add(&passed, 1) + 1;
     if (count)
         append_name(count, name);
-    if (at && strtol(at, NULL, 10) == nth && (!once || is_first(once)))
+    if (at && is_at(at, name) && (!once || is_first(once)))
         (void)kill(getpid(), SIGKILL);
 }
 

@@ -43,6 +43,7 @@ pass_points(const char *at)
         CRASHPOINT("mint");
         CRASHPOINT("reserve");
         CRASHPOINT("send");
+        CRASHPOINT("reserve");
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -65,17 +66,28 @@ test_points_are_counted_in_order(void **state)
 {
     (void)state;
     assert_int_equal(pass_points(NULL), 0);
-    expect_counted("mint\nreserve\nsend\n");
+    expect_counted("mint\nreserve\nsend\nreserve\n");
 }
 
 static void
 test_the_nth_is_the_last(void **state)
 {
     (void)state;
-    assert_int_equal(pass_points("2"), SIGKILL);
+    assert_int_equal(pass_points("reserve:1"), SIGKILL);
     expect_counted("mint\nreserve\n");
-    assert_int_equal(pass_points("4"), 0);
-    assert_int_equal(pass_points("0"), 0);
+    assert_int_equal(pass_points("reserve:3"), 0);
+    assert_int_equal(pass_points("reserve:0"), 0);
+    assert_int_equal(pass_points("reserv:1"), 0);
+    assert_int_equal(pass_points("reserve"), 0);
+    assert_int_equal(pass_points("2"), 0);
+}
+
+static void
+test_others_between_do_not_count(void **state)
+{
+    (void)state;
+    assert_int_equal(pass_points("reserve:2"), SIGKILL);
+    expect_counted("mint\nreserve\nsend\nreserve\n");
 }
 
 static void
@@ -83,8 +95,8 @@ test_once(void **state)
 {
     (void)state;
     setenv("HEADGATE_CRASH_ONCE", once, 1);
-    assert_int_equal(pass_points("1"), SIGKILL);
-    assert_int_equal(pass_points("1"), 0);
+    assert_int_equal(pass_points("mint:1"), SIGKILL);
+    assert_int_equal(pass_points("mint:1"), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -95,6 +107,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_points_are_counted_in_order),
         TEST(test_the_nth_is_the_last),
+        TEST(test_others_between_do_not_count),
         TEST(test_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
