@@ -34,8 +34,8 @@ is_first(const char *path)
     return fd >= 0;
 }
 
-/* Whether this is the K-th time that NAME is passed, of NAME:K. Points of other names do not count, so
- * that threads and timers between them change nothing. */
+/* Whether this is the K-th time that NAME is passed, of NAME:K. Points of other names do not count,
+ * so that threads and timers between them change nothing. */
 static bool
 is_at(const char *at, const char *name)
 {
