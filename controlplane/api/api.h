@@ -88,7 +88,7 @@ enum api_access { API_READ, API_WRITE /* in a transaction, audited */ };
 struct route {
     const char *method;
     const char *path;       /* "/api/v1/teams/{name}" */
-    const char *permission; /* "teams:read"; "public" for none */
+    const char *permission; /* "teams.read"; "self": any caller; "public": no caller */
     enum api_access access;
     const struct field_table
         *body; /* schema of the body, or NULL; api_any_object for a merge patch */

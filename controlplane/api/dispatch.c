@@ -43,7 +43,8 @@ api_role_may(const char *role, const char *permission)
 {
     if (strcmp(role, "admin") == 0)
         return true;
-    return strcmp(role, "read-only") == 0 && slice_ends(slice_of(permission), SLICE(":read"));
+    return strcmp(role, "read-only") == 0 &&
+           (strcmp(permission, "self") == 0 || slice_ends(slice_of(permission), SLICE(".read")));
 }
 
 static int

@@ -35,12 +35,12 @@ static const struct field_table token_body = {.noun = "token", .rows = token_row
 
 /* The six endpoints of a kind. */
 #define RESOURCE(plural, noun, fields, filters)                                                                                            \
-    {"GET",    "/api/v1/" plural,           plural ":read",  API_READ,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
-    {"POST",   "/api/v1/" plural,           plural ":write", API_WRITE, &(fields),       resources_create,  noun ".create",  "Create a " noun, NULL},  \
-    {"GET",    "/api/v1/" plural "/{name}", plural ":read",  API_READ,  NULL,            resources_get,     NULL,            "Read a " noun, NULL},    \
-    {"PUT",    "/api/v1/" plural "/{name}", plural ":write", API_WRITE, &(fields),       resources_replace, noun ".replace", "Replace a " noun, NULL}, \
-    {"PATCH",  "/api/v1/" plural "/{name}", plural ":write", API_WRITE, &api_any_object, resources_patch,   noun ".change",  "Change a " noun, NULL},  \
-    {"DELETE", "/api/v1/" plural "/{name}", plural ":write", API_WRITE, NULL,            resources_delete,  noun ".delete",  "Delete a " noun, NULL}
+    {"GET",    "/api/v1/" plural,           plural ".read",   API_READ,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
+    {"POST",   "/api/v1/" plural,           plural ".create", API_WRITE, &(fields),       resources_create,  noun ".create",  "Create a " noun, NULL},  \
+    {"GET",    "/api/v1/" plural "/{name}", plural ".read",   API_READ,  NULL,            resources_get,     NULL,            "Read a " noun, NULL},    \
+    {"PUT",    "/api/v1/" plural "/{name}", plural ".write",  API_WRITE, &(fields),       resources_replace, noun ".replace", "Replace a " noun, NULL}, \
+    {"PATCH",  "/api/v1/" plural "/{name}", plural ".write",  API_WRITE, &api_any_object, resources_patch,   noun ".change",  "Change a " noun, NULL},  \
+    {"DELETE", "/api/v1/" plural "/{name}", plural ".delete", API_WRITE, NULL,            resources_delete,  noun ".delete",  "Delete a " noun, NULL}
 
 #define USAGE_FILTERS "from to team project user key model provider"
 
@@ -52,23 +52,23 @@ const struct route api_routes[] = {
     RESOURCE("users", "user", user_fields, ""),
     RESOURCE("keys", "key", key_fields, " team"),
     RESOURCE("prices", "price", price_fields, ""),
-    {"GET",    "/api/v1/config",                        "config:read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
-    {"POST",   "/api/v1/config/apply",                  "config:write",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},
-    {"GET",    "/api/v1/config/schema",                 "config:read",    API_READ,  NULL,           config_schema,      NULL,                "JSON Schema of the document", NULL},
-    {"GET",    "/api/v1/revisions",                     "config:read",    API_READ,  NULL,           revisions_list,     NULL,                "List revisions, newest first", "limit cursor"},
-    {"GET",    "/api/v1/revisions/{revision}",          "config:read",    API_READ,  NULL,           revisions_get,      NULL,                "Read a revision with its changes", NULL},
-    {"POST",   "/api/v1/revisions/{revision}/rollback", "config:write",   API_WRITE, &rollback_body, revisions_rollback, "config.rollback",   "Restore a revision as a new one", NULL},
-    {"GET",    "/api/v1/tokens",                        "tokens:read",    API_READ,  NULL,           tokens_list,        NULL,                "List admin tokens", "limit cursor"},
-    {"POST",   "/api/v1/tokens",                        "tokens:write",   API_WRITE, &token_body,    tokens_create,      "token.create",      "Create an admin token", NULL},
-    {"DELETE", "/api/v1/tokens/{name}",                 "tokens:write",   API_WRITE, NULL,           tokens_delete,      "token.delete",      "Revoke an admin token", NULL},
-    {"GET",    "/api/v1/whoami",                        "whoami:read",    API_READ,  NULL,           system_whoami,      NULL,                "Who is calling", NULL},
-    {"GET",    "/api/v1/audit",                         "audit:read",     API_READ,  NULL,           audit_list,         NULL,                "List what was done, newest first", "limit cursor actor action object"},
-    {"GET",    "/api/v1/audit/verify",                  "audit:read",     API_READ,  NULL,           audit_verify_now,   NULL,                "Prove the audit log whole", NULL},
-    {"GET",    "/api/v1/snapshots",                     "snapshots:read", API_READ,  NULL,           snapshots_list,     NULL,                "List snapshots, newest first", "limit cursor"},
-    {"GET",    "/api/v1/workers",                       "workers:read",   API_READ,  NULL,           workers_list,       NULL,                "List workers and what they hold", "limit cursor"},
-    {"GET",    "/api/v1/usage",                         "usage:read",     API_READ,  NULL,           usage_summary,      NULL,                "Usage in sums", "group_by " USAGE_FILTERS},
-    {"GET",    "/api/v1/usage/events",                  "usage:read",     API_READ,  NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
-    {"GET",    "/api/v1/ledger/accounts",               "ledger:read",    API_READ,  NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
+    {"GET",    "/api/v1/config",                        "config.read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
+    {"POST",   "/api/v1/config/apply",                  "config.apply",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},
+    {"GET",    "/api/v1/config/schema",                 "config.read",    API_READ,  NULL,           config_schema,      NULL,                "JSON Schema of the document", NULL},
+    {"GET",    "/api/v1/revisions",                     "config.read",    API_READ,  NULL,           revisions_list,     NULL,                "List revisions, newest first", "limit cursor"},
+    {"GET",    "/api/v1/revisions/{revision}",          "config.read",    API_READ,  NULL,           revisions_get,      NULL,                "Read a revision with its changes", NULL},
+    {"POST",   "/api/v1/revisions/{revision}/rollback", "config.apply",   API_WRITE, &rollback_body, revisions_rollback, "config.rollback",   "Restore a revision as a new one", NULL},
+    {"GET",    "/api/v1/tokens",                        "tokens.read",    API_READ,  NULL,           tokens_list,        NULL,                "List admin tokens", "limit cursor"},
+    {"POST",   "/api/v1/tokens",                        "tokens.create",  API_WRITE, &token_body,    tokens_create,      "token.create",      "Create an admin token", NULL},
+    {"DELETE", "/api/v1/tokens/{name}",                 "tokens.delete",  API_WRITE, NULL,           tokens_delete,      "token.delete",      "Revoke an admin token", NULL},
+    {"GET",    "/api/v1/whoami",                        "self",           API_READ,  NULL,           system_whoami,      NULL,                "Who is calling", NULL},
+    {"GET",    "/api/v1/audit",                         "audit.read",     API_READ,  NULL,           audit_list,         NULL,                "List what was done, newest first", "limit cursor actor action object"},
+    {"GET",    "/api/v1/audit/verify",                  "audit.read",     API_READ,  NULL,           audit_verify_now,   NULL,                "Prove the audit log whole", NULL},
+    {"GET",    "/api/v1/snapshots",                     "snapshots.read", API_READ,  NULL,           snapshots_list,     NULL,                "List snapshots, newest first", "limit cursor"},
+    {"GET",    "/api/v1/workers",                       "workers.read",   API_READ,  NULL,           workers_list,       NULL,                "List workers and what they hold", "limit cursor"},
+    {"GET",    "/api/v1/usage",                         "usage.read",     API_READ,  NULL,           usage_summary,      NULL,                "Usage in sums", "group_by " USAGE_FILTERS},
+    {"GET",    "/api/v1/usage/events",                  "usage.read",     API_READ,  NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
+    {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ,  NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
     {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},
     {"GET",    "/readyz",                               "public",         API_READ,  NULL,           system_ready,       NULL,                "It can serve", NULL},
     {"GET",    "/metrics",                              "public",         API_READ,  NULL,           system_metrics,     NULL,                "Prometheus metrics", NULL},

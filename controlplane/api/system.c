@@ -17,7 +17,7 @@ add_permissions(const struct api_request *r, struct json *list)
         return json_append(list, json_new_text(SLICE("*")));
     for (size_t i = 0; i < api_route_count && !err; i++) {
         struct slice permission = slice_of(api_routes[i].permission);
-        bool had = !slice_ends(permission, SLICE(":read"));
+        bool had = !slice_ends(permission, SLICE(".read"));
         for (size_t k = 0; k < json_size(list) && !had; k++)
             had = slice_eq(json_str(json_at(list, k)), permission);
         if (!had)

@@ -56,7 +56,8 @@ test_f158_every_route_with_every_caller(void **state)
                 fail_msg("%s %s: stranger %zu got %d", r->method, r->path, k, status);
         }
         int reader = status_of(r, &(struct want){.token = reader_token, .if_match = "*"});
-        bool may_read = is_public || slice_ends(slice_of(r->permission), SLICE(":read"));
+        bool may_read = is_public || strcmp(r->permission, "self") == 0 ||
+                        slice_ends(slice_of(r->permission), SLICE(".read"));
         if (reader == 401 || (reader == 403) == may_read)
             fail_msg("%s %s: the reader got %d", r->method, r->path, reader);
         int admin = status_of(r, &(struct want){.if_match = "*"});
@@ -78,8 +79,13 @@ test_the_table_is_complete(void **state)
         assert_non_null(r->handler);
         assert_non_null(r->summary);
         bool is_public = strcmp(r->permission, "public") == 0;
-        bool reads = slice_ends(slice_of(r->permission), SLICE(":read"));
-        bool writes = slice_ends(slice_of(r->permission), SLICE(":write"));
+        bool reads = strcmp(r->permission, "self") == 0 ||
+                     slice_ends(slice_of(r->permission), SLICE(".read"));
+        static const struct slice verbs[] = {
+            {".create", 7}, {".write", 6}, {".delete", 7}, {".apply", 6}};
+        bool writes = false;
+        for (size_t k = 0; k < sizeof(verbs) / sizeof(verbs[0]); k++)
+            writes = writes || slice_ends(slice_of(r->permission), verbs[k]);
         assert_true(is_public || reads || writes);
         assert_true(writes == (r->access == API_WRITE));
         assert_true(writes == (r->audit != NULL));
@@ -194,14 +200,14 @@ static void
 test_roles(void **state)
 {
     (void)state;
-    assert_true(api_role_may("admin", "teams:write"));
-    assert_true(api_role_may("read-only", "teams:read"));
-    assert_false(api_role_may("read-only", "teams:write"));
-    assert_false(api_role_may("", "teams:read"));
-    assert_false(api_role_may("Admin", "teams:read"));
+    assert_true(api_role_may("admin", "teams.write"));
+    assert_true(api_role_may("read-only", "teams.read"));
+    assert_false(api_role_may("read-only", "teams.write"));
+    assert_false(api_role_may("", "teams.read"));
+    assert_false(api_role_may("Admin", "teams.read"));
     expect_with(&(struct want){.token = reader_token}, 200, "GET", "/api/v1/whoami", NULL);
     expect_text("\"role\":\"read-only\"");
-    expect_text("teams:read");
+    expect_text("teams.read");
 }
 
 static void
