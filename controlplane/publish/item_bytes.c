@@ -7,8 +7,7 @@
 #include "lib/base/encode.h"
 #include "lib/base/rand.h"
 #include "lib/control/section.h"
-
-static const char openai_base_url[] = "https://api.openai.com/v1";
+#include "lib/policy/provider_kinds.h"
 
 /* What one conversion needs; memory for lists and texts is the arena's. */
 struct job {
@@ -119,6 +118,26 @@ sealed_credential(struct job *j)
     return sealed;
 }
 
+/* The address of the kind itself; empty when it has none. */
+static struct slice
+own_address(struct job *j, const struct section_provider *p)
+{
+    enum provider_kind kind;
+    struct slice url = SLICE("");
+    struct buf text;
+
+    if (provider_kind_parse(p->kind, &kind) != 0)
+        return url; /* the compiler says so, with the place */
+    buf_init(&text, 0);
+    int err = provider_kind_base_url(kind, p->region, p->location, &text);
+    if (!err)
+        url = arena_copy(&j->arena, buf_slice(&text));
+    if (err == ERR_NOMEM || !url.at)
+        fail(j, ERR_NOMEM, "", "no memory");
+    buf_free(&text);
+    return url;
+}
+
 static int
 put_provider(struct job *j, struct buf *into)
 {
@@ -130,6 +149,10 @@ put_provider(struct job *j, struct buf *into)
         .base_url = text(body, "base_url"),
         .http = text(body, "http"),
         .on_disconnect = text(body, "on_disconnect"),
+        .region = text(body, "region"),
+        .project = text(body, "project"),
+        .location = text(body, "location"),
+        .api_version = text(body, "api_version"),
         .allow_private = is_true(body, "allow_private"),
         .connect_ms = (uint32_t)number(j, timeouts, "connect_ms", 0),
         .first_byte_ms = (uint32_t)number(j, timeouts, "first_byte_ms", 0),
@@ -137,8 +160,8 @@ put_provider(struct job *j, struct buf *into)
         .total_ms = (uint32_t)number(j, timeouts, "total_ms", 0),
     };
 
-    if (p.base_url.len == 0 && slice_is(p.kind, "openai"))
-        p.base_url = slice_of(openai_base_url);
+    if (p.base_url.len == 0)
+        p.base_url = own_address(j, &p);
     if (slice_is(p.http, "auto"))
         p.http = SLICE("");
     p.headers = pairs(j, json_get(body, "headers"), &p.header_count);

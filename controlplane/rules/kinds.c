@@ -12,6 +12,7 @@
 #include "lib/http/message.h"
 #include "lib/http/url.h"
 #include "lib/net/dns.h"
+#include "lib/policy/provider_kinds.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define TABLE(name_, rows_)                                                                        \
@@ -23,7 +24,9 @@
 
 /* ---- providers --------------------------------------------------------------------------------- */
 
-static const char *const provider_kinds[] = {"openai", "openai-compatible", "simulator", NULL};
+static const char *const provider_kinds[] = {
+    "openai", "openai-compatible", "simulator", "azure-openai", "anthropic", "gemini", "vertex", "bedrock", "cohere", "mistral",
+    "groq", "together", "deepseek", "xai", "openrouter", "fireworks", "cerebras", "perplexity", "huggingface", "ollama", "vllm", NULL};
 static const char *const http_versions[] = {"auto", "1", "2", NULL};
 static const char *const disconnects[] = {"cancel", "drain", NULL};
 
@@ -40,6 +43,10 @@ static const struct field_row provider_rows[] = {
     {.name = "kind", .kind = FIELD_ENUM, .required = true, .values = provider_kinds, .help = "What dialect and defaults it has."},
     {.name = "base_url", .kind = FIELD_TEXT, .min = 1, .max = 2048, .check = field_is_url, .help = "http(s) URL with its path prefix; replaces the kind's own."},
     {.name = "credential", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_CREDENTIAL_BYTES, .check = field_is_credential, .help = "A literal (sealed, never shown again), env:NAME or file:NAME."},
+    {.name = "region", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "bedrock: the AWS region."},
+    {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = 128, .check = field_is_name, .help = "vertex: the Google Cloud project."},
+    {.name = "location", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "vertex: the location, or global."},
+    {.name = "api_version", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "azure-openai: v1 (the default), or the date of the deployments API."},
     {.name = "allow_private", .kind = FIELD_BOOL, .help = "Private, loopback and link-local addresses are refused without it."},
     {.name = "http", .kind = FIELD_ENUM, .values = http_versions, .help = "Protocol to the upstream."},
     {.name = "timeouts", .kind = FIELD_MAP, .item = &timeout_table, .help = "Milliseconds; absent: the gateway's defaults."},
@@ -295,6 +302,20 @@ check_headers(const struct json *headers, const char *path, struct buf *why)
     return err;
 }
 
+/* An address of the operator's own stands for the places that make the kind's. */
+static int
+check_needs(const struct json *item, struct slice name, const char *path, struct buf *why)
+{
+    enum provider_kind kind;
+    if (provider_kind_parse(name, &kind) != 0)
+        return 0; /* the table has refused it */
+    const struct provider_kind_row *row = provider_kind_row(kind);
+    for (size_t i = 0; i < COUNT(row->needs) && row->needs[i]; i++)
+        if (!json_get(item, row->needs[i]))
+            return refuse(why, path, row->needs[i], "needed by kind %s", row->name);
+    return 0;
+}
+
 static int
 check_provider(const struct json *item, const char *path, struct buf *why)
 {
@@ -302,8 +323,9 @@ check_provider(const struct json *item, const char *path, struct buf *why)
     struct slice base = json_str(json_get(item, "base_url"));
     struct url url;
     const char *reason;
-    if (slice_is(kind, "openai-compatible") && !base.at)
-        return refuse(why, path, "base_url", "needed by kind openai-compatible");
+    int err = check_needs(item, kind, path, why);
+    if (err)
+        return err;
     if (slice_is(kind, "simulator") && (base.at || json_get(item, "credential")))
         return refuse(why, path, base.at ? "base_url" : "credential",
                       "kind simulator lives inside the worker and takes none");

@@ -19,9 +19,6 @@ const char *const openai_members[OPENAI_MEMBERS] = {
 
 /* --- usage ------------------------------------------------------------------------------------ */
 
-/* No answer has more tokens of one kind: a report above it is an error, not a bill. */
-#define LIMIT_REPORTED_TOKENS INT64_C(100000000)
-
 /* The counts as providers spell them. -1: absent. */
 struct counts {
     int64_t prompt, completion, total, cached, cache_write, reasoning;
@@ -135,25 +132,6 @@ read_counts(struct slice text, struct counts *c)
     }
 }
 
-/* A part cannot be more than its whole. */
-static int64_t
-part_of(int64_t part, int64_t whole, bool *suspect)
-{
-    if (part < 0)
-        return 0;
-    if (part > whole) {
-        *suspect = true;
-        return whole;
-    }
-    return part;
-}
-
-static int64_t
-total_of(const struct tokens *t)
-{
-    return t->input + t->cache_read + t->cache_write + t->cache_write_1h + t->output + t->reasoning;
-}
-
 void
 openai_read_usage(struct slice object, struct usage_report *report)
 {
@@ -170,21 +148,17 @@ openai_read_usage(struct slice object, struct usage_report *report)
     /* xAI counts reasoning beside completion_tokens, and says so by its total. */
     if (c.reasoning > 0 && c.total == prompt + output + c.reasoning)
         output += c.reasoning;
-    t.reasoning = part_of(c.reasoning, output, &c.suspect);
+    t.reasoning = usage_part(c.reasoning, output, &c.suspect);
     t.output = output - t.reasoning;
-    t.cache_read = part_of(c.cached, prompt, &c.suspect);
-    t.cache_write = part_of(c.cache_write, prompt - t.cache_read, &c.suspect);
+    t.cache_read = usage_part(c.cached, prompt, &c.suspect);
+    t.cache_write = usage_part(c.cache_write, prompt - t.cache_read, &c.suspect);
     t.input = prompt - t.cache_read - t.cache_write;
 
-    report->suspect |= c.suspect;
-    if (report->seen && total_of(&t) < total_of(&report->tokens)) {
-        report->suspect = true; /* a running count went backwards: the larger one stands */
-        return;
-    }
-    report->tokens = t;
-    report->seen = true;
-    report->has_input = c.prompt >= 0;
-    report->has_output = c.completion >= 0;
+    usage_merge(report, &(struct usage_report){.seen = true,
+                                               .has_input = c.prompt >= 0,
+                                               .has_output = c.completion >= 0,
+                                               .suspect = c.suspect,
+                                               .tokens = t});
 }
 
 /* --- errors ----------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #ifndef DATAPLANE_DIALECTS_OPENAI_H
 #define DATAPLANE_DIALECTS_OPENAI_H
 
+#include "dataplane/dialects/usage.h"
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
@@ -32,14 +33,6 @@ enum openai_member {
 extern const char *const openai_members[OPENAI_MEMBERS];
 
 /* --- usage ------------------------------------------------------------------------------------ */
-
-struct usage_report {
-    bool seen;                  /* the provider reported something usable */
-    bool has_input, has_output; /* which sides: the other is to be estimated */
-    bool suspect; /* a value was negative, absurd or went backwards: an alarm, and the larger counts
-                   */
-    struct tokens tokens;
-};
 
 /* Merges a usage object ({...}, valid JSON) into *report: the last report wins, except that counts
  * never shrink. Classes become disjoint: cached tokens leave input, reasoning leaves output. */

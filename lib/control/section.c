@@ -54,6 +54,10 @@ section_put_provider(struct buf *into, const struct section_provider *p)
     wire_uint(&w, 10, p->total_ms);
     wire_text(&w, 11, p->on_disconnect);
     put_pairs(&w, 12, p->headers, p->header_count);
+    wire_text(&w, 13, p->region);
+    wire_text(&w, 14, p->project);
+    wire_text(&w, 15, p->location);
+    wire_text(&w, 16, p->api_version);
     wire_end(&w, 1, at);
     return w.err;
 }
@@ -282,6 +286,10 @@ section_get_provider(struct slice item, struct arena *a, struct section_provider
         .sealed_credential = blob(m->sealed_credential),
         .http = text(m->http),
         .on_disconnect = text(m->on_disconnect),
+        .region = text(m->region),
+        .project = text(m->project),
+        .location = text(m->location),
+        .api_version = text(m->api_version),
         .allow_private = m->allow_private,
         .connect_ms = m->connect_timeout_ms,
         .first_byte_ms = m->first_byte_timeout_ms,

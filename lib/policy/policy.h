@@ -13,6 +13,7 @@
 #include "lib/base/money.h"
 #include "lib/base/secret.h"
 #include "lib/base/slice.h"
+#include "lib/policy/provider_kinds.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,11 +23,6 @@ struct policy; /* opaque; accessors below */
 struct policy_header {
     struct slice name, value;
 };
-
-enum provider_kind { PROVIDER_OPENAI = 1, PROVIDER_OPENAI_COMPATIBLE, PROVIDER_SIMULATOR };
-/* "openai-compatible" to its value: 0 or ERR_NOT_FOUND. */
-MUST_CHECK int provider_kind_parse(struct slice name, enum provider_kind *ret_kind);
-const char *provider_kind_name(enum provider_kind k);
 
 struct policy_provider {
     struct slice name;
@@ -39,6 +35,7 @@ struct policy_provider {
     int http;                                                  /* 0: automatic, 1, 2 */
     int connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
     bool drain_on_disconnect;
+    struct slice region, project, location, api_version; /* empty: not given */
     struct secret credential; /* opened; empty: none. Only in a worker (control plane: empty) */
     const struct policy_header *headers;
     size_t header_count;

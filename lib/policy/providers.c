@@ -6,34 +6,10 @@
 #include <string.h>
 
 #include "lib/http/url.h"
+#include "lib/json/scan.h"
 
 #define LIMIT_HEADERS 32
 #define LIMIT_TIMEOUT_MS (24 * 3600 * 1000)
-
-static const char *const kinds[] = {
-    [PROVIDER_OPENAI] = "openai",
-    [PROVIDER_OPENAI_COMPATIBLE] = "openai-compatible",
-    [PROVIDER_SIMULATOR] = "simulator",
-};
-
-int
-provider_kind_parse(struct slice name, enum provider_kind *ret_kind)
-{
-    for (size_t i = 1; i < sizeof(kinds) / sizeof(*kinds); i++)
-        if (slice_is(name, kinds[i])) {
-            *ret_kind = (enum provider_kind)i;
-            return 0;
-        }
-    return ERR_NOT_FOUND;
-}
-
-const char *
-provider_kind_name(enum provider_kind k)
-{
-    const char *name = (size_t)k < sizeof(kinds) / sizeof(*kinds) ? kinds[k] : NULL;
-
-    return name ? name : "unknown";
-}
 
 /* --- one provider: the place is "providers[2] 'openai'" ------------------------------------ */
 
@@ -219,6 +195,17 @@ take_headers(struct policy_core *c, const struct place *at, const struct section
     return 0;
 }
 
+/* A service account, an access key: it is read, not sent. */
+static bool
+is_document(struct slice credential)
+{
+    struct json_span root;
+    struct json_error why;
+
+    return json_scan(credential, &json_limits_default, NULL, 0, NULL, &root, &why) == 0 &&
+           root.kind == JSON_MAP;
+}
+
 static int
 take_credential(const struct place *at, const struct section_provider *p,
                 const unsigned char *seal_key, struct policy_provider *to)
@@ -233,8 +220,48 @@ take_credential(const struct place *at, const struct section_provider *p,
     if (err)
         return bad(at, err == ERR_NOMEM ? ERR_NOMEM : ERR_AUTH, "credential",
                    "does not open under this seal key");
-    if (!is_field_value(secret_reveal(&to->credential)))
+    if (!is_document(secret_reveal(&to->credential)) &&
+        !is_field_value(secret_reveal(&to->credential)))
         return bad(at, ERR_SYNTAX, "credential", "holds control characters or outer blanks");
+    return 0;
+}
+
+/* What goes into paths and host names: nothing that could end either. */
+static bool
+is_plain(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char ch = s.at[i];
+        if (!((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+              ch == '-' || ch == '_' || ch == '.' || ch == ':'))
+            return false;
+    }
+    return true;
+}
+
+static int
+take_places(struct policy_core *c, const struct place *at, const struct section_provider *p,
+            struct policy_provider *to)
+{
+    const struct {
+        struct slice from, *into;
+        const char *name;
+    } all[] = {
+        {p->region, &to->region, "region"},
+        {p->project, &to->project, "project"},
+        {p->location, &to->location, "location"},
+        {p->api_version, &to->api_version, "api_version"},
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (all[i].from.len == 0)
+            continue;
+        if (!is_plain(all[i].from))
+            return bad(at, ERR_SYNTAX, all[i].name, "holds other than letters, digits, -_.:");
+        *all[i].into = arena_copy(&c->arena, all[i].from);
+        if (!all[i].into->at)
+            return bad(at, ERR_NOMEM, "", "no memory");
+    }
     return 0;
 }
 
@@ -265,7 +292,7 @@ fill_provider(struct policy_core *c, const struct place *at, const struct sectio
         return bad(at, ERR_NOMEM, "", "no memory");
     if ((err = take_address(c, at, p, to)) != 0 || (err = take_http(at, p, to)) != 0 ||
         (err = take_timeouts(at, p, to)) != 0 || (err = take_disconnect(at, p, to)) != 0 ||
-        (err = take_headers(c, at, p, to)) != 0)
+        (err = take_headers(c, at, p, to)) != 0 || (err = take_places(c, at, p, to)) != 0)
         return err;
     return take_credential(at, p, seal_key, to);
 }

@@ -1,0 +1,138 @@
+#include "dataplane/dialects/capabilities.h"
+
+/* clang-format off */
+const char *const feature_names[FEATURES] = {
+    [FEATURE_SYSTEM]             = "messages.system",
+    [FEATURE_MID_SYSTEM]         = "messages.system_later",
+    [FEATURE_STREAM]             = "stream",
+    [FEATURE_STREAM_USAGE]       = "stream.usage",
+    [FEATURE_TOOLS]              = "tools",
+    [FEATURE_PARALLEL_TOOLS]     = "tools.parallel",
+    [FEATURE_PARALLEL_TOOLS_OFF] = "tools.parallel_off",
+    [FEATURE_CHOICE_NONE]        = "tool_choice.none",
+    [FEATURE_CHOICE_REQUIRED]    = "tool_choice.required",
+    [FEATURE_CHOICE_NAMED]       = "tool_choice.named",
+    [FEATURE_STRICT_TOOLS]       = "tools.strict",
+    [FEATURE_CUSTOM_TOOLS]       = "tools.custom",
+    [FEATURE_TOOL_RESULT_IMAGE]  = "tools.result_image",
+    [FEATURE_JSON_OBJECT]        = "format.json_object",
+    [FEATURE_JSON_SCHEMA]        = "format.json_schema",
+    [FEATURE_IMAGE_URL]          = "image.url",
+    [FEATURE_IMAGE_DATA]         = "image.data",
+    [FEATURE_AUDIO_INPUT]        = "audio.input",
+    [FEATURE_AUDIO_OUTPUT]       = "audio.output",
+    [FEATURE_PDF]                = "file.pdf",
+    [FEATURE_FILE_URL]           = "file.url",
+    [FEATURE_REASONING_EFFORT]   = "reasoning.effort",
+    [FEATURE_REASONING_BUDGET]   = "reasoning.budget",
+    [FEATURE_REASONING_REPLAY]   = "reasoning.replay",
+    [FEATURE_CITATIONS]          = "citations",
+    [FEATURE_CACHE_MARKERS]      = "cache_control",
+    [FEATURE_TEMPERATURE]        = "temperature",
+    [FEATURE_TOP_P]              = "top_p",
+    [FEATURE_TOP_K]              = "top_k",
+    [FEATURE_PENALTIES]          = "penalties",
+    [FEATURE_SEED]               = "seed",
+    [FEATURE_STOP]               = "stop",
+    [FEATURE_CHOICES]            = "n",
+    [FEATURE_LOGPROBS]           = "logprobs",
+    [FEATURE_LOGIT_BIAS]         = "logit_bias",
+    [FEATURE_METADATA]           = "metadata",
+    [FEATURE_USER]               = "user",
+    [FEATURE_SERVICE_TIER]       = "service_tier",
+    [FEATURE_VERBOSITY]          = "verbosity",
+};
+
+/* The families; a kind that differs from its family has rows in `differences`. */
+enum family { OPENAI, COMPATIBLE, ANTHROPIC, GEMINI, BEDROCK, COHERE, FAMILIES };
+
+#define X EXACT
+#define E EMULATED
+#define U UNSUPPORTED
+static const unsigned char table[FEATURES][FAMILIES] = {
+    /*                              openai compat anthr gemini bedrk cohere */
+    [FEATURE_SYSTEM]             = { X,     X,     X,    X,     X,    X },
+    [FEATURE_MID_SYSTEM]         = { X,     X,     E,    E,     E,    X },
+    [FEATURE_STREAM]             = { X,     X,     X,    X,     X,    X },
+    [FEATURE_STREAM_USAGE]       = { X,     X,     X,    X,     X,    X },
+    [FEATURE_TOOLS]              = { X,     X,     X,    X,     X,    X },
+    [FEATURE_PARALLEL_TOOLS]     = { X,     X,     X,    X,     X,    X },
+    [FEATURE_PARALLEL_TOOLS_OFF] = { X,     X,     X,    U,     U,    U },
+    [FEATURE_CHOICE_NONE]        = { X,     X,     X,    X,     E,    X },
+    [FEATURE_CHOICE_REQUIRED]    = { X,     X,     X,    X,     X,    X },
+    [FEATURE_CHOICE_NAMED]       = { X,     X,     X,    X,     X,    E },
+    [FEATURE_STRICT_TOOLS]       = { X,     X,     X,    U,     U,    U },
+    [FEATURE_CUSTOM_TOOLS]       = { X,     U,     U,    U,     U,    U },
+    [FEATURE_TOOL_RESULT_IMAGE]  = { U,     U,     X,    U,     X,    U },
+    [FEATURE_JSON_OBJECT]        = { X,     X,     E,    X,     E,    X },
+    [FEATURE_JSON_SCHEMA]        = { X,     X,     E,    X,     E,    X },
+    [FEATURE_IMAGE_URL]          = { X,     X,     X,    E,     E,    X },
+    [FEATURE_IMAGE_DATA]         = { X,     X,     X,    X,     X,    X },
+    [FEATURE_AUDIO_INPUT]        = { X,     X,     U,    X,     U,    U },
+    [FEATURE_AUDIO_OUTPUT]       = { X,     U,     U,    U,     U,    U },
+    [FEATURE_PDF]                = { X,     U,     X,    X,     X,    U },
+    [FEATURE_FILE_URL]           = { U,     U,     X,    E,     E,    U },
+    [FEATURE_REASONING_EFFORT]   = { X,     X,     E,    E,     E,    E },
+    [FEATURE_REASONING_BUDGET]   = { E,     E,     X,    X,     X,    X },
+    [FEATURE_REASONING_REPLAY]   = { X,     X,     X,    X,     X,    U },
+    [FEATURE_CITATIONS]          = { X,     X,     X,    X,     X,    X },
+    [FEATURE_CACHE_MARKERS]      = { U,     U,     X,    U,     X,    U },
+    [FEATURE_TEMPERATURE]        = { X,     X,     X,    X,     X,    X },
+    [FEATURE_TOP_P]              = { X,     X,     X,    X,     X,    X },
+    [FEATURE_TOP_K]              = { U,     U,     X,    X,     X,    X },
+    [FEATURE_PENALTIES]          = { X,     X,     U,    X,     U,    X },
+    [FEATURE_SEED]               = { X,     X,     U,    X,     U,    X },
+    [FEATURE_STOP]               = { X,     X,     X,    X,     X,    X },
+    [FEATURE_CHOICES]            = { X,     X,     U,    X,     U,    U },
+    [FEATURE_LOGPROBS]           = { X,     X,     U,    X,     U,    U },
+    [FEATURE_LOGIT_BIAS]         = { X,     X,     U,    U,     U,    U },
+    [FEATURE_METADATA]           = { X,     U,     U,    U,     U,    U },
+    [FEATURE_USER]               = { X,     X,     X,    U,     U,    U },
+    [FEATURE_SERVICE_TIER]       = { X,     U,     X,    U,     X,    U },
+    [FEATURE_VERBOSITY]          = { X,     U,     U,    U,     U,    U },
+};
+
+static const struct {
+    enum provider_kind kind;
+    enum feature feature;
+    enum capability capability;
+} differences[] = {
+    {PROVIDER_VERTEX,     FEATURE_METADATA,         EXACT}, /* labels */
+    {PROVIDER_OPENROUTER, FEATURE_CACHE_MARKERS,    EXACT},
+    {PROVIDER_PERPLEXITY, FEATURE_TOOLS,            UNSUPPORTED},
+};
+#undef X
+#undef E
+#undef U
+/* clang-format on */
+
+static enum family
+family_of(enum provider_kind kind)
+{
+    switch (kind) {
+    case PROVIDER_OPENAI:
+    case PROVIDER_AZURE_OPENAI:
+    case PROVIDER_SIMULATOR:
+        return OPENAI;
+    case PROVIDER_ANTHROPIC:
+        return ANTHROPIC;
+    case PROVIDER_GEMINI:
+    case PROVIDER_VERTEX:
+        return GEMINI;
+    case PROVIDER_BEDROCK:
+        return BEDROCK;
+    case PROVIDER_COHERE:
+        return COHERE;
+    default:
+        return COMPATIBLE;
+    }
+}
+
+enum capability
+capability_of(enum provider_kind kind, enum feature f)
+{
+    for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++)
+        if (differences[i].kind == kind && differences[i].feature == f)
+            return differences[i].capability;
+    return (enum capability)table[f][family_of(kind)];
+}

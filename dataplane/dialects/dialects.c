@@ -1,0 +1,111 @@
+/* The register of dialects, which kind of provider speaks which, and what all writers share. */
+#include "dataplane/dialects/dialect.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct dialect *const dialects[DIALECTS] = {
+    NULL,
+};
+
+const struct dialect *
+dialect_get(enum dialect_id id)
+{
+    return dialects[id];
+}
+
+#define BIT(dialect) (1u << (dialect))
+
+/* What a kind speaks besides chat completions; the first of those that it speaks is its own. */
+static const struct {
+    enum dialect_id own;
+    unsigned also;
+} spoken[PROVIDER_KINDS] = {
+    [PROVIDER_OPENAI] = {DIALECT_CHAT, BIT(DIALECT_RESPONSES)},
+    [PROVIDER_AZURE_OPENAI] = {DIALECT_CHAT, BIT(DIALECT_RESPONSES)},
+    [PROVIDER_XAI] = {DIALECT_CHAT, BIT(DIALECT_RESPONSES)},
+    [PROVIDER_SIMULATOR] = {DIALECT_CHAT, 0},
+    [PROVIDER_ANTHROPIC] = {DIALECT_ANTHROPIC, 0},
+    [PROVIDER_GEMINI] = {DIALECT_GEMINI, 0},
+    [PROVIDER_VERTEX] = {DIALECT_GEMINI, 0},
+    [PROVIDER_BEDROCK] = {DIALECT_CONVERSE, 0},
+    [PROVIDER_COHERE] = {DIALECT_COHERE, 0},
+    /* all others: chat completions, which is 0 */
+};
+
+const struct dialect *
+dialect_for(const struct policy_provider *p, enum dialect_id client)
+{
+    enum dialect_id own = spoken[p->kind].own;
+    return dialect_get(spoken[p->kind].also & BIT(client) ? client : own);
+}
+
+/* --- refusals --------------------------------------------------------------------------------- */
+
+int
+dialect_refuse(struct dialect_refusal *why, int err, const char *member, const char *format, ...)
+{
+    va_list args;
+    snprintf(why->member, sizeof(why->member), "%s", member);
+    va_start(args, format);
+    vsnprintf(why->message, sizeof(why->message), format, args);
+    va_end(args);
+    return err;
+}
+
+int
+dialect_leave_out(struct dialect_writer *w, const char *member, const char *reason)
+{
+    if (!w->may_degrade)
+        return dialect_refuse(w->why, ERR_DENIED, member, "'%s': provider '%.*s' %s.", member,
+                              SLICE_ARG(w->target->provider->name), reason);
+    if (w->degraded_count == LIMIT_DEGRADED)
+        return dialect_refuse(
+            w->why, ERR_DENIED, member,
+            "'%s': more of this request than %d members would have to be left out "
+            "for provider '%.*s'.",
+            member, LIMIT_DEGRADED, SLICE_ARG(w->target->provider->name));
+    char *name = arena_strdup(w->arena, slice_of(member));
+    if (!name)
+        return ERR_NOMEM;
+    w->degraded[w->degraded_count++] = slice_of(name);
+    return 1;
+}
+
+int
+dialect_need(struct dialect_writer *w, enum feature feature, const char *member)
+{
+    char reason[96];
+    if (capability_of(w->target->provider->kind, feature) != UNSUPPORTED)
+        return 0;
+    snprintf(reason, sizeof(reason), "does not support it (%s)", feature_names[feature]);
+    return dialect_leave_out(w, member, reason);
+}
+
+static bool
+is_harmless(struct slice name, const char *const *harmless)
+{
+    for (size_t i = 0; harmless && harmless[i]; i++)
+        if (slice_is(name, harmless[i]))
+            return true;
+    return false;
+}
+
+int
+dialect_leave_extras(struct dialect_writer *w, const struct canon_request *q,
+                     const char *const *harmless)
+{
+    int left = 0;
+    char name[96];
+    for (size_t i = 0; i < q->extra_count; i++) {
+        if (is_harmless(q->extras[i].name, harmless))
+            continue;
+        snprintf(name, sizeof(name), "%.*s", SLICE_ARG(q->extras[i].name));
+        int err = dialect_leave_out(w, name, "is spoken to in a dialect that has no such member");
+        if (err < 0)
+            return err;
+        left = 1;
+    }
+    return left;
+}
