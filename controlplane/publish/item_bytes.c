@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/cidr.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/rand.h"
@@ -195,6 +196,42 @@ put_model(struct job *j, struct buf *into)
     return j->err ? j->err : section_put_model(into, &m);
 }
 
+static const struct slice *
+ranges(struct job *j, const struct json *list, size_t *ret_count)
+{
+    struct slice *all = take(j, (json_size(list) + 1) * sizeof(*all));
+    const char *why = "";
+    struct cidr c;
+
+    *ret_count = all ? json_size(list) : 0;
+    for (size_t i = 0; i < *ret_count; i++) {
+        if (cidr_parse(json_str(json_at(list, i)), &c, &why) != 0)
+            fail(j, ERR_SYNTAX, "addresses", why);
+        all[i] = j->err ? SLICE("") : arena_copy(&j->arena, slice_make((const char *)c.at, c.len));
+        if (!all[i].at)
+            fail(j, ERR_NOMEM, "", "no memory");
+    }
+    return all;
+}
+
+/* The members of a key, or of a team's `allow`. */
+static void
+take_scope(struct job *j, const struct json *map, struct section_scope *ret)
+{
+    const struct json *endpoints = json_get(map, "endpoints");
+    const struct json *addresses = json_get(map, "addresses");
+
+    *ret = (struct section_scope){
+        .limits_endpoints = endpoints != NULL,
+        .limits_addresses = addresses != NULL,
+        .max_tokens = number(j, map, "max_tokens", 0),
+        .no_tools = json_kind(json_get(map, "tools")) == JSON_FALSE_,
+        .no_stream = json_kind(json_get(map, "stream")) == JSON_FALSE_,
+    };
+    ret->endpoints = texts(j, endpoints, &ret->endpoint_count);
+    ret->addresses = ranges(j, addresses, &ret->address_count);
+}
+
 static int
 put_team(struct job *j, struct buf *into)
 {
@@ -206,6 +243,7 @@ put_team(struct job *j, struct buf *into)
     };
 
     t.models = texts(j, models, &t.model_count);
+    take_scope(j, json_get(j->s->body, "allow"), &t.scope);
     return j->err ? j->err : section_put_team(into, &t);
 }
 
@@ -272,6 +310,7 @@ put_key(struct job *j, struct buf *into, unsigned char ret_digest[static SHA256_
     k.models = texts(j, models, &k.model_count);
     k.tags = pairs(j, tags, &k.tag_count);
     k.expires_ms = expiry(j);
+    take_scope(j, body, &k.scope);
     return j->err ? j->err : section_put_key(into, &k);
 }
 

@@ -2,6 +2,7 @@
 #include "controlplane/rules/fields.h"
 
 #include "controlplane/secrets/seal.h"
+#include "lib/base/cidr.h"
 #include "lib/http/url.h"
 
 static bool
@@ -79,4 +80,11 @@ field_is_credential(struct slice text, const char **ret_why)
     if (credential_parse(text, &form, ret_why) != 0)
         return false;
     return form != CREDENTIAL_LITERAL || field_is_text(text, ret_why);
+}
+
+bool
+field_is_cidr(struct slice text, const char **ret_why)
+{
+    struct cidr c;
+    return cidr_parse(text, &c, ret_why) == 0;
 }

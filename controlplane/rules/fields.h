@@ -19,4 +19,7 @@ bool field_is_url(struct slice text, const char **ret_why);
 /* A literal without control characters, or a well-formed reference. */
 bool field_is_credential(struct slice text, const char **ret_why);
 
+/* An address or a range of addresses: 10.0.0.0/8. */
+bool field_is_cidr(struct slice text, const char **ret_why);
+
 #endif

@@ -12,6 +12,7 @@
 #include "lib/http/message.h"
 #include "lib/http/url.h"
 #include "lib/net/dns.h"
+#include "lib/policy/policy.h"
 #include "lib/policy/provider_kinds.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -88,6 +89,11 @@ static const struct kind_default model_defaults[] = {
 
 static const struct field_row allow_rows[] = {
     {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*'. Absent: all models."},
+    {.name = "endpoints", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
+    {.name = "addresses", .kind = FIELD_TEXTS, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
+    {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
+    {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
+    {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
 };
 static const struct field_table allow_table = TABLE("allow", allow_rows);
 
@@ -128,6 +134,11 @@ static const struct field_row key_rows[] = {
     {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "A project of that team."},
     {.name = "user", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Who holds it."},
     {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*', that it is limited to."},
+    {.name = "endpoints", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
+    {.name = "addresses", .kind = FIELD_TEXTS, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
+    {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
+    {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
+    {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
     {.name = "expires", .kind = FIELD_TIME, .help = "When it stops to work: RFC 3339, or a date."},
     {.name = "tags", .kind = FIELD_TAGS, .max = 1024, .help = "Recorded with every use."},
     {.name = "on_partition", .kind = FIELD_ENUM, .values = partitions, .help = "When workers cannot reach the control plane for 60 s: go on, or stop."},
@@ -180,17 +191,18 @@ const struct field_table document_table = TABLE("configuration", document_rows);
 
 static int check_provider(const struct json *item, const char *path, struct buf *why);
 static int check_model(const struct json *item, const char *path, struct buf *why);
-static int check_tags(const struct json *item, const char *path, struct buf *why);
+static int check_team(const struct json *item, const char *path, struct buf *why);
+static int check_key(const struct json *item, const char *path, struct buf *why);
 static int check_price(const struct json *item, const char *path, struct buf *why);
 
 #define ROWS(array) (array), COUNT(array)
 const struct kind kinds[KIND_COUNT] = {
     {KIND_PROVIDERS, "providers", "provider", &provider_fields, NULL, 0, ROWS(provider_defaults), false, check_provider},
     {KIND_MODELS, "models", "model", &model_fields, ROWS(model_references), ROWS(model_defaults), true, check_model},
-    {KIND_TEAMS, "teams", "team", &team_fields, NULL, 0, ROWS(disabled_default), false, NULL},
+    {KIND_TEAMS, "teams", "team", &team_fields, NULL, 0, ROWS(disabled_default), false, check_team},
     {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, NULL},
     {KIND_USERS, "users", "user", &user_fields, ROWS(user_references), ROWS(user_defaults), false, NULL},
-    {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_tags},
+    {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},
     {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(free_default), true, check_price},
 };
 // clang-format on
@@ -383,6 +395,33 @@ check_tags(const struct json *item, const char *path, struct buf *why)
             return refuse(why, path, "tags", "'%s': %s", name, reason);
     }
     return 0;
+}
+
+/* A worker packs these lists small. */
+static int
+check_scope(const struct json *scope, const char *path, const char *member, struct buf *why)
+{
+    static const char *const lists[] = {"endpoints", "addresses"};
+    char place[64];
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        snprintf(place, sizeof(place), "%s%s%s", member, member[0] ? "." : "", lists[i]);
+        if (json_size(json_get(scope, lists[i])) > LIMIT_SCOPE_LIST)
+            return refuse(why, path, place, "at most %d are allowed", LIMIT_SCOPE_LIST);
+    }
+    return 0;
+}
+
+static int
+check_team(const struct json *item, const char *path, struct buf *why)
+{
+    return check_scope(json_get(item, "allow"), path, "allow", why);
+}
+
+static int
+check_key(const struct json *item, const char *path, struct buf *why)
+{
+    int err = check_scope(item, path, "", why);
+    return err ? err : check_tags(item, path, why);
 }
 
 static int

@@ -15,6 +15,7 @@ const char *const openai_members[OPENAI_MEMBERS] = {
     [MEMBER_PROMPT] = "prompt",
     [MEMBER_INPUT] = "input",
     [MEMBER_TOOLS] = "tools",
+    [MEMBER_FUNCTIONS] = "functions",
 };
 
 /* --- usage ------------------------------------------------------------------------------------ */

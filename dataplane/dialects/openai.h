@@ -28,6 +28,7 @@ enum openai_member {
     MEMBER_PROMPT,
     MEMBER_INPUT,
     MEMBER_TOOLS,
+    MEMBER_FUNCTIONS, /* what tools were called before */
     OPENAI_MEMBERS
 };
 extern const char *const openai_members[OPENAI_MEMBERS];

@@ -2,6 +2,9 @@
  * authenticate: whose key is this? Looks at the head alone, so that a stranger costs one header
  * block.
  *
+ * A good key may still be limited to addresses and endpoints; what it may ask for at one of them is
+ * authorize's to say.
+ *
  * The key may come in any of the four fields that SDKs use. One answer for a key that is unknown,
  * disabled or expired: whoever guesses learns nothing. The key's text is looked up and not kept.
  */
@@ -72,6 +75,34 @@ is_cut_off(const struct request *r, const struct policy_key *key)
     return key->refuse_on_partition && r->started_ms - r->svc->contact_ms > PARTITION_MS;
 }
 
+/* --- from where, and for what ----------------------------------------------------------------- */
+
+static enum verdict
+check_scope(struct request *r, struct slice packed, const char *whose)
+{
+    struct policy_scope scope;
+    if (packed.len == 0)
+        return NEXT;
+    policy_scope_read(packed, &scope);
+    if (scope.addresses.at && !policy_scope_has_address(&scope, slice_of(http_peer(r->client))))
+        return reply_refuse(r, PROBLEM_SCOPE_ADDRESS,
+                            "The %s's `addresses` do not include the one that this request comes "
+                            "from.",
+                            whose);
+    if (!policy_scope_has_endpoint(&scope, slice_of(r->endpoint->name)))
+        return reply_refuse(r, PROBLEM_SCOPE_ENDPOINT, "The %s's `endpoints` do not include '%s'.",
+                            whose, r->endpoint->name);
+    return NEXT;
+}
+
+static enum verdict
+check_scopes(struct request *r)
+{
+    if (check_scope(r, r->who.key->scope, "key") == REPLY)
+        return REPLY;
+    return check_scope(r, r->who.key->team->scope, "team");
+}
+
 enum verdict
 authenticate(struct request *r)
 {
@@ -96,5 +127,5 @@ authenticate(struct request *r)
                             "The gateway has not heard of its control plane for a minute, and this "
                             "key is not served without it.");
     r->who.key = key;
-    return NEXT;
+    return check_scopes(r);
 }

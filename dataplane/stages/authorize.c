@@ -91,6 +91,71 @@ read_model(struct request *r, struct slice *ret_name)
     return ret_name->at ? NEXT : refuse_memory(r);
 }
 
+/* --- what the key and its team may ask of a model ----------------------------------------------
+ */
+
+/* Whether the member is there and says something. */
+static bool
+is_given(const struct request *r, enum openai_member m)
+{
+    return r->body.members[m].kind != JSON_ABSENT && r->body.members[m].kind != JSON_NULL_;
+}
+
+/* Every spelling that is there must be an integer in bounds: which of them counts is the
+ * provider's to choose. */
+static enum verdict
+check_max_tokens(struct request *r, int64_t most, const char *whose)
+{
+    static const enum openai_member spellings[] = {MEMBER_MAX_TOKENS, MEMBER_MAX_COMPLETION_TOKENS};
+    struct slice text = slice_make(r->body.at, r->body.len);
+    bool given = false;
+    int64_t n;
+    for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
+        struct json_span at = r->body.members[spellings[i]];
+        if (!is_given(r, spellings[i]))
+            continue;
+        given = true;
+        if (at.kind != JSON_NUMBER || json_int(text, at, &n) != 0 || n < 1 || n > most)
+            return reply_refuse_member(r, PROBLEM_SCOPE_PARAMETER, openai_members[spellings[i]],
+                                       "The %s's `max_tokens` allows '%s' from 1 to %lld.", whose,
+                                       openai_members[spellings[i]], (long long)most);
+    }
+    if (given)
+        return NEXT;
+    return reply_refuse_member(r, PROBLEM_SCOPE_PARAMETER, "max_tokens",
+                               "The %s's `max_tokens` is %lld: a request must give 'max_tokens' or "
+                               "'max_completion_tokens', no larger.",
+                               whose, (long long)most);
+}
+
+static enum verdict
+check_scope(struct request *r, struct slice packed, const char *whose)
+{
+    struct policy_scope scope;
+    if (packed.len == 0)
+        return NEXT;
+    policy_scope_read(packed, &scope);
+    if (!scope.stream && r->body.stream)
+        return reply_refuse_member(r, PROBLEM_SCOPE_PARAMETER, "stream",
+                                   "The %s does not allow 'stream'.", whose);
+    for (enum openai_member m = MEMBER_TOOLS; m <= MEMBER_FUNCTIONS && !scope.tools; m++)
+        if (is_given(r, m))
+            return reply_refuse_member(r, PROBLEM_SCOPE_PARAMETER, openai_members[m],
+                                       "The %s does not allow '%s'.", whose, openai_members[m]);
+    /* An embedding has no length to choose. */
+    if (scope.max_tokens && r->endpoint->kind != ENDPOINT_EMBEDDINGS)
+        return check_max_tokens(r, scope.max_tokens, whose);
+    return NEXT;
+}
+
+static enum verdict
+check_scopes(struct request *r)
+{
+    if (check_scope(r, r->who.key->scope, "key") == REPLY)
+        return REPLY;
+    return check_scope(r, r->who.key->team->scope, "team");
+}
+
 enum verdict
 authorize(struct request *r)
 {
@@ -103,5 +168,5 @@ authorize(struct request *r)
         return REPLY;
     if (find_model(r, name) == REPLY)
         return REPLY;
-    return r->endpoint->path ? NEXT : reply_list(r, write_one);
+    return r->endpoint->path ? check_scopes(r) : reply_list(r, write_one);
 }

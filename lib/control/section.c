@@ -85,6 +85,26 @@ section_put_model(struct buf *into, const struct section_model *m)
     return w.err;
 }
 
+/* Nothing for a scope without limits: most have none. */
+static void
+put_scope(struct wire *w, unsigned field, const struct section_scope *s)
+{
+    size_t at;
+
+    if (!s->limits_endpoints && !s->limits_addresses && !s->max_tokens && !s->no_tools &&
+        !s->no_stream)
+        return;
+    at = wire_begin(w);
+    put_texts(w, 1, s->endpoints, s->endpoint_count);
+    wire_bool(w, 2, s->limits_endpoints);
+    put_texts(w, 3, s->addresses, s->address_count);
+    wire_bool(w, 4, s->limits_addresses);
+    wire_int(w, 5, s->max_tokens);
+    wire_bool(w, 6, s->no_tools);
+    wire_bool(w, 7, s->no_stream);
+    wire_end(w, field, at);
+}
+
 int
 section_put_team(struct buf *into, const struct section_team *t)
 {
@@ -95,6 +115,7 @@ section_put_team(struct buf *into, const struct section_team *t)
     wire_bool(&w, 2, t->all_models);
     put_texts(&w, 3, t->models, t->model_count);
     wire_bool(&w, 4, t->disabled);
+    put_scope(&w, 5, &t->scope);
     wire_end(&w, 1, at);
     return w.err;
 }
@@ -177,6 +198,8 @@ section_put_key(struct buf *into, const struct section_key *k)
     wire_bool(&w, 10, k->refuse_on_partition);
     put_pairs(&w, 11, k->tags, k->tag_count);
     wire_text(&w, 12, k->id);
+    put_scope(&w, 13, &k->scope);
+    wire_bool(&w, 14, k->retired);
     wire_end(&w, 1, at);
     return w.err;
 }
@@ -328,6 +351,31 @@ section_get_model(struct slice item, struct arena *a, struct section_model *ret)
     return 0;
 }
 
+static int
+get_scope(const Headgate__Snapshot__Scope *m, struct arena *a, struct section_scope *ret)
+{
+    struct slice *addresses;
+
+    *ret = (struct section_scope){0};
+    if (!m)
+        return 0;
+    ret->endpoints = texts(m->endpoints, m->n_endpoints, a);
+    addresses = arena_alloc(a, (m->n_addresses + 1) * sizeof(*addresses));
+    if (!ret->endpoints || !addresses)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_addresses; i++)
+        addresses[i] = blob(m->addresses[i]);
+    ret->addresses = addresses;
+    ret->endpoint_count = m->n_endpoints;
+    ret->address_count = m->n_addresses;
+    ret->limits_endpoints = m->limits_endpoints;
+    ret->limits_addresses = m->limits_addresses;
+    ret->max_tokens = m->max_tokens;
+    ret->no_tools = m->no_tools;
+    ret->no_stream = m->no_stream;
+    return 0;
+}
+
 int
 section_get_team(struct slice item, struct arena *a, struct section_team *ret)
 {
@@ -344,7 +392,7 @@ section_get_team(struct slice item, struct arena *a, struct section_team *ret)
         .models = models,
         .model_count = m->n_allow_models,
     };
-    return 0;
+    return get_scope(m->scope, a, &ret->scope);
 }
 
 int
@@ -432,6 +480,7 @@ section_get_key(struct slice item, struct arena *a, struct section_key *ret)
         .expires_ms = m->expires_unix_ms,
         .tags = tags,
         .tag_count = m->n_tags,
+        .retired = m->retired,
     };
-    return 0;
+    return get_scope(m->scope, a, &ret->scope);
 }

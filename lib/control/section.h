@@ -48,11 +48,20 @@ struct section_model {
     bool free;
 };
 
+struct section_scope { /* all zero: no limits */
+    const struct slice *endpoints, *addresses;
+    size_t endpoint_count, address_count;
+    bool limits_endpoints, limits_addresses; /* also to none */
+    int64_t max_tokens;
+    bool no_tools, no_stream;
+};
+
 struct section_team {
     struct slice name;
     bool all_models, disabled;
     const struct slice *models;
     size_t model_count;
+    struct section_scope scope;
 };
 
 struct section_project {
@@ -84,6 +93,8 @@ struct section_key {
     int64_t expires_ms;
     const struct section_pair *tags;
     size_t tag_count;
+    struct section_scope scope;
+    bool retired; /* an earlier secret: its name and id are there twice */
 };
 
 /* --- writing: append one item of its section. 0, ERR_NOMEM, ERR_LIMIT ------------------------ */

@@ -33,6 +33,19 @@ enter(struct policy_people *p, struct map *map, const struct place *at, void *it
 }
 
 static int
+copy_scope(struct policy_people *p, const struct section_scope *from, struct slice *ret)
+{
+    struct buf packed;
+    int err;
+
+    buf_init(&packed, 0);
+    err = scope_pack(&packed, from);
+    *ret = packed.len ? arena_copy(&p->arena, buf_slice(&packed)) : SLICE("");
+    buf_free(&packed);
+    return err ? err : ret->at ? 0 : ERR_NOMEM;
+}
+
+static int
 take_team(struct policy_people *p, struct place *at, struct slice item, struct arena *scratch)
 {
     struct policy_team *to = arena_zalloc(&p->arena, sizeof(*to));
@@ -54,6 +67,10 @@ take_team(struct policy_people *p, struct place *at, struct slice item, struct a
         if (!models[i].at)
             return BAD(at, ERR_NOMEM, "no memory");
     }
+    if (scope_problem(&t.scope))
+        return BAD(at, ERR_SYNTAX, "allow: %s", scope_problem(&t.scope));
+    if (copy_scope(p, &t.scope, &to->scope) != 0)
+        return BAD(at, ERR_NOMEM, "no memory");
     to->disabled = t.disabled;
     to->all_models = t.all_models;
     to->models = models;

@@ -70,6 +70,7 @@ struct policy_model {
 
 struct policy_team {
     struct slice name;
+    struct slice scope; /* packed: policy_scope_read() */
     bool disabled;
     bool all_models;
     const struct slice *models; /* names and globs */
@@ -80,6 +81,20 @@ struct policy_tag {
     struct slice name, value;
 };
 
+/* What a key's or a team's requests are limited to, beside models: both must allow. */
+struct policy_scope {
+    int64_t max_tokens;                /* of an answer; 0: no limit */
+    bool tools, stream;                /* allowed */
+    struct slice endpoints, addresses; /* packed; at == NULL: not limited */
+};
+/* packed: of a key or team; "": no limits. */
+void policy_scope_read(struct slice packed, struct policy_scope *ret);
+/* "chat.completions" */
+bool policy_scope_has_endpoint(const struct policy_scope *s, struct slice name);
+/* A numeric address, as http_peer() gives it. */
+bool policy_scope_has_address(const struct policy_scope *s, struct slice address);
+
+#define LIMIT_SCOPE_LIST 64  /* endpoints, or addresses, of one key or team */
 #define LIMIT_KEY_MODELS 256 /* names and globs one key may list */
 #define LIMIT_KEY_TAGS 32
 
@@ -98,6 +113,7 @@ struct policy_key {
     int64_t expires_ms; /* 0: never */
     struct slice tags;  /* packed: policy_key_tag() */
     size_t tag_count;
+    struct slice scope; /* packed: policy_scope_read() */
     char id_text[37];
 };
 

@@ -98,6 +98,13 @@ MUST_CHECK int people_compile(struct slice bytes, struct policy_people **ret_peo
                               struct buf *why);
 void people_unref(struct policy_people *p);
 
+/* --- scopes: scope.c ------------------------------------------------------------------------ */
+
+/* NULL, or what is wrong with it. */
+const char *scope_problem(const struct section_scope *s);
+/* Appends the packed form of a good one; nothing when it has no limits. 0 or ERR_NOMEM. */
+MUST_CHECK int scope_pack(struct buf *to, const struct section_scope *s);
+
 /* --- keys ---------------------------------------------------------------------------------- */
 
 struct key_shard;

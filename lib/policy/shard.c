@@ -208,11 +208,11 @@ check_names(struct builder *b, const struct section_key *k)
 
     if (!name_is_valid(k->name))
         return BAD(b, k, ERR_SYNTAX, "name: is empty, too long or malformed");
-    if ((err = enter(b, k, &b->names, k->name, "name")) != 0)
+    if (!k->retired && (err = enter(b, k, &b->names, k->name, "name")) != 0)
         return err;
     if (k->id.len != 0 && k->id.len != 16)
         return BAD(b, k, ERR_SYNTAX, "the id is not 16 bytes");
-    if (k->id.len && (err = enter(b, k, &b->ids, k->id, "id")) != 0)
+    if (!k->retired && k->id.len && (err = enter(b, k, &b->ids, k->id, "id")) != 0)
         return err;
     if (!name_is_valid(k->team))
         return BAD(b, k, ERR_SYNTAX, "team: is missing or malformed");
@@ -224,6 +224,10 @@ check_names(struct builder *b, const struct section_key *k)
 static int
 check_lists(struct builder *b, const struct section_key *k)
 {
+    const char *problem = scope_problem(&k->scope);
+
+    if (problem)
+        return BAD(b, k, ERR_SYNTAX, "%s", problem);
     if (k->model_count > LIMIT_KEY_MODELS)
         return BAD(b, k, ERR_LIMIT, "allow: more than %d models", LIMIT_KEY_MODELS);
     if (k->tag_count > LIMIT_KEY_TAGS)
@@ -242,13 +246,38 @@ check_lists(struct builder *b, const struct section_key *k)
     return 0;
 }
 
+static bool
+has_scope(const struct section_key *k)
+{
+    const struct section_scope *s = &k->scope;
+
+    return s->limits_endpoints || s->limits_addresses || s->max_tokens || s->no_tools ||
+           s->no_stream;
+}
+
 static unsigned
 flags_of(const struct section_key *k)
 {
     return (k->all_models ? FLAG_ALL_MODELS : 0u) | (k->disabled ? FLAG_DISABLED : 0u) |
            (k->refuse_on_partition ? FLAG_REFUSE : 0u) | (k->expires_ms ? FLAG_EXPIRES : 0u) |
            (k->id.len ? FLAG_ID : 0u) | (k->project.len ? FLAG_PROJECT : 0u) |
-           (k->user.len ? FLAG_USER : 0u) | (k->model_count || k->tag_count ? FLAG_LISTS : 0u);
+           (k->user.len ? FLAG_USER : 0u) |
+           (k->model_count || k->tag_count || has_scope(k) ? FLAG_LISTS : 0u);
+}
+
+/* Behind its length, as all texts of a record are. */
+static int
+put_scope(struct buf *to, const struct section_scope *s)
+{
+    struct buf packed;
+    int err;
+
+    buf_init(&packed, 0);
+    err = scope_pack(&packed, s);
+    if (!err)
+        err = put_slice(to, packed.len ? buf_slice(&packed) : SLICE(""));
+    buf_free(&packed);
+    return err;
 }
 
 static int
@@ -265,7 +294,7 @@ put_lists(struct buf *to, const struct section_key *k)
         if (!err)
             err = put_slice(to, k->tags[i].value);
     }
-    return err;
+    return err ? err : put_scope(to, &k->scope);
 }
 
 static int
@@ -615,6 +644,7 @@ fill_lists(const char *at, struct policy_key *k)
     for (size_t i = 0; i < 2 * k->tag_count; i++)
         (void)get_slice(&at);
     k->tags = slice_make(from, (size_t)(at - from));
+    k->scope = get_slice(&at);
 }
 
 static void
@@ -628,7 +658,7 @@ fill_key(const struct key_binding *b, size_t i, struct policy_key *k)
     k->disabled = flags & FLAG_DISABLED;
     k->refuse_on_partition = flags & FLAG_REFUSE;
     k->expires_ms = 0;
-    k->id = k->project = k->user = k->models = k->tags = SLICE("");
+    k->id = k->project = k->user = k->models = k->tags = k->scope = SLICE("");
     k->model_count = k->tag_count = 0;
     k->name = get_slice(&at);
     fill_owners(b, flags, &at, k);

@@ -167,6 +167,9 @@ client_body_has(struct test_client *c, const char *text)
 #define TEST_KEY_EXPIRED "sk-hg-expired"
 #define TEST_KEY_STRICT "sk-hg-strict"
 #define TEST_KEY_OFF_TEAM "sk-hg-off-team"
+#define TEST_KEY_SCOPED "sk-hg-scoped"       /* limited in all that a key can be */
+#define TEST_KEY_NARROW_TEAM "sk-hg-narrow"  /* the same limits, by its team */
+#define TEST_KEY_NO_ENDPOINT "sk-hg-nowhere" /* an empty list of endpoints */
 
 static const unsigned char test_seal_key[SEAL_KEY_BYTES] = {7};
 static const unsigned char test_pepper[32] = {9};
@@ -184,6 +187,14 @@ draft_key(struct policy_draft *d, struct hmac *h, const char *text, struct secti
     k.digest = slice_make(digest, sizeof(digest));
     assert_int_equal(section_put_key(&d->keys[digest[0]], &k), 0);
 }
+
+static const struct slice test_endpoints[] = {{"chat.*", 6}};
+static const struct section_scope test_scope = {.endpoints = test_endpoints,
+                                                .endpoint_count = 1,
+                                                .limits_endpoints = true,
+                                                .max_tokens = 100,
+                                                .no_tools = true,
+                                                .no_stream = true};
 
 static inline void
 draft_keys(struct policy_draft *d)
@@ -206,6 +217,18 @@ draft_keys(struct policy_draft *d)
             .name = SLICE("expired"), .team = SLICE("t"), .all_models = true, .expires_ms = 1});
     draft_key(d, h, TEST_KEY_OFF_TEAM,
               (struct section_key){.name = SLICE("off"), .team = SLICE("off"), .all_models = true});
+    draft_key(
+        d, h, TEST_KEY_SCOPED,
+        (struct section_key){
+            .name = SLICE("scoped"), .team = SLICE("t"), .all_models = true, .scope = test_scope});
+    draft_key(d, h, TEST_KEY_NARROW_TEAM,
+              (struct section_key){
+                  .name = SLICE("of-narrow"), .team = SLICE("narrow"), .all_models = true});
+    draft_key(d, h, TEST_KEY_NO_ENDPOINT,
+              (struct section_key){.name = SLICE("nowhere"),
+                                   .team = SLICE("t"),
+                                   .all_models = true,
+                                   .scope = {.limits_endpoints = true}});
     draft_key(d, h, TEST_KEY_STRICT,
               (struct section_key){.name = SLICE("strict"),
                                    .team = SLICE("t"),
@@ -249,6 +272,7 @@ draft_fill(struct policy_draft *d)
     struct section_provider sim = {.name = SLICE("sim"), .kind = SLICE("simulator")};
     struct section_team off = {.name = SLICE("off"), .all_models = true, .disabled = true};
     struct section_team on = {.name = SLICE("t"), .all_models = true};
+    struct section_team narrow = {.name = SLICE("narrow"), .all_models = true, .scope = test_scope};
     memset(d, 0, sizeof(*d));
     assert_int_equal(
         seal(test_seal_key, SLICE("pepper"), slice_make(test_pepper, sizeof(test_pepper)), sealed),
@@ -259,6 +283,7 @@ draft_fill(struct policy_draft *d)
     draft_models(d);
     assert_int_equal(section_put_team(&d->teams, &off), 0);
     assert_int_equal(section_put_team(&d->teams, &on), 0);
+    assert_int_equal(section_put_team(&d->teams, &narrow), 0);
     for (int i = 0; i < 2; i++) {
         struct section_price p = {.provider = i ? SLICE("sim") : SLICE("drain"),
                                   .model = SLICE("simulator*"),

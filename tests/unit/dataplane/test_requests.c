@@ -162,6 +162,66 @@ test_models(void **state)
     }
 }
 
+#define ASK(more) "{\"model\":\"simulator\",\"messages\":[{}]" more "}"
+
+/* A limit of the key and one of its team are refused alike, each by its name. */
+static void
+test_scopes(void **state)
+{
+    static const struct {
+        const char *path, *body, *code, *says;
+        int status;
+    } rows[] = {
+        {CHAT, ASK(",\"max_tokens\":100"), "", "", 200},
+        {CHAT, ASK(",\"max_completion_tokens\":1,\"tools\":null,\"stream\":false"), "", "", 200},
+        {CHAT, ASK(",\"max_tokens\":101"), "parameter_not_allowed", "from 1 to 100", 403},
+        {CHAT, ASK(",\"max_tokens\":1,\"max_completion_tokens\":101"), "parameter_not_allowed",
+         "max_completion_tokens", 403},
+        {CHAT, ASK(",\"max_completion_tokens\":1,\"max_tokens\":1e9"), "parameter_not_allowed",
+         "max_tokens", 403},
+        {CHAT, ASK(",\"max_tokens\":\"5\""), "parameter_not_allowed", "max_tokens", 403},
+        {CHAT, ASK(",\"max_tokens\":0"), "parameter_not_allowed", "max_tokens", 403},
+        {CHAT, ASK(""), "parameter_not_allowed", "must give", 403},
+        {CHAT, ASK(",\"max_tokens\":1,\"tools\":[]"), "parameter_not_allowed", "'tools'", 403},
+        {CHAT, ASK(",\"max_tokens\":1,\"functions\":[{}]"), "parameter_not_allowed", "'functions'",
+         403},
+        {CHAT, ASK(",\"max_tokens\":1,\"stream\":true"), "parameter_not_allowed", "'stream'", 403},
+        {"/v1/embeddings", "{\"model\":\"simulator\",\"input\":\"x\"}", "endpoint_not_allowed",
+         "'embeddings'", 403},
+    };
+    static const char *const keys[][2] = {{TEST_KEY_SCOPED, "The key"},
+                                          {TEST_KEY_NARROW_TEAM, "The team"}};
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        struct test_client c;
+        client_init(&c, "POST", rows[i / 2].path);
+        client_field(&c, "x-api-key", keys[i % 2][0]);
+        stand_start(&stand, &c, rows[i / 2].body);
+        stand_finish(&stand, &c);
+        if (c.status != rows[i / 2].status)
+            fail_msg("row %zu: %d, want %d", i / 2, c.status, rows[i / 2].status);
+        if (c.status == 403) {
+            assert_slice_is(client_answer(&c, "x-headgate-error"), rows[i / 2].code);
+            assert_true(client_body_has(&c, rows[i / 2].says));
+            assert_true(client_body_has(&c, keys[i % 2][1]));
+        }
+        client_fini(&c);
+    }
+}
+
+static void
+test_an_empty_list_of_endpoints_is_none(void **state)
+{
+    struct test_client c;
+    (void)state;
+    client_init(&c, "POST", CHAT);
+    client_field(&c, "x-api-key", TEST_KEY_NO_ENDPOINT);
+    stand_start(&stand, &c, HELLO);
+    stand_finish(&stand, &c);
+    assert_int_equal(c.status, 403);
+    client_fini(&c);
+}
+
 static void
 test_f022_media_types(void **state)
 {
@@ -686,6 +746,8 @@ main(void)
         TEST(test_f087_no_policy_is_503),
         TEST(test_i9_partition_stops_the_keys_that_ask_for_it),
         TEST(test_models),
+        TEST(test_scopes),
+        TEST(test_an_empty_list_of_endpoints_is_none),
         TEST(test_f022_media_types),
         TEST(test_body_budget_refuses_with_503),
         TEST(test_lists),

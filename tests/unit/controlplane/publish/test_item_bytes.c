@@ -128,6 +128,17 @@ test_people(void **state)
     assert_int_equal(section_get_team(item(KIND_TEAMS), &arena, &team), 0);
     assert_false(team.all_models); /* an empty list: nothing */
     assert_true(team.disabled);
+    assert_false(team.scope.limits_endpoints || team.scope.max_tokens || team.scope.no_stream);
+    assert_int_equal(convert(KIND_TEAMS, "t",
+                             "{\"allow\":{\"endpoints\":[],\"addresses\":[\"10.0.0.0/8\"],"
+                             "\"max_tokens\":7,\"tools\":false,\"stream\":true}}",
+                             NULL),
+                     0);
+    assert_int_equal(section_get_team(item(KIND_TEAMS), &arena, &team), 0);
+    assert_true(team.all_models && team.scope.limits_endpoints && team.scope.endpoint_count == 0);
+    assert_true(team.scope.limits_addresses && team.scope.address_count == 1);
+    assert_int_equal(team.scope.addresses[0].len, 5);
+    assert_true(team.scope.max_tokens == 7 && team.scope.no_tools && !team.scope.no_stream);
     assert_int_equal(convert(KIND_TEAMS, "t", "{\"allow\":{\"models\":[\"a\",\"b*\"]}}", NULL), 0);
     assert_int_equal(section_get_team(item(KIND_TEAMS), &arena, &team), 0);
     assert_int_equal(team.model_count, 2);

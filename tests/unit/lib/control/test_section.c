@@ -144,7 +144,17 @@ test_people_survive(void **state)
     buf_init(&bytes, 0);
     arena_init(&arena, 0);
     assert_int_equal(
-        section_put_team(&bytes, &(struct section_team){SLICE("red"), false, true, names, 2}), 0);
+        section_put_team(&bytes, &(struct section_team){.name = SLICE("red"),
+                                                        .disabled = true,
+                                                        .models = names,
+                                                        .model_count = 2,
+                                                        .scope = {.endpoints = names,
+                                                                  .endpoint_count = 2,
+                                                                  .limits_endpoints = true,
+                                                                  .limits_addresses = true,
+                                                                  .max_tokens = INT64_MAX,
+                                                                  .no_stream = true}}),
+        0);
     assert_int_equal(
         section_put_project(&bytes, &(struct section_project){SLICE("web"), SLICE("red"), true}),
         0);
@@ -155,6 +165,10 @@ test_people_survive(void **state)
     assert_int_equal(section_get_team(item, &arena, &team), 0);
     assert_slice_is(team.models[1], "blue");
     assert_true(!team.all_models && team.disabled);
+    assert_slice_is(team.scope.endpoints[1], "blue");
+    assert_true(team.scope.limits_endpoints && team.scope.limits_addresses && !team.scope.no_tools);
+    assert_true(team.scope.address_count == 0 && team.scope.max_tokens == INT64_MAX);
+    assert_true(team.scope.no_stream);
     assert_int_equal(section_next(SLICE("teams"), &rest, &item), SECTION_PROJECT);
     assert_int_equal(section_get_project(item, &arena, &project), 0);
     assert_slice_is(project.team, "red");

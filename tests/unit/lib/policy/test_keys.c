@@ -84,6 +84,9 @@ test_all_members_survive_packing(void **state)
 {
     unsigned char digest[SHA256_BYTES];
     struct slice models[] = {SLICE("gpt-*"), SLICE("a/b:c")};
+    struct slice endpoints[] = {SLICE("chat.completions"), SLICE("embed*")};
+    struct slice addresses[] = {slice_make("\x08\x0a\0\0\0", 5)};
+    struct policy_scope scope;
     struct section_pair tags[] = {{SLICE("cost"), SLICE("42")}, {SLICE("empty"), SLICE("")}};
     struct slice pattern;
     struct policy_tag tag;
@@ -111,7 +114,15 @@ test_all_members_survive_packing(void **state)
                                               .tags = tags,
                                               .tag_count = 2,
                                               .expires_ms = INT64_MAX,
-                                              .refuse_on_partition = true});
+                                              .refuse_on_partition = true,
+                                              .scope = {.endpoints = endpoints,
+                                                        .endpoint_count = 2,
+                                                        .limits_endpoints = true,
+                                                        .addresses = addresses,
+                                                        .address_count = 1,
+                                                        .limits_addresses = true,
+                                                        .max_tokens = 4096,
+                                                        .no_tools = true}});
     p = fixture_policy(&f, NULL);
     assert_non_null(policy_find_key(p, SLICE("sk-full"), &k));
     assert_slice_is(k.name, "full");
@@ -137,6 +148,15 @@ test_all_members_survive_packing(void **state)
     assert_slice_is(tag.name, "empty");
     assert_slice_is(tag.value, "");
     assert_false(policy_key_tag(&k, &cursor, &tag));
+    policy_scope_read(k.scope, &scope);
+    assert_true(scope.max_tokens == 4096 && !scope.tools && scope.stream);
+    assert_true(policy_scope_has_endpoint(&scope, SLICE("chat.completions")));
+    assert_true(policy_scope_has_endpoint(&scope, SLICE("embeddings")));
+    assert_false(policy_scope_has_endpoint(&scope, SLICE("completions")));
+    assert_true(policy_scope_has_address(&scope, SLICE("10.9.8.7")));
+    assert_true(policy_scope_has_address(&scope, SLICE("::ffff:10.9.8.7")));
+    assert_false(policy_scope_has_address(&scope, SLICE("11.0.0.1")));
+    assert_false(policy_scope_has_address(&scope, SLICE("unix")));
     policy_unref(p);
     fixture_free(&f);
 }
