@@ -42,6 +42,20 @@ static const struct table_column sums[] = {
 };
 #define SUMS (sizeof(sums) / sizeof(sums[0]))
 
+/* Shown where somebody used them. */
+static const struct table_column rare_sums[] = {
+    {"AUDIO IN", "audio_input_tokens", true, 8},
+    {"AUDIO OUT", "audio_output_tokens", true, 9},
+    {"IMAGE IN", "image_input_tokens", true, 10},
+    {"IMAGE OUT", "image_output_tokens", true, 11},
+    {"SEARCHES", "web_searches", true, 12},
+    {"RERANKS", "search_units", true, 13},
+    {"IMAGES", "images", true, 14},
+    {"AUDIO MS", "audio_ms", true, 15},
+    {"CHARACTERS", "characters", true, 16},
+};
+#define RARE_SUMS (sizeof(rare_sums) / sizeof(rare_sums[0]))
+
 /* The titles and members of the groups lie in `names`. */
 static size_t
 group_columns(const char *group_by, char names[MAX_GROUPS][2][40], struct table_column *columns)
@@ -63,20 +77,44 @@ group_columns(const char *group_by, char names[MAX_GROUPS][2][40], struct table_
     return n;
 }
 
+static bool
+is_used(const struct json *rows, const char *member)
+{
+    int64_t v;
+    for (size_t i = 0; i < json_size(rows); i++)
+        if (json_to_int(json_get(json_at(rows, i), member), &v) == 0 && v != 0)
+            return true;
+    return false;
+}
+
+/* The columns of the sums, the rare ones that were used before the cost: how many. */
+static size_t
+sum_columns(const struct json *rows, struct table_column *columns)
+{
+    size_t n = SUMS - 1;
+    memcpy(columns, sums, n * sizeof(sums[0]));
+    for (size_t i = 0; i < RARE_SUMS; i++)
+        if (is_used(rows, rare_sums[i].member))
+            columns[n++] = rare_sums[i];
+    columns[n++] = sums[SUMS - 1];
+    return n;
+}
+
 /* Adds the last row: TOTAL, exact. */
 static int
-add_total(struct json *rows, const char *first_group)
+add_total(struct json *rows, const char *first_group, const struct table_column *columns,
+          size_t count)
 {
     struct json *total = json_new_map();
     nanos cost = 0;
     char text[MONEY_TEXT_BYTES];
     int e = total ? 0 : ERR_NOMEM;
-    for (size_t c = 0; c + 1 < SUMS && e == 0; c++) {
+    for (size_t c = 0; c + 1 < count && e == 0; c++) {
         int64_t sum = 0, v;
         for (size_t i = 0; i < json_size(rows); i++)
-            if (json_to_int(json_get(json_at(rows, i), sums[c].member), &v) == 0)
+            if (json_to_int(json_get(json_at(rows, i), columns[c].member), &v) == 0)
                 sum += v;
-        e = json_set_int(total, sums[c].member, sum);
+        e = json_set_int(total, columns[c].member, sum);
     }
     for (size_t i = 0; i < json_size(rows) && e == 0; i++) {
         nanos v = 0;
@@ -99,13 +137,12 @@ static int
 print_sums(struct json *report, const char *group_by)
 {
     char names[MAX_GROUPS][2][40];
-    struct table_column columns[MAX_GROUPS + SUMS];
+    struct table_column columns[MAX_GROUPS + SUMS + RARE_SUMS];
     struct json *rows = json_get(report, "data");
-    size_t n = group_columns(group_by, names, columns);
-    memcpy(columns + n, sums, sizeof(sums));
-    if (n > 0 && json_size(rows) > 1 && add_total(rows, columns[0].member) != 0)
+    size_t n = group_columns(group_by, names, columns), count = sum_columns(rows, columns + n);
+    if (n > 0 && json_size(rows) > 1 && add_total(rows, columns[0].member, columns + n, count) != 0)
         return cli_fail("the sums are out of range");
-    table_print(stdout, columns, n + SUMS, rows, 0);
+    table_print(stdout, columns, n + count, rows, 0);
     return CLI_OK;
 }
 

@@ -56,11 +56,8 @@ judge_names(const struct usage *u)
 static bool
 are_plausible(const struct tokens *t)
 {
-    const int64_t all[] = {t->input,          t->cache_read, t->cache_write,
-                           t->cache_write_1h, t->output,     t->reasoning};
-
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-        if (all[i] < 0 || all[i] > LIMIT_TOKENS)
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        if (t->of[c] < 0 || t->of[c] > LIMIT_TOKENS)
             return false;
     return true;
 }
@@ -68,22 +65,14 @@ are_plausible(const struct tokens *t)
 static const char *
 judge_money(const struct usage *u)
 {
-    const struct policy_price price = {
-        .input = u->price_input,
-        .cached_input = u->price_cached_input,
-        .cache_write = u->price_cache_write,
-        .cache_write_1h = u->price_cache_write_1h,
-        .output = u->price_output,
-        .reasoning = u->price_reasoning,
-    };
     nanos cost;
 
-    if (u->price_input < 0 || u->price_cached_input < 0 || u->price_cache_write < 0 ||
-        u->price_cache_write_1h < 0 || u->price_output < 0 || u->price_reasoning < 0)
-        return "negative_price";
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        if (u->price.of[c] < 0)
+            return "negative_price";
     if (u->cost < 0 || u->reserved < 0)
         return "negative_amount";
-    if (!are_plausible(&u->tokens) || policy_cost(&price, &u->tokens, &cost))
+    if (!are_plausible(&u->tokens) || rates_cost(&u->price, &u->tokens, &cost))
         return "tokens_out_of_range";
     return cost == u->cost ? NULL : "cost_mismatch";
 }
@@ -99,6 +88,8 @@ judge_usage(struct usage *u, struct arena *a)
         return "attempt_no_out_of_range";
     if (u->outcome < USAGE_DONE || u->outcome > USAGE_LOST)
         return "unknown_outcome";
+    if ((unsigned)u->tier >= SERVICE_TIERS)
+        return "unknown_service_tier";
     if (u->status > 999 || u->upstream_status > 999)
         return "status_out_of_range";
     if (u->policy_epoch > INT64_MAX || u->policy_version > INT64_MAX)

@@ -14,16 +14,20 @@
 
 /* --- usage rows ------------------------------------------------------------------------------ */
 
-static const char copy_events[] =
-    "COPY usage_events (attempt_id, started_at, request_id, attempt_no, latency_ms, ttft_ms, key, "
-    "key_id, team, project, user_name, end_user, model, provider, provider_model, endpoint, "
-    "status, "
+static const char common_columns[] =
+    "attempt_id, started_at, request_id, attempt_no, latency_ms, ttft_ms, key, key_id, team, "
+    "project, user_name, end_user, model, provider, provider_model, endpoint, status, "
     "upstream_status, outcome, error_code, stream, estimated, incomplete, tokens_input, "
     "tokens_cache_read, tokens_cache_write, tokens_cache_write_1h, tokens_output, "
-    "tokens_reasoning, "
-    "cost_nanos, price_version, price_input, price_cached_input, price_cache_write, "
-    "price_cache_write_1h, price_output, price_reasoning, reserved_nanos, policy_epoch, "
-    "policy_version, upstream_request_id, tags) FROM STDIN";
+    "tokens_reasoning, cost_nanos, price_version, price_input, price_cached_input, "
+    "price_cache_write, price_cache_write_1h, price_output, price_reasoning, reserved_nanos, "
+    "policy_epoch, policy_version, upstream_request_id, tags";
+/* In the order of the classes. Left out where no row has any of them. */
+static const char rare_columns[] =
+    ", tokens_audio_input, price_audio_input, tokens_audio_output, price_audio_output, "
+    "tokens_image_input, price_image_input, tokens_image_output, price_image_output, "
+    "web_searches, price_web_search, search_units, price_search_unit, images, price_image, "
+    "audio_ms, price_audio_minute, characters, price_character, service_tier";
 
 static void
 write_who(struct text *t, const struct batch_item *item)
@@ -65,25 +69,40 @@ write_cost(struct text *t, const struct batch_item *item)
 {
     const struct usage *u = &item->u;
 
-    text_int(t, u->tokens.input);
-    text_int(t, u->tokens.cache_read);
-    text_int(t, u->tokens.cache_write);
-    text_int(t, u->tokens.cache_write_1h);
-    text_int(t, u->tokens.output);
-    text_int(t, u->tokens.reasoning);
+    for (int c = 0; c < CLASS_COMMON; c++)
+        text_int(t, u->tokens.of[c]);
     text_int(t, u->cost);
     text_cell(t, u->price_version);
-    text_int(t, u->price_input);
-    text_int(t, u->price_cached_input);
-    text_int(t, u->price_cache_write);
-    text_int(t, u->price_cache_write_1h);
-    text_int(t, u->price_output);
-    text_int(t, u->price_reasoning);
+    for (int c = 0; c < CLASS_COMMON; c++)
+        text_int(t, u->price.of[c]);
     text_int(t, u->reserved);
     text_int(t, (int64_t)u->policy_epoch);
     text_int(t, (int64_t)u->policy_version);
     text_cell(t, u->upstream_request_id);
     text_cell(t, item->tags);
+}
+
+static bool
+is_rare(const struct usage *u)
+{
+    return u->tier != TIER_STANDARD || tokens_are_rare(&u->tokens);
+}
+
+static void
+write_rare(struct text *t, const struct usage *u)
+{
+    for (int c = CLASS_COMMON; c < USAGE_CLASSES; c++) {
+        if (u->tokens.of[c]) {
+            text_int(t, u->tokens.of[c]);
+            text_int(t, u->price.of[c]);
+        } else {
+            text_add(t, "\\N\t\\N\t");
+        }
+    }
+    if (u->tier == TIER_STANDARD)
+        text_add(t, "\\N\t");
+    else
+        text_cell(t, slice_of(service_tier_name(u->tier)));
 }
 
 static int
@@ -97,18 +116,26 @@ copy(struct db *db, const char *sql, struct text *t)
 int
 post_events(struct db *db, const struct batch *b, size_t from, size_t to)
 {
+    char sql[sizeof(common_columns) + sizeof(rare_columns) + 64];
+    bool rare = false;
     struct text t;
     int err;
 
+    for (size_t i = from; i < to && !rare; i++)
+        rare = is_rare(&b->items[i].u);
+    (void)snprintf(sql, sizeof(sql), "COPY usage_events (%s%s) FROM STDIN", common_columns,
+                   rare ? rare_columns : "");
     text_init(&t);
     for (size_t i = from; i < to; i++) {
         write_who(&t, &b->items[i]);
         write_what(&t, &b->items[i].u);
         write_cost(&t, &b->items[i]);
+        if (rare)
+            write_rare(&t, &b->items[i].u);
         text_end_row(&t);
     }
     CRASHPOINT("ledger.before_events");
-    err = copy(db, copy_events, &t);
+    err = copy(db, sql, &t);
     CRASHPOINT("ledger.after_events");
     text_fini(&t);
     return err;

@@ -26,21 +26,28 @@ static const struct dimension {
 #define DIMENSIONS (sizeof(dimensions) / sizeof(*dimensions))
 #define TAG_DIMENSION (DIMENSIONS - 1)
 
-static const char sums_of_hours[] =
-    "coalesce(sum(requests), 0)::bigint, coalesce(sum(errors), 0)::bigint, "
-    "coalesce(sum(tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h), "
-    "0)::bigint, coalesce(sum(tokens_cache_read), 0)::bigint, "
-    "coalesce(sum(tokens_cache_write + tokens_cache_write_1h), 0)::bigint, "
-    "coalesce(sum(tokens_output + tokens_reasoning), 0)::bigint, "
-    "coalesce(sum(tokens_reasoning), 0)::bigint, coalesce(sum(cost_nanos), 0)::bigint";
-
-static const char sums_of_attempts[] =
-    "count(*) FILTER (WHERE attempt_no = 1), count(*) FILTER (WHERE error_code <> ''), "
-    "coalesce(sum(tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h), "
-    "0)::bigint, coalesce(sum(tokens_cache_read), 0)::bigint, "
-    "coalesce(sum(tokens_cache_write + tokens_cache_write_1h), 0)::bigint, "
-    "coalesce(sum(tokens_output + tokens_reasoning), 0)::bigint, "
-    "coalesce(sum(tokens_reasoning), 0)::bigint, coalesce(sum(cost_nanos), 0)::bigint";
+/* What is summed, and shown of single attempts: the same in both tables, in the order of enum
+ * usage_sum (and of the events' columns from EVENT_INPUT to EVENT_COST). */
+static const char *const amounts[SUM_COUNT] = {
+    [SUM_INPUT] = "tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h + "
+                  "coalesce(tokens_audio_input, 0) + coalesce(tokens_image_input, 0)",
+    [SUM_CACHED_INPUT] = "tokens_cache_read",
+    [SUM_CACHE_WRITE] = "tokens_cache_write + tokens_cache_write_1h",
+    [SUM_OUTPUT] = "tokens_output + tokens_reasoning + coalesce(tokens_audio_output, 0) + "
+                   "coalesce(tokens_image_output, 0)",
+    [SUM_REASONING] = "tokens_reasoning",
+    [SUM_AUDIO_INPUT] = "tokens_audio_input",
+    [SUM_AUDIO_OUTPUT] = "tokens_audio_output",
+    [SUM_IMAGE_INPUT] = "tokens_image_input",
+    [SUM_IMAGE_OUTPUT] = "tokens_image_output",
+    [SUM_WEB_SEARCHES] = "web_searches",
+    [SUM_SEARCH_UNITS] = "search_units",
+    [SUM_IMAGES] = "images",
+    [SUM_AUDIO_MS] = "audio_ms",
+    [SUM_CHARACTERS] = "characters",
+    [SUM_COST] = "cost_nanos",
+};
+_Static_assert((int)EVENT_COST - (int)EVENT_INPUT == (int)SUM_COST - (int)SUM_INPUT, "the same");
 
 int
 query_group(const char *name, struct usage_group *ret_group)
@@ -170,6 +177,13 @@ add_ordinals(struct statement *s, size_t count)
         s->err = buf_addf(&s->sql, i > 1 ? ", %zu" : "%zu", i);
 }
 
+static void
+add_amounts(struct statement *s, const char *before, const char *after)
+{
+    for (size_t i = SUM_INPUT; !s->err && i < SUM_COUNT; i++)
+        s->err = buf_addf(&s->sql, "%s%s%s", before, amounts[i], after);
+}
+
 int
 query_sums(struct db *db, const struct usage_filter *f, const struct usage_group *groups,
            size_t count, struct db_rows **ret_rows)
@@ -188,7 +202,10 @@ query_sums(struct db *db, const struct usage_filter *f, const struct usage_group
             add(&s, column);
         add(&s, ", ");
     }
-    add(&s, hourly ? sums_of_hours : sums_of_attempts);
+    add(&s, hourly ? "coalesce(sum(requests), 0)::bigint, coalesce(sum(errors), 0)::bigint"
+                   : "count(*) FILTER (WHERE attempt_no = 1), count(*) FILTER (WHERE error_code <> "
+                     "'')");
+    add_amounts(&s, ", coalesce(sum(", "), 0)::bigint");
     add(&s, hourly ? " FROM usage_hourly WHERE true" : " FROM usage_events WHERE true");
     add_names(&s, f);
     if (hourly)
@@ -205,22 +222,21 @@ query_sums(struct db *db, const struct usage_filter *f, const struct usage_group
     return run(db, &s, ret_rows);
 }
 
-static const char event_columns[] =
-    "SELECT attempt_id, request_id, to_char(started_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-    "attempt_no, team, project, user_name, key, end_user, model, provider, provider_model, "
-    "endpoint, "
-    "stream, status, upstream_status, outcome, error_code, tokens_input + tokens_cache_read + "
-    "tokens_cache_write + tokens_cache_write_1h, tokens_cache_read, tokens_cache_write + "
-    "tokens_cache_write_1h, tokens_output + tokens_reasoning, tokens_reasoning, cost_nanos, "
-    "price_version, estimated, incomplete, latency_ms, ttft_ms, tags FROM usage_events WHERE true";
-
 int
 query_events(struct db *db, const struct usage_filter *f, const char *after, int64_t limit,
              struct db_rows **ret_rows)
 {
     struct statement s;
 
-    statement_init(&s, event_columns);
+    statement_init(&s,
+                   "SELECT attempt_id, request_id, to_char(started_at, "
+                   "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), attempt_no, team, project, user_name, "
+                   "key, end_user, model, provider, provider_model, endpoint, stream, status, "
+                   "upstream_status, outcome, error_code");
+    add_amounts(&s, ", coalesce(", ", 0)");
+    add(&s,
+        ", price_version, coalesce(service_tier, 'standard'), estimated, incomplete, latency_ms, "
+        "ttft_ms, tags FROM usage_events WHERE true");
     add_names(&s, f);
     add_with(&s, " AND request_id = $%zu", f->request_id);
     add_attempt_range(&s, f);

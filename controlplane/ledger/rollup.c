@@ -46,17 +46,6 @@ dims_of(const struct batch_item *item, int64_t hour, struct buf *room)
 }
 
 static void
-add_tokens(struct tokens *sum, const struct tokens *t)
-{
-    sum->input += t->input;
-    sum->cache_read += t->cache_read;
-    sum->cache_write += t->cache_write;
-    sum->cache_write_1h += t->cache_write_1h;
-    sum->output += t->output;
-    sum->reasoning += t->reasoning;
-}
-
-static void
 add_item(struct group *g, const struct batch_item *item)
 {
     const struct usage *u = &item->u;
@@ -66,7 +55,8 @@ add_item(struct group *g, const struct batch_item *item)
     g->errors += u->error_code.len > 0;
     g->estimated += u->estimated;
     g->incomplete += u->incomplete;
-    add_tokens(&g->tokens, &u->tokens);
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        g->tokens.of[c] += u->tokens.of[c];
     g->cost += u->cost;
 }
 
@@ -115,6 +105,24 @@ set_names(struct json *row, const struct batch_item *item)
     return err;
 }
 
+static const char *const columns[USAGE_CLASSES] = {
+    [CLASS_INPUT] = "tokens_input",
+    [CLASS_CACHE_READ] = "tokens_cache_read",
+    [CLASS_CACHE_WRITE] = "tokens_cache_write",
+    [CLASS_CACHE_WRITE_1H] = "tokens_cache_write_1h",
+    [CLASS_OUTPUT] = "tokens_output",
+    [CLASS_REASONING] = "tokens_reasoning",
+    [CLASS_AUDIO_INPUT] = "tokens_audio_input",
+    [CLASS_AUDIO_OUTPUT] = "tokens_audio_output",
+    [CLASS_IMAGE_INPUT] = "tokens_image_input",
+    [CLASS_IMAGE_OUTPUT] = "tokens_image_output",
+    [CLASS_WEB_SEARCHES] = "web_searches",
+    [CLASS_SEARCH_UNITS] = "search_units",
+    [CLASS_IMAGES] = "images",
+    [CLASS_AUDIO_MS] = "audio_ms",
+    [CLASS_CHARACTERS] = "characters",
+};
+
 static int
 set_sums(struct json *row, const struct group *g)
 {
@@ -122,24 +130,18 @@ set_sums(struct json *row, const struct group *g)
         const char *name;
         int64_t value;
     } sums[] = {
-        {"hour", g->hour / 1000},
-        {"requests", g->requests},
-        {"attempts", g->attempts},
-        {"errors", g->errors},
-        {"estimated", g->estimated},
-        {"incomplete", g->incomplete},
-        {"tokens_input", g->tokens.input},
-        {"tokens_cache_read", g->tokens.cache_read},
-        {"tokens_cache_write", g->tokens.cache_write},
-        {"tokens_cache_write_1h", g->tokens.cache_write_1h},
-        {"tokens_output", g->tokens.output},
-        {"tokens_reasoning", g->tokens.reasoning},
+        {"hour", g->hour / 1000},         {"requests", g->requests},
+        {"attempts", g->attempts},        {"errors", g->errors},
+        {"estimated", g->estimated},      {"incomplete", g->incomplete},
         {"cost_nanos", (int64_t)g->cost},
     };
     int err = g->cost > INT64_MAX ? ERR_RANGE : 0;
 
     for (size_t i = 0; !err && i < sizeof(sums) / sizeof(*sums); i++)
         err = json_set_int(row, sums[i].name, sums[i].value);
+    for (int c = 0; !err && c < USAGE_CLASSES; c++)
+        if (c < CLASS_COMMON || g->tokens.of[c])
+            err = json_set_int(row, columns[c], g->tokens.of[c]);
     return err;
 }
 
@@ -166,33 +168,41 @@ write_groups(const struct groups *all, struct buf *into)
     return err;
 }
 
+/* A class that nobody used stays NULL. */
+#define ADD_RARE(c) ", " c " = coalesce(h." c " + EXCLUDED." c ", h." c ", EXCLUDED." c ")"
+
 /* In the order of the primary key: everybody locks rows so. */
 static const char upsert[] =
     "INSERT INTO usage_hourly AS h (hour, dims, team, project, user_name, key, model, provider, "
     "provider_model, tags, requests, attempts, errors, estimated, incomplete, tokens_input, "
     "tokens_cache_read, tokens_cache_write, tokens_cache_write_1h, tokens_output, "
-    "tokens_reasoning, "
-    "cost_nanos) SELECT to_timestamp(hour), md5(jsonb_build_array(team, project, user_name, key, "
-    "model, provider, provider_model, tags::jsonb)::text)::uuid AS dims, team, project, user_name, "
-    "key, model, provider, provider_model, tags::jsonb, requests, attempts, errors, estimated, "
+    "tokens_reasoning, tokens_audio_input, tokens_audio_output, tokens_image_input, "
+    "tokens_image_output, web_searches, search_units, images, audio_ms, characters, cost_nanos) "
+    "SELECT to_timestamp(hour), md5(jsonb_build_array(team, project, user_name, key, model, "
+    "provider, provider_model, tags::jsonb)::text)::uuid AS dims, team, project, user_name, key, "
+    "model, provider, provider_model, tags::jsonb, requests, attempts, errors, estimated, "
     "incomplete, tokens_input, tokens_cache_read, tokens_cache_write, tokens_cache_write_1h, "
-    "tokens_output, tokens_reasoning, cost_nanos FROM jsonb_to_recordset($1::jsonb) AS r (hour "
-    "bigint, team text, project text, user_name text, key text, model text, provider text, "
-    "provider_model text, tags text, requests bigint, attempts bigint, errors bigint, estimated "
-    "bigint, incomplete bigint, tokens_input bigint, tokens_cache_read bigint, tokens_cache_write "
-    "bigint, tokens_cache_write_1h bigint, tokens_output bigint, tokens_reasoning bigint, "
-    "cost_nanos "
-    "bigint) ORDER BY 1, 2 ON CONFLICT (hour, dims) DO UPDATE SET requests = h.requests + "
-    "EXCLUDED.requests, attempts = h.attempts + EXCLUDED.attempts, errors = h.errors + "
-    "EXCLUDED.errors, estimated = h.estimated + EXCLUDED.estimated, incomplete = h.incomplete + "
-    "EXCLUDED.incomplete, tokens_input = h.tokens_input + EXCLUDED.tokens_input, tokens_cache_read "
-    "= "
-    "h.tokens_cache_read + EXCLUDED.tokens_cache_read, tokens_cache_write = h.tokens_cache_write + "
+    "tokens_output, tokens_reasoning, tokens_audio_input, tokens_audio_output, "
+    "tokens_image_input, tokens_image_output, web_searches, search_units, images, audio_ms, "
+    "characters, cost_nanos FROM jsonb_to_recordset($1::jsonb) AS r (hour bigint, team text, "
+    "project text, user_name text, key text, model text, provider text, provider_model text, tags "
+    "text, requests bigint, attempts bigint, errors bigint, estimated bigint, incomplete bigint, "
+    "tokens_input bigint, tokens_cache_read bigint, tokens_cache_write bigint, "
+    "tokens_cache_write_1h bigint, tokens_output bigint, tokens_reasoning bigint, "
+    "tokens_audio_input bigint, tokens_audio_output bigint, tokens_image_input bigint, "
+    "tokens_image_output bigint, web_searches bigint, search_units bigint, images bigint, "
+    "audio_ms bigint, characters bigint, cost_nanos bigint) ORDER BY 1, 2 ON CONFLICT (hour, "
+    "dims) DO UPDATE SET requests = h.requests + EXCLUDED.requests, attempts = h.attempts + "
+    "EXCLUDED.attempts, errors = h.errors + EXCLUDED.errors, estimated = h.estimated + "
+    "EXCLUDED.estimated, incomplete = h.incomplete + EXCLUDED.incomplete, tokens_input = "
+    "h.tokens_input + EXCLUDED.tokens_input, tokens_cache_read = h.tokens_cache_read + "
+    "EXCLUDED.tokens_cache_read, tokens_cache_write = h.tokens_cache_write + "
     "EXCLUDED.tokens_cache_write, tokens_cache_write_1h = h.tokens_cache_write_1h + "
     "EXCLUDED.tokens_cache_write_1h, tokens_output = h.tokens_output + EXCLUDED.tokens_output, "
     "tokens_reasoning = h.tokens_reasoning + EXCLUDED.tokens_reasoning, cost_nanos = h.cost_nanos "
-    "+ "
-    "EXCLUDED.cost_nanos";
+    "+ EXCLUDED.cost_nanos" ADD_RARE("tokens_audio_input") ADD_RARE("tokens_audio_output")
+        ADD_RARE("tokens_image_input") ADD_RARE("tokens_image_output") ADD_RARE("web_searches")
+            ADD_RARE("search_units") ADD_RARE("images") ADD_RARE("audio_ms") ADD_RARE("characters");
 
 static int
 save(struct db *db, const struct groups *all)

@@ -15,13 +15,15 @@ usage_part(int64_t part, int64_t whole, bool *suspect)
 int64_t
 usage_total(const struct tokens *t)
 {
-    return t->input + t->cache_read + t->cache_write + t->cache_write_1h + t->output + t->reasoning;
+    return tokens_input(t) + tokens_output(t);
 }
 
 void
 usage_merge(struct usage_report *report, const struct usage_report *later)
 {
     report->suspect |= later->suspect;
+    if (later->tier != TIER_STANDARD)
+        report->tier = later->tier;
     if (!later->seen)
         return;
     if (report->seen && usage_total(&later->tokens) < usage_total(&report->tokens)) {

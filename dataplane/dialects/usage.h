@@ -13,7 +13,8 @@ struct usage_report {
     bool has_input, has_output; /* which sides: the other is to be estimated */
     bool suspect; /* a value was negative, absurd or went backwards: an alarm, and the larger counts
                    */
-    struct tokens tokens; /* disjoint classes */
+    struct tokens tokens;   /* disjoint classes */
+    enum service_tier tier; /* whose prices the provider says apply */
 };
 
 /* No answer has more tokens of one kind: a report above it is an error, not a bill. */

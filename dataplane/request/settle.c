@@ -24,13 +24,20 @@ has_output(const struct request *r)
     return r->endpoint->kind != ENDPOINT_EMBEDDINGS;
 }
 
+static struct circumstances
+circumstances(const struct request *r, const struct tokens *t)
+{
+    return circumstances_of(t, r->answer.report.tier);
+}
+
 static nanos
 cost_of(const struct request *r, const struct tokens *t)
 {
+    struct circumstances c = circumstances(r, t);
     nanos cost = 0;
     if (!r->plan.price)
         return 0; /* free on purpose: route() has seen to that */
-    return policy_cost(r->plan.price, t, &cost) ? INT64_MAX : cost;
+    return policy_cost(r->plan.price, &c, t, &cost) ? INT64_MAX : cost;
 }
 
 static int64_t
@@ -93,7 +100,7 @@ static bool
 is_absurd(const struct request *r, const struct tokens *t)
 {
     int64_t bound = output_bound(r);
-    return r->body.max_tokens && t->output + t->reasoning > 4 * bound;
+    return r->body.max_tokens && tokens_output(t) > 4 * bound;
 }
 
 /* What came back in an answer that nobody counted. */
@@ -130,6 +137,7 @@ settle_tally(struct request *r)
         report->suspect = true;
         report->has_output = false;
         report->tokens.output = report->tokens.reasoning = 0;
+        report->tokens.audio_output = report->tokens.image_output = 0;
     }
     r->tally.tokens = report->tokens;
     if (!is_providers_error(r))
@@ -178,8 +186,15 @@ describe(struct request *r, struct usage *u)
         .reserved = r->tally.reserved,
     };
     memcpy(u->attempt_id, r->wire.attempt_id, ATTEMPT_ID_BYTES);
-    usage_set_price(u, r->plan.price);
     copy_tags(r, u);
+}
+
+static void
+set_tokens(const struct request *r, struct usage *u, struct tokens t)
+{
+    struct circumstances c = circumstances(r, &t);
+    u->tokens = t;
+    usage_set_price(u, r->plan.price, &c);
 }
 
 int
@@ -189,7 +204,7 @@ settle_reserve(struct request *r)
     struct tokens most = {.input = (int64_t)r->body.len, .output = output_bound(r)};
     r->tally.reserved = cost_of(r, &most);
     describe(r, &u);
-    u.tokens = (struct tokens){.input = input_estimate(r), .output = answer_estimate(r)};
+    set_tokens(r, &u, (struct tokens){.input = input_estimate(r), .output = answer_estimate(r)});
     u.cost = cost_of(r, &u.tokens);
     return spool_reserve(r->svc->spool, &u, &r->answer.hold);
 }
@@ -229,7 +244,7 @@ record(struct request *r, enum usage_outcome why)
     u.error_code = slice_of(error_code(r, why));
     u.estimated = r->tally.estimated;
     u.incomplete = r->tally.incomplete;
-    u.tokens = r->tally.tokens;
+    set_tokens(r, &u, r->tally.tokens);
     u.cost = r->tally.cost;
     u.upstream_request_id = r->answer.upstream_id;
     if (!spool_settle(r->svc->spool, &r->answer.hold, &u))
@@ -246,8 +261,7 @@ learn(struct request *r)
     if (!report->seen || report->suspect)
         return;
     estimates_learn(r->svc->estimates, target->provider->name, target->model, r->body.len,
-                    report->tokens.input + report->tokens.cache_read + report->tokens.cache_write,
-                    bytes, report->tokens.output + report->tokens.reasoning);
+                    tokens_input(&report->tokens), bytes, tokens_output(&report->tokens));
 }
 
 _Static_assert((int)PROBLEMS <= METRICS_REASONS, "each problem has its counter");
@@ -259,11 +273,8 @@ static void
 count_usage(struct request *r, unsigned provider)
 {
     struct metrics_page *page = r->svc->metrics->page;
-    const struct tokens *t = &r->tally.tokens;
-    const int64_t classes[METRICS_TOKENS] = {t->input,          t->cache_read, t->cache_write,
-                                             t->cache_write_1h, t->output,     t->reasoning};
-    for (size_t i = 0; i < METRICS_TOKENS; i++)
-        page->tokens[provider][i] += (uint64_t)classes[i];
+    for (size_t c = 0; c < USAGE_CLASSES; c++)
+        page->usage[provider][c] += (uint64_t)r->tally.tokens.of[c];
     page->cost_nanos[provider] += (uint64_t)r->tally.cost;
     page->usage_estimated += r->tally.estimated;
     page->usage_suspect += r->answer.report.suspect;

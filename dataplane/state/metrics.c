@@ -200,19 +200,26 @@ write_histogram(struct writer *w, const char *name, size_t base, const char *con
 }
 
 static void
+write_classes(struct writer *w, const struct names *names, const char *counter, size_t from,
+              size_t to)
+{
+    for (size_t p = 0; p < names->count; p++)
+        for (size_t c = from; c < to; c++) {
+            uint64_t n = sum_named(w, names->at[p], AT(usage[0][0]) + c * sizeof(uint64_t),
+                                   USAGE_CLASSES * sizeof(uint64_t));
+            if (n)
+                line(w, "headgate_%s{provider=\"%s\",class=\"%s\"} %" PRIu64 "\n", counter,
+                     names->at[p], usage_class_name((enum usage_class)c), n);
+        }
+}
+
+static void
 write_usage(struct writer *w, const struct names *names)
 {
-    static const char *const classes[METRICS_TOKENS] = {
-        "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning"};
     head(w, "tokens_total", "counter", "Tokens booked, in disjoint classes.");
-    for (size_t p = 0; p < names->count; p++)
-        for (size_t c = 0; c < METRICS_TOKENS; c++) {
-            uint64_t n = sum_named(w, names->at[p], AT(tokens[0][0]) + c * sizeof(uint64_t),
-                                   METRICS_TOKENS * sizeof(uint64_t));
-            if (n)
-                line(w, "headgate_tokens_total{provider=\"%s\",class=\"%s\"} %" PRIu64 "\n",
-                     names->at[p], classes[c], n);
-        }
+    write_classes(w, names, "tokens_total", 0, CLASS_TOKENS);
+    head(w, "units_total", "counter", "What is not billed by tokens: searches, images, sound.");
+    write_classes(w, names, "units_total", CLASS_TOKENS, USAGE_CLASSES);
     head(w, "cost_nanodollars_total", "counter", "Cost booked, in nanodollars.");
     for (size_t p = 0; p < names->count; p++) {
         uint64_t n = sum_named(w, names->at[p], AT(cost_nanos[0]), PROVIDER_STRIDE);

@@ -22,7 +22,6 @@
 #define METRICS_CLASSES 6   /* no answer, 1xx..5xx */
 #define METRICS_BUCKETS 15
 #define METRICS_REASONS 32 /* enum problem */
-#define METRICS_TOKENS 6   /* the fields of struct tokens */
 
 struct metrics_histogram {
     uint64_t buckets[METRICS_BUCKETS + 1]; /* not cumulative; the last is +Inf */
@@ -35,7 +34,7 @@ struct metrics_page {
     /* counters */
     uint64_t requests[METRICS_ENDPOINTS][METRICS_CLASSES][METRICS_PROVIDERS];
     struct metrics_histogram duration[METRICS_ENDPOINTS], first_byte[METRICS_ENDPOINTS];
-    uint64_t tokens[METRICS_PROVIDERS][METRICS_TOKENS];
+    uint64_t usage[METRICS_PROVIDERS][USAGE_CLASSES];
     uint64_t cost_nanos[METRICS_PROVIDERS];
     uint64_t upstream_errors[METRICS_PROVIDERS][METRICS_REASONS];
     uint64_t refused[METRICS_REASONS];

@@ -25,18 +25,11 @@ usage_outcome_name(enum usage_outcome o)
 }
 
 void
-usage_set_price(struct usage *u, const struct policy_price *price)
+usage_set_price(struct usage *u, const struct policy_price *price, const struct circumstances *c)
 {
-    static const struct policy_price none;
-    const struct policy_price *p = price ? price : &none;
-
-    u->price_version = p->version;
-    u->price_input = p->input;
-    u->price_cached_input = p->cached_input;
-    u->price_cache_write = p->cache_write;
-    u->price_cache_write_1h = p->cache_write_1h;
-    u->price_output = p->output;
-    u->price_reasoning = p->reasoning;
+    u->tier = c->tier;
+    u->price_version = price ? price->version : SLICE("");
+    u->price = price ? *policy_rates(price, c) : (struct rates){0};
 }
 
 static void
@@ -126,15 +119,11 @@ put_bytes(struct wire *w, unsigned field, struct slice s)
 static void
 put_tokens(struct wire *w, unsigned field, const struct tokens *t)
 {
-    unsigned char room[6 * 11];
+    unsigned char room[USAGE_CLASSES * 11];
     struct wire inner = {room, room + sizeof(room), false};
 
-    put_int(&inner, 1, t->input);
-    put_int(&inner, 2, t->cache_read);
-    put_int(&inner, 3, t->cache_write);
-    put_int(&inner, 4, t->cache_write_1h);
-    put_int(&inner, 5, t->output);
-    put_int(&inner, 6, t->reasoning);
+    for (unsigned c = 0; c < USAGE_CLASSES; c++)
+        put_int(&inner, c + 1, t->of[c]);
     assert(!inner.full);
     put_bytes(w, field, slice_make(room, (size_t)(inner.at - room)));
 }
@@ -199,24 +188,32 @@ put_what(struct wire *w, const struct usage *u)
     put_uint(w, 24, u->incomplete);
 }
 
+/* Only those that the cost was made of. */
+static void
+put_rare_prices(struct wire *w, const struct usage *u)
+{
+    for (unsigned c = CLASS_COMMON; c < USAGE_CLASSES; c++)
+        if (u->tokens.of[c])
+            put_int(w, 40 + c - CLASS_COMMON, u->price.of[c]);
+}
+
 static void
 put_cost(struct wire *w, const struct usage *u)
 {
     put_tokens(w, 25, &u->tokens);
     put_int(w, 26, u->cost);
     put_bytes(w, 27, u->price_version);
-    put_int(w, 28, u->price_input);
-    put_int(w, 29, u->price_cached_input);
-    put_int(w, 30, u->price_cache_write);
-    put_int(w, 31, u->price_cache_write_1h);
-    put_int(w, 32, u->price_output);
-    put_int(w, 33, u->price_reasoning);
+    for (unsigned c = 0; c < CLASS_COMMON; c++)
+        put_int(w, 28 + c, u->price.of[c]);
     put_uint(w, 34, u->policy_epoch);
     put_uint(w, 35, u->policy_version);
     for (size_t i = 0; i < u->tag_count; i++)
         put_tag(w, 36, &u->tags[i]);
     put_int(w, 37, u->reserved);
     put_bytes(w, 38, u->upstream_request_id);
+    put_uint(w, 39, (uint64_t)u->tier);
+    if (tokens_are_rare(&u->tokens))
+        put_rare_prices(w, u);
 }
 
 int
@@ -293,25 +290,58 @@ take_what(const Headgate__Bus__Usage *m, struct usage *u)
 }
 
 static void
+take_tokens(const Headgate__Bus__Tokens *m, struct tokens *t)
+{
+    *t = (struct tokens){
+        .input = m->input,
+        .cache_read = m->cache_read,
+        .cache_write = m->cache_write,
+        .cache_write_1h = m->cache_write_1h,
+        .output = m->output,
+        .reasoning = m->reasoning,
+        .audio_input = m->audio_input,
+        .audio_output = m->audio_output,
+        .image_input = m->image_input,
+        .image_output = m->image_output,
+        .web_searches = m->web_searches,
+        .search_units = m->search_units,
+        .images = m->images,
+        .audio_ms = m->audio_ms,
+        .characters = m->characters,
+    };
+}
+
+static void
+take_prices(const Headgate__Bus__Usage *m, struct rates *r)
+{
+    *r = (struct rates){
+        .input = m->price_input,
+        .cached_input = m->price_cached_input,
+        .cache_write = m->price_cache_write,
+        .cache_write_1h = m->price_cache_write_1h,
+        .output = m->price_output,
+        .reasoning = m->price_reasoning,
+        .audio_input = m->price_audio_input,
+        .audio_output = m->price_audio_output,
+        .image_input = m->price_image_input,
+        .image_output = m->price_image_output,
+        .web_search = m->price_web_search,
+        .search_unit = m->price_search_unit,
+        .image = m->price_image,
+        .audio_minute = m->price_audio_minute,
+        .character = m->price_character,
+    };
+}
+
+static void
 take_cost(const Headgate__Bus__Usage *m, struct usage *u)
 {
     if (m->tokens)
-        u->tokens = (struct tokens){
-            .input = m->tokens->input,
-            .cache_read = m->tokens->cache_read,
-            .cache_write = m->tokens->cache_write,
-            .cache_write_1h = m->tokens->cache_write_1h,
-            .output = m->tokens->output,
-            .reasoning = m->tokens->reasoning,
-        };
+        take_tokens(m->tokens, &u->tokens);
+    take_prices(m, &u->price);
+    u->tier = (enum service_tier)m->service_tier;
     u->cost = m->cost_nanos;
     u->price_version = slice_of(m->price_version);
-    u->price_input = m->price_input;
-    u->price_cached_input = m->price_cached_input;
-    u->price_cache_write = m->price_cache_write;
-    u->price_cache_write_1h = m->price_cache_write_1h;
-    u->price_output = m->price_output;
-    u->price_reasoning = m->price_reasoning;
     u->policy_epoch = m->policy_epoch;
     u->policy_version = m->policy_version;
     u->reserved = m->reserved_nanos;

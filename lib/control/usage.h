@@ -54,10 +54,10 @@ struct usage {
     struct slice error_code; /* "" when it went well */
     bool stream, estimated, incomplete;
     struct tokens tokens;
-    nanos cost;                 /* policy_cost(price, tokens) */
+    nanos cost;                 /* rates_cost(price, tokens) */
     struct slice price_version; /* "" when the model is free */
-    picos_tok price_input, price_cached_input, price_cache_write, price_cache_write_1h,
-        price_output, price_reasoning;
+    struct rates price;         /* as applied; of the rare classes only what was used travels */
+    enum service_tier tier;
     uint64_t policy_epoch, policy_version;
     const struct policy_tag *tags;
     size_t tag_count;
@@ -65,8 +65,10 @@ struct usage {
     struct slice upstream_request_id;
 };
 
-/* Copies version and the six prices; price NULL (a free model): all zero. */
-void usage_set_price(struct usage *u, const struct policy_price *price);
+/* Notes the tier, the version and the rates that applied; price NULL (a free model): all zero. The
+ * cost is left to the caller, who must have it from policy_cost() under the same circumstances. */
+void usage_set_price(struct usage *u, const struct policy_price *price,
+                     const struct circumstances *c);
 /* Shortens what is too long, at whole UTF-8 characters; tags beyond the bound are left out.
  * Afterwards usage_encode() fits LIMIT_USAGE_BYTES. */
 void usage_clip(struct usage *u);

@@ -14,6 +14,7 @@
 #include "lib/base/secret.h"
 #include "lib/base/slice.h"
 #include "lib/policy/provider_kinds.h"
+#include "lib/policy/rates.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,8 +45,7 @@ struct policy_provider {
 
 struct policy_price {
     struct slice version;
-    picos_tok input, cached_input, cache_write, cache_write_1h, output,
-        reasoning; /* all filled in */
+    struct rates rates; /* of ordinary circumstances; all filled in */
     bool free;
 };
 
@@ -155,12 +155,10 @@ const struct policy_price *policy_find_price(const struct policy *p,
                                              const struct policy_provider *provider,
                                              struct slice model);
 
-/* Disjoint token classes: the one usage record (see proto/bus.proto, Tokens). */
-struct tokens {
-    int64_t input, cache_read, cache_write, cache_write_1h, output, reasoning;
-};
-/* Exact cost: 0 or ERR_RANGE (a negative count or an overflow). */
-MUST_CHECK int policy_cost(const struct policy_price *price, const struct tokens *t,
-                           nanos *ret_cost);
+/* The rates that apply under the circumstances: what is recorded with the use. */
+const struct rates *policy_rates(const struct policy_price *price, const struct circumstances *c);
+/* Exact cost by those rates: 0 or ERR_RANGE (a negative count or an overflow). */
+MUST_CHECK int policy_cost(const struct policy_price *price, const struct circumstances *c,
+                           const struct tokens *t, nanos *ret_cost);
 
 #endif

@@ -77,16 +77,22 @@ check_amounts(size_t at, const struct section_price *p, struct buf *why)
     return 0;
 }
 
+/* What is not given costs what plain input or plain output does; what is no token then costs
+ * nothing. */
 static void
 fill(struct policy_price *to, const struct section_price *p)
 {
+    struct rates *r = &to->rates;
+
     to->free = p->free;
-    to->input = p->input;
-    to->cached_input = p->has_cached_input ? p->cached_input : p->input;
-    to->cache_write = p->has_cache_write ? p->cache_write : p->input;
-    to->cache_write_1h = p->has_cache_write_1h ? p->cache_write_1h : to->cache_write;
-    to->output = p->output;
-    to->reasoning = p->has_reasoning ? p->reasoning : p->output;
+    r->input = p->input;
+    r->cached_input = p->has_cached_input ? p->cached_input : p->input;
+    r->cache_write = p->has_cache_write ? p->cache_write : p->input;
+    r->cache_write_1h = p->has_cache_write_1h ? p->cache_write_1h : r->cache_write;
+    r->output = p->output;
+    r->reasoning = p->has_reasoning ? p->reasoning : p->output;
+    r->audio_input = r->image_input = p->input;
+    r->audio_output = r->image_output = p->output;
 }
 
 static int
@@ -273,26 +279,16 @@ prices_find(const struct policy_core *c, const struct policy_provider *provider,
     return price ? price : group_find(c->book[provider->index], model);
 }
 
-int
-policy_cost(const struct policy_price *price, const struct tokens *t, nanos *ret_cost)
+const struct rates *
+policy_rates(const struct policy_price *price, const struct circumstances *c)
 {
-    const struct {
-        picos_tok price;
-        int64_t tokens;
-    } lines[] = {
-        {price->input, t->input},
-        {price->cached_input, t->cache_read},
-        {price->cache_write, t->cache_write},
-        {price->cache_write_1h, t->cache_write_1h},
-        {price->output, t->output},
-        {price->reasoning, t->reasoning},
-    };
-    __int128 sum = 0;
+    (void)c;
+    return &price->rates;
+}
 
-    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
-        if (lines[i].tokens < 0 ||
-            __builtin_add_overflow(sum, money_line(lines[i].price, lines[i].tokens), &sum))
-            return ERR_RANGE;
-    }
-    return money_round(sum, ret_cost);
+int
+policy_cost(const struct policy_price *price, const struct circumstances *c, const struct tokens *t,
+            nanos *ret_cost)
+{
+    return rates_cost(policy_rates(price, c), t, ret_cost);
 }

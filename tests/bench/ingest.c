@@ -44,9 +44,7 @@ some_usage(uint64_t sequence)
         .stream = true,
         .tokens = {.input = 1200, .cache_read = 300, .output = 420},
         .price_version = SLICE("builtin-2026-08-21"),
-        .price_input = 2500000,
-        .price_cached_input = 1250000,
-        .price_output = 10000000,
+        .price = {.input = 2500000, .cached_input = 1250000, .output = 10000000},
         .cost = 7575000,
         .reserved = 50000000,
     };

@@ -56,16 +56,7 @@ struct sample {
 static inline void
 price(struct usage *u)
 {
-    const struct policy_price p = {
-        .input = u->price_input,
-        .cached_input = u->price_cached_input,
-        .cache_write = u->price_cache_write,
-        .cache_write_1h = u->price_cache_write_1h,
-        .output = u->price_output,
-        .reasoning = u->price_reasoning,
-    };
-
-    assert_int_equal(policy_cost(&p, &u->tokens, &u->cost), 0);
+    assert_int_equal(rates_cost(&u->price, &u->tokens, &u->cost), 0);
 }
 
 static const char *const teams[] = {"research", "sales/eu", "ops"};
@@ -96,9 +87,7 @@ random_usage(uint64_t *seed, uint64_t sequence)
                    .cache_read = (int64_t)test_below(seed, 1000),
                    .output = (int64_t)test_below(seed, 5000)},
         .price_version = SLICE("v1"),
-        .price_input = 2500000,
-        .price_cached_input = 1250000,
-        .price_output = 10000000,
+        .price = {.input = 2500000, .cached_input = 1250000, .output = 10000000},
         .tags = tags,
         .tag_count = test_below(seed, 2),
     };
@@ -106,6 +95,19 @@ random_usage(uint64_t *seed, uint64_t sequence)
     uuid7(u.attempt_id);
     price(&u);
     return u;
+}
+
+/* Some of the rare classes, which most attempts have none of. */
+static inline void
+make_rare(uint64_t *seed, struct usage *u)
+{
+    for (int c = CLASS_COMMON; c < USAGE_CLASSES; c++)
+        if (test_below(seed, 3) == 0) {
+            u->tokens.of[c] = 1 + (int64_t)test_below(seed, 100000);
+            u->price.of[c] = (picos_tok)test_below(seed, 50000000);
+        }
+    u->tier = (enum service_tier)test_below(seed, SERVICE_TIERS);
+    price(u);
 }
 
 static inline void

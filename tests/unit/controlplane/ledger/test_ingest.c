@@ -20,12 +20,19 @@ assert_books_are_sound(void)
                  "project, user_name, key, model, provider, provider_model, tags, "
                  "count(*) AS attempts, count(*) FILTER (WHERE attempt_no = 1) AS requests, "
                  "count(*) FILTER (WHERE error_code <> '') AS errors, sum(tokens_input) AS i, "
-                 "sum(tokens_cache_read) AS r, sum(tokens_output) AS o, sum(cost_nanos) AS c "
+                 "sum(tokens_cache_read) AS r, sum(tokens_output) AS o, sum(cost_nanos) AS c, "
+                 "sum(tokens_audio_input) AS ai, sum(tokens_audio_output) AS ao, "
+                 "sum(tokens_image_input) AS ii, sum(tokens_image_output) AS io, "
+                 "sum(web_searches) AS w, sum(search_units) AS su, sum(images) AS im, "
+                 "sum(audio_ms) AS ms, sum(characters) AS ch "
                  "FROM usage_events GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9) d FULL JOIN "
                  "usage_hourly h USING (hour, team, project, user_name, key, model, provider, "
                  "provider_model, tags) WHERE (d.attempts, d.requests, d.errors, d.i, d.r, d.o, "
-                 "d.c) IS DISTINCT FROM (h.attempts, h.requests, h.errors, h.tokens_input, "
-                 "h.tokens_cache_read, h.tokens_output, h.cost_nanos)"),
+                 "d.c, ai, ao, ii, io, w, su, im, ms, ch) IS DISTINCT FROM (h.attempts, "
+                 "h.requests, h.errors, h.tokens_input, h.tokens_cache_read, h.tokens_output, "
+                 "h.cost_nanos, tokens_audio_input, tokens_audio_output, tokens_image_input, "
+                 "tokens_image_output, web_searches, search_units, images, audio_ms, "
+                 "characters)"),
         0);
 }
 
@@ -84,6 +91,65 @@ test_rollup_equals_detail(void **state)
                      1);
     assert_int_equal(database_int(app, "SELECT sum(attempts) FROM usage_hourly"), 2000);
     assert_books_are_sound();
+}
+
+/* Rows with and without rare classes, in one batch and in batches of their own. */
+static void
+test_rare_classes_are_booked_and_recomputed(void **state)
+{
+    uint64_t seed = test_seed();
+    struct sample *s;
+
+    (void)state;
+    for (int batch = 0; batch < 4; batch++) {
+        s = make_sample(&seed, 100);
+        for (size_t k = 0; k < 100; k++)
+            if (batch && test_below(&seed, 3) < (unsigned)batch) {
+                make_rare(&seed, &s->u[k]);
+                encode(s, k);
+            }
+        assert_int_equal(ingest(&s->batch).added, 100);
+        free(s);
+    }
+    assert_int_equal(database_int(app, "SELECT count(*) FROM usage_quarantine"), 0);
+    assert_int_equal(database_int(app, "SELECT (count(*) > 50)::int FROM usage_events "
+                                       "WHERE audio_ms > 0 AND price_audio_minute IS NOT NULL"),
+                     1);
+    assert_int_equal(database_int(app, "SELECT (count(DISTINCT service_tier) = 3 AND count(*) > "
+                                       "count(service_tier))::int FROM usage_events"),
+                     1);
+    assert_books_are_sound();
+}
+
+/* An unused class is NULL, so that it takes no room; and a count cannot be without its price. */
+static void
+test_unused_classes_take_no_room(void **state)
+{
+    uint64_t seed = test_seed();
+    struct sample *s = make_sample(&seed, 2);
+
+    (void)state;
+    s->u[0].tokens.images = 2;
+    s->u[0].price.image = 40000000000;
+    price(&s->u[0]);
+    encode(s, 0);
+    assert_int_equal(ingest(&s->batch).added, 2);
+    assert_int_equal(
+        database_int(app, "SELECT count(*) FROM usage_events WHERE num_nonnulls("
+                          "tokens_audio_input, tokens_audio_output, tokens_image_input, "
+                          "tokens_image_output, web_searches, search_units, audio_ms, characters, "
+                          "price_audio_input, price_audio_output, price_image_input, "
+                          "price_image_output, price_web_search, price_search_unit, "
+                          "price_audio_minute, price_character, service_tier) = 0"),
+        2);
+    assert_int_equal(database_int(app, "SELECT price_image FROM usage_events WHERE images = 2"),
+                     40000000000);
+    assert_int_equal(database_int(app, "SELECT count(images) FROM usage_events"), 1);
+    assert_int_not_equal(db_script(owner, "SET session_replication_role = replica;"
+                                          "UPDATE usage_events SET audio_ms = 5"),
+                         0);
+    assert_string_equal(db_sqlstate(owner), "23514");
+    free(s);
 }
 
 /* --- exactly once ---------------------------------------------------------------------------- */
@@ -273,7 +339,7 @@ test_f107_poison_does_not_hold_up_the_others(void **state)
     s->u[1].cost++;
     s->u[2].team = SLICE("");
     s->u[3].tokens.input = -1;
-    s->u[4].price_output = -1;
+    s->u[4].price.output = -1;
     s->u[5].outcome = (enum usage_outcome)77;
     s->u[6].attempt_id[6] = 0x40;
     s->u[7].key = SLICE("\xc3\x28");
@@ -513,6 +579,13 @@ test_alarms_count_what_is_to_be_looked_at(void **state)
 }
 
 static void
+add_bigints(struct buf *sql, const int64_t *values, int from, int to)
+{
+    for (int c = from; c < to; c++)
+        assert_int_equal(buf_addf(sql, "%lld::bigint,", (long long)values[c]), 0);
+}
+
+static void
 test_the_database_prices_as_the_worker_does(void **state)
 {
     uint64_t seed = test_seed();
@@ -523,26 +596,25 @@ test_the_database_prices_as_the_worker_does(void **state)
     assert_int_equal(buf_add_str(&sql, "SELECT count(*) FROM (VALUES "), 0);
     for (int i = 0; i < 1000; i++) {
         struct usage u = {0};
-        int64_t *tokens[] = {&u.tokens.input,          &u.tokens.cache_read, &u.tokens.cache_write,
-                             &u.tokens.cache_write_1h, &u.tokens.output,     &u.tokens.reasoning};
-        picos_tok *prices[] = {&u.price_input,          &u.price_cached_input, &u.price_cache_write,
-                               &u.price_cache_write_1h, &u.price_output,       &u.price_reasoning};
         assert_int_equal(buf_add_str(&sql, i ? ",(" : "("), 0);
-        for (int k = 0; k < 6; k++) {
-            *tokens[k] = (int64_t)(test_random(&seed) >> (44 + test_below(&seed, 20)));
-            assert_int_equal(buf_addf(&sql, "%lld,", (long long)*tokens[k]), 0);
+        for (int c = 0; c < USAGE_CLASSES; c++) {
+            u.tokens.of[c] = (int64_t)(test_random(&seed) >> (44 + test_below(&seed, 20)));
+            u.price.of[c] = (int64_t)(test_random(&seed) >> (36 + test_below(&seed, 28)));
         }
-        for (int k = 0; k < 6; k++) {
-            *prices[k] = (int64_t)(test_random(&seed) >> (36 + test_below(&seed, 28)));
-            assert_int_equal(buf_addf(&sql, "%lld,", (long long)*prices[k]), 0);
-        }
+        add_bigints(&sql, u.tokens.of, 0, CLASS_COMMON);
+        add_bigints(&sql, u.price.of, 0, CLASS_COMMON);
+        add_bigints(&sql, u.tokens.of, CLASS_COMMON, USAGE_CLASSES);
+        add_bigints(&sql, u.price.of, CLASS_COMMON, USAGE_CLASSES);
         price(&u);
         assert_int_equal(buf_addf(&sql, "%lld)", (long long)u.cost), 0);
     }
     assert_int_equal(buf_add_str(&sql,
                                  ") v WHERE headgate_cost(column1, column2, column3, column4, "
                                  "column5, column6, column7, column8, column9, column10, "
-                                 "column11, column12) <> column13"),
+                                 "column11, column12, headgate_rare_cost(column13, column14, "
+                                 "column15, column16, column17, column18, column19, column20, "
+                                 "column21, column22, column23, column24, column25, column26, "
+                                 "column27, column28, column29, column30)) <> column31"),
                      0);
     assert_int_equal(database_int(app, buf_str(&sql)), 0);
     buf_free(&sql);
@@ -556,6 +628,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         EMPTIED(test_a_batch_is_booked_whole),
         EMPTIED(test_rollup_equals_detail),
+        EMPTIED(test_rare_classes_are_booked_and_recomputed),
+        EMPTIED(test_unused_classes_take_no_room),
         EMPTIED(test_f132_repeated_and_overlapping_batches_add_nothing),
         EMPTIED(test_skipped_sequences_are_counted),
         EMPTIED(test_f103_two_writers_in_opposite_order),

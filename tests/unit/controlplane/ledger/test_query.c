@@ -201,7 +201,9 @@ test_one_attempt_is_shown_whole(void **state)
 
     (void)state;
     u->request_id = SLICE("the one");
-    u->tokens = (struct tokens){10, 20, 30, 40, 50, 60};
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        u->tokens.of[c] = 10 * (c + 1);
+    u->tier = TIER_FLEX;
     u->outcome = USAGE_LOST;
     u->incomplete = u->estimated = true;
     price(u);
@@ -211,11 +213,15 @@ test_one_attempt_is_shown_whole(void **state)
     assert_int_equal(db_count(rows), 1);
     uuid_format(u->attempt_id, id);
     assert_string_equal(db_text(rows, 0, EVENT_ATTEMPT_ID), id);
-    assert_int_equal(db_int(rows, 0, EVENT_INPUT), 100);
+    assert_int_equal(db_int(rows, 0, EVENT_INPUT), 10 + 20 + 30 + 40 + 70 + 90);
     assert_int_equal(db_int(rows, 0, EVENT_CACHED_INPUT), 20);
     assert_int_equal(db_int(rows, 0, EVENT_CACHE_WRITE), 70);
-    assert_int_equal(db_int(rows, 0, EVENT_OUTPUT), 110);
+    assert_int_equal(db_int(rows, 0, EVENT_OUTPUT), 50 + 60 + 80 + 100);
     assert_int_equal(db_int(rows, 0, EVENT_REASONING), 60);
+    for (int c = CLASS_COMMON; c < USAGE_CLASSES; c++)
+        assert_int_equal(db_int(rows, 0, EVENT_AUDIO_INPUT + (size_t)(c - CLASS_COMMON)),
+                         10 * (c + 1));
+    assert_string_equal(db_text(rows, 0, EVENT_SERVICE_TIER), "flex");
     assert_int_equal(db_int(rows, 0, EVENT_COST), u->cost);
     assert_string_equal(db_text(rows, 0, EVENT_OUTCOME), "lost");
     assert_true(db_bool(rows, 0, EVENT_INCOMPLETE));

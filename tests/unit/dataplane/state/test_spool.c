@@ -96,8 +96,7 @@ some_usage(void)
         .tokens = {.input = 10, .output = 5},
         .cost = 75000,
         .price_version = SLICE("v1"),
-        .price_input = 2500000,
-        .price_output = 10000000,
+        .price = {.input = 2500000, .output = 10000000},
         .reserved = 99999,
     };
 

@@ -35,15 +35,12 @@ full(uint64_t *seed)
         .stream = true,
         .estimated = true,
         .incomplete = true,
-        .tokens = {1, 2, 3, 4, 5, INT64_MAX},
+        .tokens = {.of = {1, 2, 3, 4, 5, INT64_MAX, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
         .cost = INT64_MAX,
         .price_version = SLICE("v1"),
-        .price_input = 1,
-        .price_cached_input = 2,
-        .price_cache_write = 3,
-        .price_cache_write_1h = 4,
-        .price_output = 5,
-        .price_reasoning = -6, /* not for us to judge */
+        .price = {.of = {1, 2, 3, 4, 5, -6 /* not for us to judge */, 17, 18, 19, 20, 21, 22, 23,
+                         24, 25}},
+        .tier = TIER_PRIORITY,
         .policy_epoch = 7,
         .policy_version = UINT64_MAX,
         .tags = tags,
@@ -79,7 +76,7 @@ test_our_bytes_are_protobufs(void **state)
     for (int round = 0; round < 200; round++) {
         struct usage u = full(&seed);
         unsigned char bytes[LIMIT_USAGE_BYTES];
-        int64_t *numbers[] = {&u.tokens.input, &u.tokens.output, &u.cost, &u.price_input,
+        int64_t *numbers[] = {&u.tokens.input, &u.tokens.output, &u.cost, &u.price.input,
                               &u.started_ms};
         struct slice *texts[] = {&u.team, &u.project, &u.end_user, &u.error_code};
         size_t len;
@@ -89,6 +86,9 @@ test_our_bytes_are_protobufs(void **state)
             texts[i]->len -= test_below(&seed, 2) ? texts[i]->len : 0;
         u.tag_count = test_below(&seed, 3);
         u.stream = test_below(&seed, 2);
+        u.tier = (enum service_tier)test_below(&seed, SERVICE_TIERS);
+        for (int c = 0; c < USAGE_CLASSES; c++)
+            u.tokens.of[c] = test_below(&seed, 2) ? 0 : u.tokens.of[c];
         assert_int_equal(usage_encode(&u, bytes, sizeof(bytes), &len), 0);
         assert_same_as_protobuf(bytes, len);
     }
@@ -110,12 +110,43 @@ test_everything_comes_back(void **state)
     assert_int_equal(back.sequence, u.sequence);
     assert_slice_is(back.team, "research");
     assert_int_equal(back.tokens.reasoning, INT64_MAX);
-    assert_int_equal(back.price_reasoning, -6);
+    for (int c = 0; c < USAGE_CLASSES; c++) {
+        assert_int_equal(back.tokens.of[c], u.tokens.of[c]);
+        assert_int_equal(back.price.of[c], u.price.of[c]);
+    }
+    assert_int_equal(back.tier, TIER_PRIORITY);
     assert_int_equal(back.tag_count, 2);
     assert_int_equal(back.outcome, USAGE_CLIENT_GONE);
     assert_int_equal(usage_encode(&back, again, sizeof(again), &len_again), 0);
     assert_int_equal(len_again, len);
     assert_memory_equal(again, bytes, len);
+    arena_free(&a);
+}
+
+/* A record that uses no rare class is not a byte longer for their being there, whatever they would
+ * have cost. */
+static void
+test_unused_classes_take_no_bytes(void **state)
+{
+    unsigned char bytes[LIMIT_USAGE_BYTES];
+    struct usage plain = {.tokens = {.input = 10, .output = 5}, .price = {.input = 3, .output = 4}};
+    struct usage priced = plain, back;
+    struct arena a;
+    size_t len, other;
+
+    (void)state;
+    arena_init(&a, 0);
+    for (int c = CLASS_COMMON; c < USAGE_CLASSES; c++)
+        priced.price.of[c] = 1000 + c;
+    uuid7(plain.attempt_id);
+    assert_int_equal(usage_encode(&plain, bytes, sizeof(bytes), &len), 0);
+    assert_int_equal(usage_encode(&priced, bytes, sizeof(bytes), &other), 0);
+    assert_int_equal(other, len);
+    priced.tokens.images = 1;
+    assert_int_equal(usage_encode(&priced, bytes, sizeof(bytes), &len), 0);
+    assert_int_equal(usage_decode(slice_make(bytes, len), &a, &back), 0);
+    assert_int_equal(back.price.image, 1000 + CLASS_IMAGES);
+    assert_int_equal(back.price.audio_minute, 0);
     arena_free(&a);
 }
 
@@ -213,6 +244,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_our_bytes_are_protobufs),
         cmocka_unit_test(test_everything_comes_back),
+        cmocka_unit_test(test_unused_classes_take_no_bytes),
         cmocka_unit_test(test_too_little_room_is_an_error_at_every_length),
         cmocka_unit_test(test_what_is_no_record_is_refused),
         cmocka_unit_test(test_a_clipped_record_always_fits),

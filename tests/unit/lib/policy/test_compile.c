@@ -55,7 +55,7 @@ test_everything_is_found(void **state)
     m = policy_find_model(p, SLICE("smart"), &scratch, &target);
     assert_int_equal(m->count, 1);
     assert_ptr_equal(m->targets[0].provider, provider);
-    assert_int_equal(m->targets[0].price->input, 2500000);
+    assert_int_equal(m->targets[0].price->rates.input, 2500000);
     assert_int_equal(policy_model_count(p), 2);
     assert_slice_is(policy_model_at(p, 0)->name, "smart");
     assert_null(policy_model_at(p, 2));
@@ -88,7 +88,7 @@ test_provider_is_addressed_directly(void **state)
     assert_slice_is(m->targets[0].model, "org/m9");
     assert_null(m->targets[0].price);
     m = policy_find_model(p, SLICE("local/m1"), &scratch, &target);
-    assert_int_equal(m->targets[0].price->output, 10000000);
+    assert_int_equal(m->targets[0].price->rates.output, 10000000);
     /* a configured name comes first */
     m = policy_find_model(p, SLICE("local/known"), &scratch, &target);
     assert_slice_is(m->targets[0].provider->name, "sim");

@@ -341,7 +341,8 @@ test_changed_price_reaches_the_model(void **state)
     assert_int_equal(given, 1);
     policy_unref(before);
     assert_int_equal(
-        policy_find_model(after, SLICE("smart"), &scratch, &target)->targets[0].price->input, 7);
+        policy_find_model(after, SLICE("smart"), &scratch, &target)->targets[0].price->rates.input,
+        7);
     assert_null(policy_find_model(after, SLICE("toy"), &scratch, &target)->targets[0].price);
     policy_unref(after);
     fixture_free(&f);

@@ -30,12 +30,13 @@ test_own_rows_come_before_the_book(void **state)
     fixture_add_price(&f, "mine", "o1-*", 5, 5);
     fixture_add_price(&f, "mine", "o1-mini", 6, 6);
     p = fixture_policy(&f, NULL);
-    assert_int_equal(find(p, "mine", "gpt-4o")->input, 3);
-    assert_int_equal(find(p, "other", "gpt-4o")->input, 1);
-    assert_int_equal(find(p, "mine", "gpt-5")->input, 2); /* falls through to the book's glob */
-    assert_int_equal(find(p, "mine", "o3")->input, 4);
-    assert_int_equal(find(p, "mine", "o1-preview")->input, 5); /* the longest glob */
-    assert_int_equal(find(p, "mine", "o1-mini")->input, 6);    /* exact before any glob */
+    assert_int_equal(find(p, "mine", "gpt-4o")->rates.input, 3);
+    assert_int_equal(find(p, "other", "gpt-4o")->rates.input, 1);
+    assert_int_equal(find(p, "mine", "gpt-5")->rates.input,
+                     2); /* falls through to the book's glob */
+    assert_int_equal(find(p, "mine", "o3")->rates.input, 4);
+    assert_int_equal(find(p, "mine", "o1-preview")->rates.input, 5); /* the longest glob */
+    assert_int_equal(find(p, "mine", "o1-mini")->rates.input, 6);    /* exact before any glob */
     assert_null(find(p, "other", "o1-mini"));
     assert_null(find(p, "other", "claude"));
     policy_unref(p);
@@ -71,16 +72,16 @@ test_absent_prices_are_filled_in(void **state)
     p = fixture_policy(&f, NULL);
     price = find(p, "p", "m");
     assert_slice_is(price->version, "list-7");
-    assert_int_equal(price->cached_input, 10);
-    assert_int_equal(price->cache_write, 10);
-    assert_int_equal(price->cache_write_1h, 10);
-    assert_int_equal(price->reasoning, 40);
+    assert_int_equal(price->rates.cached_input, 10);
+    assert_int_equal(price->rates.cache_write, 10);
+    assert_int_equal(price->rates.cache_write_1h, 10);
+    assert_int_equal(price->rates.reasoning, 40);
     price = find(p, "p", "n");
     assert_slice_is(price->version, "own");
-    assert_int_equal(price->cached_input, 0);
-    assert_int_equal(price->cache_write, 12);
-    assert_int_equal(price->cache_write_1h, 12);
-    assert_int_equal(price->reasoning, 50);
+    assert_int_equal(price->rates.cached_input, 0);
+    assert_int_equal(price->rates.cache_write, 12);
+    assert_int_equal(price->rates.cache_write_1h, 12);
+    assert_int_equal(price->rates.reasoning, 50);
     policy_unref(p);
     fixture_free(&f);
 }
@@ -90,62 +91,62 @@ test_absent_prices_are_filled_in(void **state)
 static void
 test_cost_is_exact(void **state)
 {
-    const struct policy_price price = {.input = 2500000,
-                                       .cached_input = 1250000,
-                                       .cache_write = 3125000,
-                                       .cache_write_1h = 5000000,
-                                       .output = 10000000,
-                                       .reasoning = 10000001};
+    const struct rates price = {.input = 2500000,
+                                .cached_input = 1250000,
+                                .cache_write = 3125000,
+                                .cache_write_1h = 5000000,
+                                .output = 10000000,
+                                .reasoning = 10000001};
     nanos cost;
 
     (void)state;
     /* 1,000 fresh input at 2.50 per million: 0.0025 USD */
-    assert_int_equal(policy_cost(&price, &(struct tokens){.input = 1000}, &cost), 0);
+    assert_int_equal(rates_cost(&price, &(struct tokens){.input = 1000}, &cost), 0);
     assert_int_equal(cost, 2500000);
-    assert_int_equal(policy_cost(&price, &(struct tokens){1, 2, 4, 8, 16, 32}, &cost), 0);
+    assert_int_equal(rates_cost(&price, &(struct tokens){.of = {1, 2, 4, 8, 16, 32}}, &cost), 0);
     /* 2.5 + 2*1.25 + 4*3.125 + 8*5 + 16*10 + 32*10.000001 = 537.500032 units of 1e-6 USD */
     assert_int_equal(cost, 537500);
-    assert_int_equal(policy_cost(&price, &(struct tokens){0}, &cost), 0);
+    assert_int_equal(rates_cost(&price, &(struct tokens){0}, &cost), 0);
     assert_int_equal(cost, 0);
 }
 
 static void
 test_cost_rounds_once(void **state)
 {
-    const struct policy_price price = {.input = 400, .output = 400};
+    const struct rates price = {.input = 400, .output = 400};
     nanos cost;
 
     (void)state;
     /* each line alone would round to 0; their sum, 800 picodollars, is 1 nanodollar */
-    assert_int_equal(policy_cost(&price, &(struct tokens){.input = 1, .output = 1}, &cost), 0);
+    assert_int_equal(rates_cost(&price, &(struct tokens){.input = 1, .output = 1}, &cost), 0);
     assert_int_equal(cost, 1);
-    assert_int_equal(policy_cost(&price, &(struct tokens){.input = 1}, &cost), 0);
+    assert_int_equal(rates_cost(&price, &(struct tokens){.input = 1}, &cost), 0);
     assert_int_equal(cost, 0);
 }
 
 static void
 test_cost_refuses_nonsense(void **state)
 {
-    const struct policy_price dear = {.input = INT64_MAX,
-                                      .cached_input = INT64_MAX,
-                                      .cache_write = INT64_MAX,
-                                      .cache_write_1h = INT64_MAX,
-                                      .output = INT64_MAX,
-                                      .reasoning = INT64_MAX};
-    const struct policy_price unit = {.input = 1000};
+    const struct rates dear = {.input = INT64_MAX,
+                               .cached_input = INT64_MAX,
+                               .cache_write = INT64_MAX,
+                               .cache_write_1h = INT64_MAX,
+                               .output = INT64_MAX,
+                               .reasoning = INT64_MAX};
+    const struct rates unit = {.input = 1000};
     nanos cost;
 
     (void)state;
-    assert_int_equal(policy_cost(&unit, &(struct tokens){.input = -1}, &cost), ERR_RANGE);
-    assert_int_equal(policy_cost(&unit, &(struct tokens){.reasoning = -1}, &cost), ERR_RANGE);
+    assert_int_equal(rates_cost(&unit, &(struct tokens){.input = -1}, &cost), ERR_RANGE);
+    assert_int_equal(rates_cost(&unit, &(struct tokens){.reasoning = -1}, &cost), ERR_RANGE);
     /* the sum of six such lines does not fit 128 bits */
-    assert_int_equal(policy_cost(&dear,
-                                 &(struct tokens){INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX,
-                                                  INT64_MAX, INT64_MAX},
-                                 &cost),
+    assert_int_equal(rates_cost(&dear,
+                                &(struct tokens){.of = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX,
+                                                        INT64_MAX, INT64_MAX}},
+                                &cost),
                      ERR_RANGE);
-    assert_int_equal(policy_cost(&dear, &(struct tokens){.input = 1001}, &cost), ERR_RANGE);
-    assert_int_equal(policy_cost(&unit, &(struct tokens){.input = INT64_MAX}, &cost), 0);
+    assert_int_equal(rates_cost(&dear, &(struct tokens){.input = 1001}, &cost), ERR_RANGE);
+    assert_int_equal(rates_cost(&unit, &(struct tokens){.input = INT64_MAX}, &cost), 0);
     assert_int_equal(cost, INT64_MAX);
 }
 
