@@ -139,18 +139,28 @@ base64_decode(struct slice text, void *ret_bytes, size_t *ret_len)
     return 0;
 }
 
-/* --- CRC-32C ---------------------------------------------------------------------------------- */
+/* --- CRC-32C, CRC-32 -------------------------------------------------------------------------- */
 
 typedef uint32_t (*crc_function)(uint32_t crc, const unsigned char *at, size_t n);
 
-static uint32_t crc_table[256];
+/* Reflected polynomials: Castagnoli's, and that of IEEE 802.3. */
+#define CASTAGNOLI 0x82f63b78u
+#define ETHERNET 0xedb88320u
+
+static uint32_t crc_table[256], ethernet_table[256];
+
+static uint32_t
+crc_with(const uint32_t table[static 256], uint32_t crc, const unsigned char *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        crc = crc >> 8 ^ table[(crc ^ at[i]) & 255];
+    return crc;
+}
 
 static uint32_t
 crc_by_table(uint32_t crc, const unsigned char *at, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        crc = crc >> 8 ^ crc_table[(crc ^ at[i]) & 255];
-    return crc;
+    return crc_with(crc_table, crc, at, n);
 }
 
 #ifdef __x86_64__
@@ -174,14 +184,21 @@ static crc_function crc_best = crc_by_table;
 static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
 
 static void
-crc_prepare(void)
+fill_table(uint32_t table[static 256], uint32_t polynomial)
 {
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t v = i;
         for (int bit = 0; bit < 8; bit++)
-            v = v & 1 ? v >> 1 ^ 0x82f63b78u : v >> 1;
-        crc_table[i] = v;
+            v = v & 1 ? v >> 1 ^ polynomial : v >> 1;
+        table[i] = v;
     }
+}
+
+static void
+crc_prepare(void)
+{
+    fill_table(crc_table, CASTAGNOLI);
+    fill_table(ethernet_table, ETHERNET);
 #ifdef __x86_64__
     if (__builtin_cpu_supports("sse4.2"))
         crc_best = crc_by_instruction;
@@ -193,4 +210,11 @@ crc32c(uint32_t crc, const void *bytes, size_t n)
 {
     pthread_once(&crc_once, crc_prepare);
     return ~crc_best(~crc, bytes, n);
+}
+
+uint32_t
+crc32(uint32_t crc, const void *bytes, size_t n)
+{
+    pthread_once(&crc_once, crc_prepare);
+    return ~crc_with(ethernet_table, ~crc, bytes, n);
 }

@@ -1,4 +1,4 @@
-/* Hexadecimal, Base64 (RFC 4648, both alphabets), CRC-32C. */
+/* Hexadecimal, Base64 (RFC 4648, both alphabets), CRC-32C and CRC-32. */
 #ifndef LIB_BASE_ENCODE_H
 #define LIB_BASE_ENCODE_H
 
@@ -23,5 +23,7 @@ MUST_CHECK int base64_decode(struct slice text, void *ret_bytes, size_t *ret_len
 
 /* CRC-32C (Castagnoli); start with crc = 0. Uses the SSE4.2 instruction where there is one. */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t n);
+/* CRC-32 (IEEE 802.3, that of gzip and of AWS event streams); start with crc = 0. */
+uint32_t crc32(uint32_t crc, const void *bytes, size_t n);
 
 #endif

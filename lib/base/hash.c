@@ -23,6 +23,17 @@ hash_sha256(const void *bytes, size_t n, unsigned char ret_digest[static SHA256_
     SHA256(bytes, n, ret_digest);
 }
 
+void
+hash_sha256_pieces(const struct slice *pieces, size_t count,
+                   unsigned char ret_digest[static SHA256_BYTES])
+{
+    SHA256_CTX ctx;
+    SHA256_Init(&ctx);
+    for (size_t i = 0; i < count; i++)
+        SHA256_Update(&ctx, pieces[i].at, pieces[i].len);
+    SHA256_Final(ret_digest, &ctx);
+}
+
 /* --- HMAC (RFC 2104) -------------------------------------------------------------------------- */
 
 struct hmac {

@@ -14,6 +14,9 @@
 #define SIGN_SECRET_BYTES 32
 
 void hash_sha256(const void *bytes, size_t n, unsigned char ret_digest[static SHA256_BYTES]);
+/* Of the pieces, one after the other. */
+void hash_sha256_pieces(const struct slice *pieces, size_t count,
+                        unsigned char ret_digest[static SHA256_BYTES]);
 
 /* A keyed hash with its key schedule computed once; one per thread (not thread-safe). */
 struct hmac;

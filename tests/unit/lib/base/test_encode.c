@@ -128,6 +128,21 @@ test_crc32c(void **state)
     check_crc_vectors(chosen);
 }
 
+/* The check value of the catalogue, and those of RFC 3720's patterns as zlib computes them. */
+static void
+test_crc32(void **state)
+{
+    unsigned char bytes[32];
+    (void)state;
+    assert_int_equal(crc32(0, "123456789", 9), 0xcbf43926);
+    assert_int_equal(crc32(0, "", 0), 0);
+    memset(bytes, 0, 32);
+    assert_int_equal(crc32(0, bytes, 32), 0x190a55ad);
+    memset(bytes, 0xff, 32);
+    assert_int_equal(crc32(0, bytes, 32), 0xff6cab0b);
+    assert_int_equal(crc32(crc32(0, "1234", 4), "56789", 5), 0xcbf43926);
+}
+
 int
 main(void)
 {
@@ -138,6 +153,7 @@ main(void)
         cmocka_unit_test(test_base64_refuses),
         cmocka_unit_test(test_base64_round_trips),
         cmocka_unit_test(test_crc32c),
+        cmocka_unit_test(test_crc32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

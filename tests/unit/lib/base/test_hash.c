@@ -33,6 +33,11 @@ test_sha256(void **state)
     assert_hex(digest, 32, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     hash_sha256("abc", 3, digest);
     assert_hex(digest, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    const struct slice pieces[] = {SLICE("a"), SLICE(""), SLICE("bc")};
+    hash_sha256_pieces(pieces, 3, digest);
+    assert_hex(digest, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    hash_sha256_pieces(NULL, 0, digest);
+    assert_hex(digest, 32, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 /* RFC 4231 */
