@@ -63,9 +63,12 @@ struct request_brief {
     struct json_span stream_at, stream_options_at;
     struct slice model; /* decoded, in the arena or the body; empty: not given */
     bool stream;
-    bool has_tools;
-    int64_t max_tokens; /* 0: not given */
-    int64_t choices;    /* at least 1 */
+    const char *tools_member; /* the first member that gives tools ("tools", "functions") */
+    int64_t max_tokens;       /* the largest limit of output that is given; 0: none */
+    const char
+        *max_tokens_member; /* the member that is, or that is malformed; NULL: none is there */
+    bool max_tokens_odd;    /* max_tokens_member is no positive integer */
+    int64_t choices;        /* at least 1 */
     struct slice end_user;
 };
 
