@@ -240,17 +240,19 @@ struct canon_answer {
  * streams of the same content gather to the same.
  */
 enum canon_event_kind {
-    EVENT_START,      /* id, model, created */
+    EVENT_START,      /* id, model, created, service_tier, fingerprint; of.origin: the answer's */
     EVENT_PART_START, /* part: kind, id, name, origin; what comes whole (OPAQUE, encrypted, media)
                          is there already */
     EVENT_DELTA,      /* text: more of text, reasoning, refusal or arguments */
+    EVENT_DATA,       /* text: more of media.data (base64) */
     EVENT_SIGNATURE,  /* text: more of the part's signature */
     EVENT_CITATION,   /* citation */
-    EVENT_PART_END,
-    EVENT_LOGPROBS, /* text: OpenAI's logprobs object of this piece */
-    EVENT_FINISH,   /* finish, text (the provider's own word), stop_sequence */
-    EVENT_USAGE,    /* usage */
-    EVENT_ERROR,    /* error: the provider's own */
+    EVENT_PART_END,   /* of: id, encrypted, raw, media.expires where only the end of the part told
+                         them, else empty */
+    EVENT_LOGPROBS,   /* text: OpenAI's logprobs object of this piece */
+    EVENT_FINISH,     /* finish, text (the provider's own word), stop_sequence */
+    EVENT_USAGE,      /* usage */
+    EVENT_ERROR,      /* error: the provider's own */
     EVENT_END,
 };
 
@@ -283,10 +285,10 @@ enum canon_error_class canon_class_of_status(int status);
 struct canon_event {
     enum canon_event_kind kind;
     unsigned choice, part;
-    struct canon_part of; /* PART_START */
+    struct canon_part of; /* PART_START, PART_END */
     struct slice text;
-    struct slice id, model; /* START */
-    int64_t created_unix_s; /* START */
+    struct slice id, model, service_tier, fingerprint; /* START */
+    int64_t created_unix_s;                            /* START */
     enum canon_finish finish;
     struct slice stop_sequence;
     struct canon_citation citation;
