@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct dialect *const dialects[DIALECTS] = {
-    NULL,
+    [DIALECT_CHAT] = &dialect_chat,
 };
 
 const struct dialect *

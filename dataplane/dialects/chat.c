@@ -1,0 +1,15 @@
+/* OpenAI chat completions, and all who imitate it (compat.h has how they differ). */
+#include "dataplane/dialects/chat_internal.h"
+
+static const char *const passed_up[] = {"accept", "openai-beta", "idempotency-key", NULL};
+
+const struct dialect dialect_chat = {
+    .id = DIALECT_CHAT,
+    .name = "chat",
+    .passed_up = passed_up,
+    .framing = FRAMING_SSE,
+    .brief = chat_brief,
+    .address = chat_address,
+    .watch = chat_watch,
+    .look = chat_look,
+};

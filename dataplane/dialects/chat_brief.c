@@ -1,0 +1,194 @@
+/* What the gateway must know of a chat request, and where such a request goes. */
+#include "dataplane/dialects/chat_internal.h"
+#include "dataplane/dialects/openai.h"
+
+#include <string.h>
+
+#define LIMIT_MODEL_BYTES 1024 /* of its JSON text */
+#define LIMIT_END_USER_BYTES 256
+
+static int
+refuse_json(struct dialect_refusal *why, int err, const struct json_error *e)
+{
+    const char *member = e->member ? e->member : "?";
+    if (err == ERR_NOMEM)
+        return err;
+    if (err == ERR_CONFLICT) {
+        why->duplicate = true;
+        return dialect_refuse(why, ERR_SYNTAX, member,
+                              "The member '%s' appears more than once (at byte %zu).", member,
+                              e->offset);
+    }
+    return dialect_refuse(why, ERR_SYNTAX, "", "The body is not valid JSON: %s at byte %zu.",
+                          e->reason ? e->reason : "malformed", e->offset);
+}
+
+static int
+read_model(struct slice body, struct json_span at, struct arena *a, struct request_brief *ret,
+           struct dialect_refusal *why)
+{
+    if (at.kind == JSON_ABSENT)
+        return 0;
+    if (at.kind != JSON_TEXT || at.end - at.start > LIMIT_MODEL_BYTES)
+        return dialect_refuse(why, ERR_SYNTAX, "model", "'model' must be the name of a model.");
+    return json_text(body, at, a, &ret->model);
+}
+
+/* true, false, null or absent; nothing that two parsers could read differently. */
+static int
+read_stream(struct json_span at, struct request_brief *ret, struct dialect_refusal *why)
+{
+    switch (at.kind) {
+    case JSON_TRUE_:
+        ret->stream = true;
+        return 0;
+    case JSON_ABSENT:
+    case JSON_NULL_:
+    case JSON_FALSE_:
+        return 0;
+    default:
+        return dialect_refuse(why, ERR_SYNTAX, "stream", "'stream' must be true or false.");
+    }
+}
+
+static bool
+is_given(struct json_span at)
+{
+    return at.kind != JSON_ABSENT && at.kind != JSON_NULL_;
+}
+
+/* Which of the two spellings counts is the provider's to choose: the larger one is assumed. */
+static void
+read_max_tokens(struct slice body, const struct json_span *at, struct request_brief *ret)
+{
+    static const enum openai_member spellings[] = {MEMBER_MAX_TOKENS, MEMBER_MAX_COMPLETION_TOKENS};
+    for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
+        struct json_span given = at[spellings[i]];
+        int64_t n = 0;
+        if (!is_given(given))
+            continue;
+        bool odd = given.kind != JSON_NUMBER || json_int(body, given, &n) || n < 1;
+        if (!ret->max_tokens_odd && (odd || n > ret->max_tokens))
+            ret->max_tokens_member = openai_members[spellings[i]];
+        ret->max_tokens_odd |= odd;
+        if (!odd && n > ret->max_tokens)
+            ret->max_tokens = n;
+    }
+}
+
+static void
+read_choices(struct slice body, struct json_span at, struct request_brief *ret)
+{
+    ret->choices = 1;
+    if (at.kind == JSON_NUMBER && (json_int(body, at, &ret->choices) || ret->choices < 1))
+        ret->choices = 1;
+}
+
+static int
+read_end_user(struct slice body, struct json_span at, struct arena *a, struct request_brief *ret)
+{
+    if (at.kind != JSON_TEXT)
+        return 0;
+    int err = json_text(body, at, a, &ret->end_user);
+    if (!err && ret->end_user.len > LIMIT_END_USER_BYTES)
+        ret->end_user.len = LIMIT_END_USER_BYTES;
+    return err;
+}
+
+int
+chat_brief(struct slice body, const struct dialect_call *call, struct arena *a,
+           struct request_brief *ret, struct dialect_refusal *why)
+{
+    struct json_span at[OPENAI_MEMBERS], root;
+    struct json_error e = {0};
+    (void)call;
+    *ret = (struct request_brief){0};
+    if (body.len == 0)
+        return dialect_refuse(why, ERR_SYNTAX, "", "The body is empty; it must be a JSON object.");
+    int err = json_scan(body, &json_limits_default, openai_members, OPENAI_MEMBERS, at, &root, &e);
+    if (err)
+        return refuse_json(why, err, &e);
+    if (root.kind != JSON_MAP)
+        return dialect_refuse(why, ERR_SYNTAX, "", "The body must be a JSON object.");
+    ret->model_at = at[MEMBER_MODEL];
+    ret->stream_at = at[MEMBER_STREAM];
+    ret->stream_options_at = at[MEMBER_STREAM_OPTIONS];
+    if (is_given(at[MEMBER_TOOLS]))
+        ret->tools_member = openai_members[MEMBER_TOOLS];
+    else if (is_given(at[MEMBER_FUNCTIONS]))
+        ret->tools_member = openai_members[MEMBER_FUNCTIONS];
+    read_max_tokens(body, at, ret);
+    read_choices(body, at[MEMBER_N], ret);
+    err = read_model(body, at[MEMBER_MODEL], a, ret, why);
+    if (!err)
+        err = read_end_user(body, at[MEMBER_USER], a, ret);
+    return err ? err : read_stream(at[MEMBER_STREAM], ret, why);
+}
+
+/* --- addresses -------------------------------------------------------------------------------- */
+
+#define CHAT_PATH "/chat/completions"
+
+/* What a deployment's name may have in it besides letters and digits without being escaped. */
+static bool
+is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           memchr("-._~", c, 4);
+}
+
+/* A text as one segment of a path, or one value of a query. */
+static struct slice
+escaped(struct arena *a, struct slice text)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *at = arena_alloc(a, 3 * text.len + 1), *to = at;
+    if (!at)
+        return (struct slice){0};
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        if (is_unreserved(text.at[i])) {
+            *to++ = text.at[i];
+        } else {
+            *to++ = '%';
+            *to++ = hex[c >> 4];
+            *to++ = hex[c & 15];
+        }
+    }
+    return slice_make(at, (size_t)(to - at));
+}
+
+/* Azure has two surfaces. The one without versions takes the deployment's name for a model; of the
+ * older one the deployment and a version are part of the address. base_url is the resource's root,
+ * or goes on to either. */
+static char *
+azure_path(const struct dialect_target *t, struct arena *a)
+{
+    const struct policy_provider *p = t->provider;
+    bool has_v1 = slice_ends(p->path, SLICE("/openai/v1"));
+    bool has_root = has_v1 || slice_ends(p->path, SLICE("/openai"));
+    bool is_v1 = has_v1 || p->api_version.len == 0 || slice_is(p->api_version, "v1") ||
+                 slice_is(p->api_version, "preview");
+    struct slice version = escaped(a, p->api_version), deployment = escaped(a, t->model);
+    if (!version.at || !deployment.at)
+        return NULL;
+    if (is_v1)
+        return arena_printf(a, "%s" CHAT_PATH "%s%.*s",
+                            has_v1     ? ""
+                            : has_root ? "/v1"
+                                       : "/openai/v1",
+                            version.len ? "?api-version=" : "", SLICE_ARG(version));
+    return arena_printf(a, "%s/deployments/%.*s" CHAT_PATH "?api-version=%.*s",
+                        has_root ? "" : "/openai", SLICE_ARG(deployment), SLICE_ARG(version));
+}
+
+int
+chat_address(const struct dialect_target *t, bool stream, struct arena *a,
+             struct dialect_address *ret)
+{
+    (void)stream;
+    *ret = (struct dialect_address){.path = SLICE(CHAT_PATH)};
+    if (t->provider->kind == PROVIDER_AZURE_OPENAI)
+        ret->path = slice_of(azure_path(t, a));
+    return ret->path.at ? 0 : ERR_NOMEM;
+}
