@@ -7,6 +7,7 @@
 
 static const struct dialect *const dialects[DIALECTS] = {
     [DIALECT_CHAT] = &dialect_chat,
+    [DIALECT_ANTHROPIC] = &dialect_anthropic,
 };
 
 const struct dialect *

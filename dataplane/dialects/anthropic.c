@@ -1,0 +1,31 @@
+/* Anthropic Messages: what ties the dialect's files together. */
+#include "dataplane/dialects/anthropic_internal.h"
+
+#define API_VERSION "2023-06-01" /* the only one there is, for what this dialect writes */
+
+static int
+address(const struct dialect_target *t, bool stream, struct arena *a, struct dialect_address *ret)
+{
+    (void)t;
+    (void)stream;
+    (void)a;
+    *ret = (struct dialect_address){.path = SLICE("/messages"), .field_count = 1};
+    ret->fields[0] =
+        (struct http_field){.name = SLICE("anthropic-version"), .value = SLICE(API_VERSION)};
+    return 0;
+}
+
+/* A client's own anthropic-version goes before the fixed one of address(). */
+static const char *const passed_up[] = {"accept", "anthropic-version", "anthropic-beta",
+                                        "idempotency-key", NULL};
+
+const struct dialect dialect_anthropic = {
+    .id = DIALECT_ANTHROPIC,
+    .name = "anthropic",
+    .passed_up = passed_up,
+    .framing = FRAMING_SSE,
+    .brief = anthropic_brief,
+    .address = address,
+    .watch = anthropic_watch,
+    .look = anthropic_look,
+};
