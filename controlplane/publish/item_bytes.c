@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "controlplane/rules/price.h"
 #include "lib/base/cidr.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
@@ -314,24 +315,6 @@ put_key(struct job *j, struct buf *into, unsigned char ret_digest[static SHA256_
     return j->err ? j->err : section_put_key(into, &k);
 }
 
-/* An amount is text, or (in a document that was never stored) a JSON number. */
-static bool
-price(struct job *j, const char *member, picos_tok *ret)
-{
-    const struct json *v = json_get(j->s->body, member);
-    struct buf digits;
-
-    if (!v)
-        return false;
-    buf_init(&digits, 64);
-    if (json_str(v).at ? buf_add_slice(&digits, json_str(v)) : json_write(v, false, 0, &digits))
-        fail(j, ERR_SYNTAX, member, "is no amount");
-    else if (money_parse_per_mtok(buf_slice(&digits), ret) != 0)
-        fail(j, ERR_SYNTAX, member, "is no amount");
-    buf_free(&digits);
-    return true;
-}
-
 static int
 put_price(struct job *j, struct buf *into)
 {
@@ -343,14 +326,14 @@ put_price(struct job *j, struct buf *into)
         .version = slice_make(version, (size_t)len),
         .free = is_true(j->s->body, "free"),
     };
+    const char *member;
+    int err;
 
-    price(j, "input_per_mtok_usd", &p.input);
-    price(j, "output_per_mtok_usd", &p.output);
-    p.has_cached_input = price(j, "cached_input_per_mtok_usd", &p.cached_input);
-    p.has_cache_write = price(j, "cache_write_per_mtok_usd", &p.cache_write);
-    p.has_cache_write_1h = price(j, "cache_write_1h_per_mtok_usd", &p.cache_write_1h);
-    p.has_reasoning = price(j, "reasoning_per_mtok_usd", &p.reasoning);
-    return j->err ? j->err : section_put_price(into, &p);
+    if (price_read(j->s->body, &p.base, &member) != 0)
+        return fail(j, ERR_SYNTAX, member, "is no amount");
+    if ((err = price_read_variants(j->s->body, &j->arena, &p, &member)) != 0)
+        return fail(j, err, "variants", err == ERR_NOMEM ? "no memory" : "malformed");
+    return section_put_price(into, &p);
 }
 
 /* --- all ----------------------------------------------------------------------------------- */

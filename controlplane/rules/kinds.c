@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "controlplane/rules/fields.h"
+#include "controlplane/rules/price.h"
 #include "controlplane/secrets/seal.h"
 #include "lib/base/rand.h"
 #include "lib/http/message.h"
@@ -153,20 +154,45 @@ static const struct kind_default key_defaults[] = {
 
 /* ---- prices ------------------------------------------------------------------------------------ */
 
+static const char *const service_tiers[] = {"standard", "batch", "flex", "priority", NULL};
+
+/* Of a price, and of each of its variants. */
+#define AMOUNTS                                                                                                            \
+    {.name = "input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Fresh input tokens."},                                    \
+    {.name = "cached_input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input read from the provider's cache; absent: the input price."}, \
+    {.name = "cache_write_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input written to a 5-minute cache; absent: the input price."}, \
+    {.name = "cache_write_1h_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input written to a 1-hour cache; absent: the 5-minute price."}, \
+    {.name = "output_per_mtok_usd", .kind = FIELD_PRICE, .help = "Output tokens."},                                        \
+    {.name = "reasoning_per_mtok_usd", .kind = FIELD_PRICE, .help = "Reasoning tokens; absent: the output price."},        \
+    {.name = "audio_input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Tokens of sound that come in; absent: the input price."}, \
+    {.name = "audio_output_per_mtok_usd", .kind = FIELD_PRICE, .help = "Tokens of sound that go out; absent: the output price."}, \
+    {.name = "image_input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Tokens of pictures that come in; absent: the input price."}, \
+    {.name = "image_output_per_mtok_usd", .kind = FIELD_PRICE, .help = "Tokens of pictures that go out; absent: the output price."}, \
+    {.name = "web_search_usd", .kind = FIELD_USD, .help = "A call of the provider's own web search; absent: nothing."},    \
+    {.name = "search_unit_usd", .kind = FIELD_USD, .help = "A search unit of reranking; absent: nothing."},                \
+    {.name = "image_usd", .kind = FIELD_USD, .help = "A generated image; absent: nothing."},                               \
+    {.name = "audio_minute_usd", .kind = FIELD_USD, .help = "A minute of sound listened to, billed by the millisecond; absent: nothing."}, \
+    {.name = "per_mchar_usd", .kind = FIELD_PRICE, .help = "A million characters spoken; absent: nothing."}
+
+static const struct field_row variant_rows[] = {
+    {.name = "service_tier", .kind = FIELD_ENUM, .values = service_tiers, .help = "Of calls that the provider bills by this tier."},
+    {.name = "input_tokens_over", .kind = FIELD_INT, .min = 0, .max = 1000000000, .help = "Of the whole call, when all its input is more than this."},
+    AMOUNTS,
+};
+static const struct field_table variant_table = TABLE("variant", variant_rows);
+
 static const struct field_row price_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_PRICE_NAME_BYTES, .check = field_is_pattern, .help = "PROVIDER/MODEL when not given."},
     {.name = "provider", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "A provider's name."},
     {.name = "model", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "The provider's own name, or a prefix with '*' at its end."},
-    {.name = "input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Fresh input tokens."},
-    {.name = "cached_input_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input read from the provider's cache; absent: the input price."},
-    {.name = "cache_write_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input written to a 5-minute cache; absent: the input price."},
-    {.name = "cache_write_1h_per_mtok_usd", .kind = FIELD_PRICE, .help = "Input written to a 1-hour cache; absent: the 5-minute price."},
-    {.name = "output_per_mtok_usd", .kind = FIELD_PRICE, .help = "Output tokens."},
-    {.name = "reasoning_per_mtok_usd", .kind = FIELD_PRICE, .help = "Reasoning tokens; absent: the output price."},
+    AMOUNTS,
+    {.name = "variants", .kind = FIELD_LIST, .item = &variant_table, .help = "Other prices in other circumstances; what one does not give is as above."},
     {.name = "free", .kind = FIELD_BOOL, .help = "Costs nothing on purpose; excludes the prices."},
 };
 static const struct kind_reference price_references[] = {{"provider", NULL, false, KIND_PROVIDERS}};
-static const struct kind_default free_default[] = {{NULL, "free", "false"}};
+static const struct kind_default price_defaults[] = {
+    {NULL, "free", "false"}, {"variants", "service_tier", "\"standard\""}, {"variants", "input_tokens_over", "0"},
+};
 
 /* ---- the kinds --------------------------------------------------------------------------------- */
 
@@ -193,7 +219,6 @@ static int check_provider(const struct json *item, const char *path, struct buf 
 static int check_model(const struct json *item, const char *path, struct buf *why);
 static int check_team(const struct json *item, const char *path, struct buf *why);
 static int check_key(const struct json *item, const char *path, struct buf *why);
-static int check_price(const struct json *item, const char *path, struct buf *why);
 
 #define ROWS(array) (array), COUNT(array)
 const struct kind kinds[KIND_COUNT] = {
@@ -203,7 +228,7 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, NULL},
     {KIND_USERS, "users", "user", &user_fields, ROWS(user_references), ROWS(user_defaults), false, NULL},
     {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},
-    {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(free_default), true, check_price},
+    {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(price_defaults), true, price_check},
 };
 // clang-format on
 
@@ -422,22 +447,4 @@ check_key(const struct json *item, const char *path, struct buf *why)
 {
     int err = check_scope(item, path, "", why);
     return err ? err : check_tags(item, path, why);
-}
-
-static int
-check_price(const struct json *item, const char *path, struct buf *why)
-{
-    bool is_free = json_is_true(json_get(item, "free"));
-    struct slice model = json_str(json_get(item, "model"));
-    for (size_t i = 0; i < COUNT(price_rows); i++)
-        if (is_free && price_rows[i].kind == FIELD_PRICE && json_get(item, price_rows[i].name))
-            return refuse(why, path, price_rows[i].name, "a price that is free has no prices");
-    if (!is_free && !json_get(item, "input_per_mtok_usd"))
-        return refuse(why, path, "input_per_mtok_usd", "needed, unless `free: true` is meant");
-    if (!is_free && !json_get(item, "output_per_mtok_usd"))
-        return refuse(why, path, "output_per_mtok_usd", "needed, unless `free: true` is meant");
-    size_t star = slice_find(model, '*', 0);
-    if (star < model.len && star != model.len - 1)
-        return refuse(why, path, "model", "'*' is allowed at the end only");
-    return 0;
 }

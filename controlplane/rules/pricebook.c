@@ -164,16 +164,17 @@ struct section_price
 pricebook_at(size_t at)
 {
     const struct row *r = &rows[at];
-
-    return (struct section_price){
+    struct section_price p = {
         .provider = slice_of(r->provider),
         .model = slice_of(r->model),
         .version = SLICE(VERSION),
-        .input = r->input,
-        .cached_input = r->cached_input == NONE ? 0 : r->cached_input,
-        .has_cached_input = r->cached_input != NONE,
-        .cache_write = r->cache_write == NONE ? 0 : r->cache_write,
-        .has_cache_write = r->cache_write != NONE,
-        .output = r->output,
     };
+
+    section_rates_set(&p.base, CLASS_INPUT, r->input);
+    section_rates_set(&p.base, CLASS_OUTPUT, r->output);
+    if (r->cached_input != NONE)
+        section_rates_set(&p.base, CLASS_CACHE_READ, r->cached_input);
+    if (r->cache_write != NONE)
+        section_rates_set(&p.base, CLASS_CACHE_WRITE, r->cache_write);
+    return p;
 }

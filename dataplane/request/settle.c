@@ -202,7 +202,9 @@ settle_reserve(struct request *r)
 {
     struct usage u;
     struct tokens most = {.input = (int64_t)r->body.len, .output = output_bound(r)};
-    r->tally.reserved = cost_of(r, &most);
+    if (r->plan.price &&
+        policy_cost_bound(r->plan.price, SERVICE_TIERS, &most, &r->tally.reserved) != 0)
+        r->tally.reserved = INT64_MAX;
     describe(r, &u);
     set_tokens(r, &u, (struct tokens){.input = input_estimate(r), .output = answer_estimate(r)});
     u.cost = cost_of(r, &u.tokens);

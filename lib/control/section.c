@@ -156,26 +156,59 @@ section_put_price_version(struct buf *into, struct slice version)
     return w.err;
 }
 
+static void
+put_rate(struct wire *w, unsigned field, const struct section_rates *r, unsigned c)
+{
+    size_t at = wire_begin(w);
+
+    wire_uint(w, 1, c + 1);
+    wire_int(w, 2, r->rates.of[c]);
+    wire_end(w, field, at);
+}
+
+static void
+put_rates(struct wire *w, unsigned field, const struct section_rates *r, unsigned from)
+{
+    for (unsigned c = from; c < USAGE_CLASSES; c++)
+        if (section_rates_has(r, (enum usage_class)c))
+            put_rate(w, field, r, c);
+}
+
+static void
+put_variant(struct wire *w, unsigned field, const struct section_variant *v)
+{
+    size_t at = wire_begin(w);
+
+    wire_uint(w, 1, v->service_tier);
+    wire_int(w, 2, v->input_tokens_over);
+    put_rates(w, 3, &v->rates, 0);
+    wire_end(w, field, at);
+}
+
 int
 section_put_price(struct buf *into, const struct section_price *p)
 {
+    const struct rates *r = &p->base.rates;
     struct wire w = {into, 0};
     size_t at = wire_begin(&w);
 
     wire_text(&w, 1, p->provider);
     wire_text(&w, 2, p->model);
     wire_text(&w, 3, p->version);
-    wire_int(&w, 4, p->input);
-    wire_int(&w, 5, p->cached_input);
-    wire_bool(&w, 6, p->has_cached_input);
-    wire_int(&w, 7, p->cache_write);
-    wire_bool(&w, 8, p->has_cache_write);
-    wire_int(&w, 9, p->cache_write_1h);
-    wire_bool(&w, 10, p->has_cache_write_1h);
-    wire_int(&w, 11, p->output);
-    wire_int(&w, 12, p->reasoning);
-    wire_bool(&w, 13, p->has_reasoning);
+    wire_int(&w, 4, r->input);
+    wire_int(&w, 5, r->cached_input);
+    wire_bool(&w, 6, section_rates_has(&p->base, CLASS_CACHE_READ));
+    wire_int(&w, 7, r->cache_write);
+    wire_bool(&w, 8, section_rates_has(&p->base, CLASS_CACHE_WRITE));
+    wire_int(&w, 9, r->cache_write_1h);
+    wire_bool(&w, 10, section_rates_has(&p->base, CLASS_CACHE_WRITE_1H));
+    wire_int(&w, 11, r->output);
+    wire_int(&w, 12, r->reasoning);
+    wire_bool(&w, 13, section_rates_has(&p->base, CLASS_REASONING));
     wire_bool(&w, 14, p->free);
+    put_rates(&w, 15, &p->base, CLASS_COMMON);
+    for (size_t i = 0; i < p->variant_count; i++)
+        put_variant(&w, 16, &p->variants[i]);
     wire_end(&w, 2, at);
     return w.err;
 }
@@ -426,6 +459,53 @@ section_get_user(struct slice item, struct arena *a, struct section_user *ret)
     return 0;
 }
 
+/* 0, or ERR_SYNTAX: a class that nobody knows would be billed at nothing. */
+static int
+take_rates(Headgate__Snapshot__Rate *const *rates, size_t count, struct section_rates *ret)
+{
+    for (size_t i = 0; i < count; i++) {
+        unsigned c = rates[i]->class_ - 1;
+        if (c >= USAGE_CLASSES)
+            return ERR_SYNTAX;
+        section_rates_set(ret, (enum usage_class)c, rates[i]->price);
+    }
+    return 0;
+}
+
+static int
+take_variants(const Headgate__Snapshot__Price *m, struct arena *a, struct section_price *ret)
+{
+    struct section_variant *all = arena_zalloc(a, (m->n_variants + 1) * sizeof(*all));
+
+    if (!all)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_variants; i++) {
+        const Headgate__Snapshot__Variant *v = m->variants[i];
+        all[i].service_tier = v->service_tier;
+        all[i].input_tokens_over = v->input_tokens_over;
+        if (take_rates(v->rates, v->n_rates, &all[i].rates) != 0)
+            return ERR_SYNTAX;
+    }
+    ret->variants = all;
+    ret->variant_count = m->n_variants;
+    return 0;
+}
+
+static void
+take_base(const Headgate__Snapshot__Price *m, struct section_rates *ret)
+{
+    section_rates_set(ret, CLASS_INPUT, m->input);
+    section_rates_set(ret, CLASS_OUTPUT, m->output);
+    if (m->has_cached_input)
+        section_rates_set(ret, CLASS_CACHE_READ, m->cached_input);
+    if (m->has_cache_write)
+        section_rates_set(ret, CLASS_CACHE_WRITE, m->cache_write);
+    if (m->has_cache_write_1h)
+        section_rates_set(ret, CLASS_CACHE_WRITE_1H, m->cache_write_1h);
+    if (m->has_reasoning)
+        section_rates_set(ret, CLASS_REASONING, m->reasoning);
+}
+
 int
 section_get_price(struct slice item, struct arena *a, struct section_price *ret)
 {
@@ -438,19 +518,10 @@ section_get_price(struct slice item, struct arena *a, struct section_price *ret)
         .provider = text(m->provider),
         .model = text(m->model),
         .version = text(m->version),
-        .input = m->input,
-        .cached_input = m->cached_input,
-        .cache_write = m->cache_write,
-        .cache_write_1h = m->cache_write_1h,
-        .output = m->output,
-        .reasoning = m->reasoning,
-        .has_cached_input = m->has_cached_input,
-        .has_cache_write = m->has_cache_write,
-        .has_cache_write_1h = m->has_cache_write_1h,
-        .has_reasoning = m->has_reasoning,
         .free = m->free,
     };
-    return 0;
+    take_base(m, &ret->base);
+    return take_rates(m->rates, m->n_rates, &ret->base) ? ERR_SYNTAX : take_variants(m, a, ret);
 }
 
 int

@@ -14,6 +14,7 @@
 #include "lib/base/err.h"
 #include "lib/base/money.h"
 #include "lib/base/slice.h"
+#include "lib/policy/rates.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -76,11 +77,35 @@ struct section_user {
     size_t team_count;
 };
 
+/* Which classes were given, by their bits: what was not is 0 here. */
+struct section_rates {
+    struct rates rates;
+    uint32_t given; /* 1 << enum usage_class */
+};
+static inline void
+section_rates_set(struct section_rates *r, enum usage_class c, picos_tok price)
+{
+    r->rates.of[c] = price;
+    r->given |= UINT32_C(1) << c;
+}
+static inline bool
+section_rates_has(const struct section_rates *r, enum usage_class c)
+{
+    return r->given >> c & 1;
+}
+
+struct section_variant {
+    uint32_t service_tier;     /* enum service_tier */
+    int64_t input_tokens_over; /* 0: of any input */
+    struct section_rates rates;
+};
+
 struct section_price {
     struct slice provider, model, version;
-    picos_tok input, cached_input, cache_write, cache_write_1h, output, reasoning;
-    bool has_cached_input, has_cache_write, has_cache_write_1h, has_reasoning;
+    struct section_rates base; /* input and output always count as given */
     bool free;
+    const struct section_variant *variants;
+    size_t variant_count;
 };
 
 struct section_key {

@@ -47,6 +47,11 @@ struct policy_price {
     struct slice version;
     struct rates rates; /* of ordinary circumstances; all filled in */
     bool free;
+    /* Where others apply in other circumstances, all of them filled in, by tier and by how many of
+     * the thresholds are passed: variants[tier * (level_count + 1) + level]. NULL: none. */
+    const struct rates *variants;
+    size_t level_count;
+    int64_t over[LIMIT_PRICE_LEVELS]; /* input tokens, ascending */
 };
 
 struct policy_target {
@@ -160,5 +165,12 @@ const struct rates *policy_rates(const struct policy_price *price, const struct 
 /* Exact cost by those rates: 0 or ERR_RANGE (a negative count or an overflow). */
 MUST_CHECK int policy_cost(const struct policy_price *price, const struct circumstances *c,
                            const struct tokens *t, nanos *ret_cost);
+/* No request costs more that stays within `most`: what may come in as text (fresh or of the cache)
+ * is its input, what may go out as text or reasoning its output, and each other class is its own
+ * bound. For a plain request these are the body's bytes and the limit of the output. The dearest of
+ * all rates counts that could apply: of this tier (SERVICE_TIERS: of any), and up to the threshold
+ * that so much input passes. 0 or ERR_RANGE. */
+MUST_CHECK int policy_cost_bound(const struct policy_price *price, enum service_tier tier,
+                                 const struct tokens *most, nanos *ret_bound);
 
 #endif

@@ -64,7 +64,7 @@ MUST_CHECK int core_compile(const struct slice bytes[static CORE_SECTIONS],
 void core_unref(struct policy_core *c);
 const char *core_section_name(enum core_section s);
 
-/* The parts of core_compile, by file: providers.c, prices.c, models.c. */
+/* The parts of core_compile, by file: providers.c, prices.c, price.c, models.c. */
 MUST_CHECK int providers_compile(struct policy_core *c, const unsigned char *seal_key,
                                  struct buf *why);
 void providers_free(struct policy_core *c);
@@ -72,6 +72,9 @@ MUST_CHECK int prices_compile(struct policy_core *c, struct buf *why);
 void prices_free(struct policy_core *c);
 const struct policy_price *prices_find(const struct policy_core *c,
                                        const struct policy_provider *provider, struct slice model);
+/* A price's rates for all circumstances, from what was given (price.c). 0, ERR_LIMIT (too many
+ * thresholds), ERR_NOMEM. */
+MUST_CHECK int price_fill(struct policy_price *to, const struct section_price *p, struct arena *a);
 MUST_CHECK int models_compile(struct policy_core *c, struct buf *why);
 
 /* --- people -------------------------------------------------------------------------------- */

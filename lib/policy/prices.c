@@ -54,19 +54,36 @@ check_model(size_t at, const struct section_price *p, struct buf *why)
     return 0;
 }
 
+static bool
+has_negative(const struct section_rates *r)
+{
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        if (r->rates.of[c] < 0)
+            return true;
+    return false;
+}
+
+static bool
+is_priced(const struct section_rates *r)
+{
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        if (r->rates.of[c] > 0)
+            return true;
+    return false;
+}
+
 static int
 check_amounts(size_t at, const struct section_price *p, struct buf *why)
 {
-    const picos_tok all[] = {p->input,          p->cached_input, p->cache_write,
-                             p->cache_write_1h, p->output,       p->reasoning};
-    bool priced = false;
+    bool priced = is_priced(&p->base), negative = has_negative(&p->base);
 
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        if (all[i] < 0)
-            return refuse(why, ERR_SYNTAX, "prices[%zu] '%.*s': a price is below zero", at,
-                          SLICE_ARG(p->model));
-        priced = priced || all[i] > 0;
+    for (size_t i = 0; i < p->variant_count; i++) {
+        priced = priced || is_priced(&p->variants[i].rates);
+        negative = negative || has_negative(&p->variants[i].rates);
     }
+    if (negative)
+        return refuse(why, ERR_SYNTAX, "prices[%zu] '%.*s': a price is below zero", at,
+                      SLICE_ARG(p->model));
     if (p->free && priced)
         return refuse(why, ERR_SYNTAX, "prices[%zu] '%.*s': free, but a price is given", at,
                       SLICE_ARG(p->model));
@@ -77,22 +94,30 @@ check_amounts(size_t at, const struct section_price *p, struct buf *why)
     return 0;
 }
 
-/* What is not given costs what plain input or plain output does; what is no token then costs
- * nothing. */
-static void
-fill(struct policy_price *to, const struct section_price *p)
+static int
+check_variants(size_t at, const struct section_price *p, struct buf *why)
 {
-    struct rates *r = &to->rates;
-
-    to->free = p->free;
-    r->input = p->input;
-    r->cached_input = p->has_cached_input ? p->cached_input : p->input;
-    r->cache_write = p->has_cache_write ? p->cache_write : p->input;
-    r->cache_write_1h = p->has_cache_write_1h ? p->cache_write_1h : r->cache_write;
-    r->output = p->output;
-    r->reasoning = p->has_reasoning ? p->reasoning : p->output;
-    r->audio_input = r->image_input = p->input;
-    r->audio_output = r->image_output = p->output;
+    for (size_t i = 0; i < p->variant_count; i++) {
+        const struct section_variant *v = &p->variants[i];
+        if (v->service_tier >= SERVICE_TIERS)
+            return refuse(why, ERR_SYNTAX, "prices[%zu].variants[%zu]: no service tier %u", at, i,
+                          v->service_tier);
+        if (v->input_tokens_over < 0)
+            return refuse(why, ERR_SYNTAX,
+                          "prices[%zu].variants[%zu]: input_tokens_over is below zero", at, i);
+        if (!v->service_tier && !v->input_tokens_over)
+            return refuse(why, ERR_SYNTAX,
+                          "prices[%zu].variants[%zu]: neither a service_tier nor an "
+                          "input_tokens_over",
+                          at, i);
+        for (size_t k = 0; k < i; k++)
+            if (p->variants[k].service_tier == v->service_tier &&
+                p->variants[k].input_tokens_over == v->input_tokens_over)
+                return refuse(why, ERR_EXISTS,
+                              "prices[%zu].variants[%zu]: the circumstances of variants[%zu]", at,
+                              i, k);
+    }
+    return 0;
 }
 
 static int
@@ -148,7 +173,11 @@ add_price(struct policy_core *c, size_t at, const struct section_price *p,
 
     if (!price || !g || !model.at)
         return refuse(why, ERR_NOMEM, "prices[%zu]: no memory", at);
-    fill(price, p);
+    if ((err = price_fill(price, p, &c->arena)) != 0)
+        return err == ERR_LIMIT
+                   ? refuse(why, err, "prices[%zu] '%.*s': more than %d thresholds of input", at,
+                            SLICE_ARG(p->model), LIMIT_PRICE_LEVELS)
+                   : refuse(why, err, "prices[%zu]: no memory", at);
     price->version = arena_copy(&c->arena, p->version.len ? p->version : list_version);
     if (!price->version.at)
         return refuse(why, ERR_NOMEM, "prices[%zu]: no memory", at);
@@ -169,7 +198,7 @@ take_price(struct policy_core *c, size_t at, struct slice item, struct slice lis
     if (section_get_price(item, scratch, &p) != 0)
         return refuse(why, ERR_SYNTAX, "prices[%zu]: malformed", at);
     if ((err = check_owner(c, at, &p, why)) != 0 || (err = check_model(at, &p, why)) != 0 ||
-        (err = check_amounts(at, &p, why)) != 0)
+        (err = check_amounts(at, &p, why)) != 0 || (err = check_variants(at, &p, why)) != 0)
         return err;
     return add_price(c, at, &p, list_version, why);
 }
@@ -277,18 +306,4 @@ prices_find(const struct policy_core *c, const struct policy_provider *provider,
     const struct policy_price *price = group_find(c->own[provider->index], model);
 
     return price ? price : group_find(c->book[provider->index], model);
-}
-
-const struct rates *
-policy_rates(const struct policy_price *price, const struct circumstances *c)
-{
-    (void)c;
-    return &price->rates;
-}
-
-int
-policy_cost(const struct policy_price *price, const struct circumstances *c, const struct tokens *t,
-            nanos *ret_cost)
-{
-    return rates_cost(policy_rates(price, c), t, ret_cost);
 }

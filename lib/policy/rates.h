@@ -111,6 +111,9 @@ const char *service_tier_name(enum service_tier t); /* "standard", "batch", ... 
 /* 0 or ERR_NOT_FOUND. "default", "auto" and "" are the standard tier too. */
 MUST_CHECK int service_tier_parse(struct slice name, enum service_tier *ret_tier);
 
+/* Thresholds of input beyond which one price may change. */
+#define LIMIT_PRICE_LEVELS 3
+
 struct circumstances {
     int64_t input_tokens; /* all kinds of input together: prices may rise with it */
     enum service_tier tier;

@@ -82,11 +82,15 @@ put_model(struct buf *into)
 static int
 put_price(struct buf *into)
 {
+    const struct section_variant batch = {
+        .service_tier = TIER_BATCH,
+        .rates = {.rates = {.input = 1250000}, .given = 1 << CLASS_INPUT}};
     const struct section_price p = {.provider = SLICE("local"),
                                     .model = SLICE("m*"),
                                     .version = SLICE("v1"),
-                                    .input = 2500000,
-                                    .output = 10000000};
+                                    .base.rates = {.input = 2500000, .output = 10000000},
+                                    .variants = &batch,
+                                    .variant_count = 1};
     int e = section_put_price_version(into, SLICE("2026-11"));
     return e < 0 ? e : section_put_price(into, &p);
 }

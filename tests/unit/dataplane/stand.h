@@ -288,8 +288,7 @@ draft_fill(struct policy_draft *d)
         struct section_price p = {.provider = i ? SLICE("sim") : SLICE("drain"),
                                   .model = SLICE("simulator*"),
                                   .version = SLICE("test-1"),
-                                  .input = 1000000,
-                                  .output = 2000000};
+                                  .base.rates = {.input = 1000000, .output = 2000000}};
         assert_int_equal(section_put_price(&d->prices, &p), 0);
     }
     draft_keys(d);

@@ -199,9 +199,9 @@ test_price(void **state)
                      0);
     assert_int_equal(section_get_price(item(KIND_PRICES), &arena, &p), 0);
     assert_slice_is(p.version, "r7");
-    assert_true(p.input == 2500000 && p.output == 10000000);
-    assert_true(p.has_cached_input && p.cached_input == 0);
-    assert_false(p.has_reasoning);
+    assert_true(p.base.rates.input == 2500000 && p.base.rates.output == 10000000);
+    assert_true(section_rates_has(&p.base, CLASS_CACHE_READ) && p.base.rates.cached_input == 0);
+    assert_false(section_rates_has(&p.base, CLASS_REASONING));
     assert_int_equal(
         convert(KIND_PRICES, "a/m", "{\"provider\":\"a\",\"model\":\"m\",\"free\":true}", NULL), 0);
     assert_int_equal(section_get_price(item(KIND_PRICES), &arena, &p), 0);

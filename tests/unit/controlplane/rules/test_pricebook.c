@@ -17,9 +17,7 @@ test_every_row_is_sound(void **state)
         assert_true(slice_starts(p.provider, SLICE("kind:")));
         assert_true(p.model.len > 0);
         assert_true(star == p.model.len || star == p.model.len - 1);
-        assert_true(p.input > 0 && p.output >= 0 && !p.free);
-        assert_true(!p.has_cached_input || (p.cached_input > 0 && p.cached_input <= p.input));
-        assert_true(!p.has_cache_write || p.cache_write >= p.input);
+        assert_true(p.base.rates.input > 0 && p.base.rates.output >= 0 && !p.free);
         assert_true(slice_eq(p.version, pricebook_version()));
     }
 }
@@ -67,13 +65,13 @@ test_known_prices(void **state)
     struct section_price p = find("gpt-4o");
 
     (void)state;
-    assert_per_mtok(p.input, "2.50");
-    assert_per_mtok(p.cached_input, "1.25");
-    assert_per_mtok(p.output, "10.00");
-    assert_per_mtok(find("gpt-4o-mini").input, "0.15");
-    assert_per_mtok(find("text-embedding-3-small").input, "0.02");
-    assert_int_equal(find("text-embedding-3-small").output, 0);
-    assert_per_mtok(find("gpt-5").output, "10.00");
+    assert_per_mtok(p.base.rates.input, "2.50");
+    assert_per_mtok(p.base.rates.cached_input, "1.25");
+    assert_per_mtok(p.base.rates.output, "10.00");
+    assert_per_mtok(find("gpt-4o-mini").base.rates.input, "0.15");
+    assert_per_mtok(find("text-embedding-3-small").base.rates.input, "0.02");
+    assert_int_equal(find("text-embedding-3-small").base.rates.output, 0);
+    assert_per_mtok(find("gpt-5").base.rates.output, "10.00");
 }
 
 int

@@ -97,17 +97,21 @@ test_model_survives(void **state)
 static void
 test_price_survives(void **state)
 {
-    struct section_price p = {.provider = SLICE("kind:openai"),
-                              .model = SLICE("gpt-*"),
-                              .version = SLICE("r7"),
-                              .input = 1,
-                              .cached_input = 0,
-                              .cache_write = 3,
-                              .cache_write_1h = 4,
-                              .output = INT64_MAX,
-                              .reasoning = -1,
-                              .has_cached_input = true,
-                              .has_reasoning = true};
+    const struct section_variant variants[] = {
+        {.service_tier = TIER_PRIORITY,
+         .input_tokens_over = 200000,
+         .rates = {.rates = {.input = 5, .image = 6}, .given = 1 | 1 << CLASS_IMAGES}},
+        {.service_tier = 9, .input_tokens_over = -1}, /* not for us to judge */
+    };
+    struct section_price p = {
+        .provider = SLICE("kind:openai"),
+        .model = SLICE("gpt-*"),
+        .version = SLICE("r7"),
+        .base = {.rates = {.input = 1, .output = INT64_MAX, .reasoning = -1, .character = 7},
+                 .given = 1 << CLASS_CACHE_READ | 1 << CLASS_REASONING | 1 << CLASS_CHARACTERS |
+                          1 << CLASS_IMAGES},
+        .variants = variants,
+        .variant_count = 2};
     struct section_price q;
     struct arena arena;
     struct buf bytes;
@@ -120,10 +124,15 @@ test_price_survives(void **state)
     assert_slice_is(q.provider, "kind:openai");
     assert_slice_is(q.model, "gpt-*");
     assert_slice_is(q.version, "r7");
-    assert_true(q.input == 1 && q.cached_input == 0 && q.cache_write == 3 && q.cache_write_1h == 4);
-    assert_true(q.output == INT64_MAX && q.reasoning == -1);
-    assert_true(q.has_cached_input && !q.has_cache_write && !q.has_cache_write_1h &&
-                q.has_reasoning);
+    assert_memory_equal(&q.base.rates, &p.base.rates, sizeof(q.base.rates));
+    assert_int_equal(q.base.given, p.base.given | 1 << CLASS_INPUT | 1 << CLASS_OUTPUT);
+    assert_int_equal(q.variant_count, 2);
+    for (int i = 0; i < 2; i++)
+        assert_memory_equal(&q.variants[i].rates, &variants[i].rates, sizeof(variants[i].rates));
+    assert_int_equal(q.variants[0].service_tier, TIER_PRIORITY);
+    assert_int_equal(q.variants[0].input_tokens_over, 200000);
+    assert_int_equal(q.variants[1].service_tier, 9);
+    assert_int_equal(q.variants[1].input_tokens_over, -1);
     assert_false(q.free);
     arena_free(&arena);
     buf_free(&bytes);

@@ -112,8 +112,11 @@ fixture_add_price(struct fixture *f, const char *provider, const char *model, in
         section_put_price(&f->prices, &(struct section_price){.provider = slice_of(provider),
                                                               .model = slice_of(model),
                                                               .version = SLICE("v1"),
-                                                              .input = input,
-                                                              .output = output}),
+                                                              .base.rates =
+                                                                  {
+                                                                      .input = input,
+                                                                      .output = output,
+                                                                  }}),
         0);
 }
 

@@ -289,13 +289,19 @@ price_case(struct section_price p, int err, const char *message)
 
     fixture_init(&f);
     assert_int_equal(section_put_price(&f.prices, &p), 0);
-    expect_refusal(&f, err, message);
+    if (err) {
+        expect_refusal(&f, err, message);
+        return;
+    }
+    policy_unref(fixture_policy(&f, NULL));
+    fixture_free(&f);
 }
 
 static void
 test_prices_are_checked(void **state)
 {
-    struct section_price good = {.provider = SLICE("local"), .model = SLICE("m2"), .input = 1};
+    struct section_price good = {
+        .provider = SLICE("local"), .model = SLICE("m2"), .base.rates.input = 1};
     struct section_price p;
 
     (void)state;
@@ -307,12 +313,35 @@ test_prices_are_checked(void **state)
     price_case(p, ERR_SYNTAX, "prices[2]: the model's name");
     p = good, p.model = SLICE("a*b");
     price_case(p, ERR_SYNTAX, "prices[2] 'a*b': '*' may only be the last");
-    p = good, p.output = -1;
+    p = good, p.base.rates.output = -1;
     price_case(p, ERR_SYNTAX, "prices[2] 'm2': a price is below zero");
     p = good, p.free = true;
     price_case(p, ERR_SYNTAX, "prices[2] 'm2': free, but a price is given");
-    p = good, p.input = 0;
+    p = good, p.base.rates.input = 0;
     price_case(p, ERR_SYNTAX, "prices[2] 'm2': all prices are zero"); /* never free by omission */
+    p = good, p.base.rates.input = 0;
+    section_rates_set(&p.base, CLASS_IMAGES, 1);
+    price_case(p, 0, NULL);
+    p = good, p.variants = &(struct section_variant){.input_tokens_over = 5}, p.variant_count = 1;
+    price_case(p, 0, NULL);
+    p.variants = &(struct section_variant){.input_tokens_over = 5,
+                                           .rates = {{.image = -1}, 1 << CLASS_IMAGES}};
+    price_case(p, ERR_SYNTAX, "prices[2] 'm2': a price is below zero");
+    p.variants = &(struct section_variant){.service_tier = SERVICE_TIERS};
+    price_case(p, ERR_SYNTAX, "prices[2].variants[0]: no service tier 4");
+    p.variants = &(struct section_variant){.input_tokens_over = -1};
+    price_case(p, ERR_SYNTAX, "prices[2].variants[0]: input_tokens_over is below zero");
+    p.variants = &(struct section_variant){0};
+    price_case(p, ERR_SYNTAX, "prices[2].variants[0]: neither a service_tier nor an");
+    p.variants = (struct section_variant[]){{.service_tier = 1}, {.service_tier = 1}};
+    p.variant_count = 2;
+    price_case(p, ERR_EXISTS, "prices[2].variants[1]: the circumstances of variants[0]");
+    p.variants = (struct section_variant[]){{.input_tokens_over = 1},
+                                            {.input_tokens_over = 2},
+                                            {.input_tokens_over = 3},
+                                            {.input_tokens_over = 4}};
+    p.variant_count = 4;
+    price_case(p, ERR_LIMIT, "prices[2] 'm2': more than 3 thresholds of input");
     p = good, p.model = SLICE("m1");
     price_case(p, ERR_EXISTS, "prices[2]: 'm1' of 'local' is priced twice");
 }

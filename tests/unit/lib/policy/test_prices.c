@@ -47,7 +47,7 @@ static void
 test_absent_prices_are_filled_in(void **state)
 {
     struct section_price row = {
-        .provider = SLICE("p"), .model = SLICE("m"), .input = 10, .output = 40};
+        .provider = SLICE("p"), .model = SLICE("m"), .base.rates = {.input = 10, .output = 40}};
     const struct policy_price *price;
     struct fixture f;
     struct policy *p;
@@ -57,17 +57,13 @@ test_absent_prices_are_filled_in(void **state)
     fixture_add_provider(&f, "p", "openai", "https://api.example/v1");
     assert_int_equal(section_put_price_version(&f.prices, SLICE("list-7")), 0);
     assert_int_equal(section_put_price(&f.prices, &row), 0);
-    row = (struct section_price){.provider = SLICE("p"),
-                                 .model = SLICE("n"),
-                                 .version = SLICE("own"),
-                                 .input = 10,
-                                 .output = 40,
-                                 .cached_input = 0, /* given: nothing is charged */
-                                 .has_cached_input = true,
-                                 .cache_write = 12,
-                                 .has_cache_write = true,
-                                 .reasoning = 50,
-                                 .has_reasoning = true};
+    row.model = SLICE("n");
+    row.version = SLICE("own");
+    section_rates_set(&row.base, CLASS_CACHE_READ, 0); /* given: nothing is charged */
+    section_rates_set(&row.base, CLASS_CACHE_WRITE, 12);
+    section_rates_set(&row.base, CLASS_REASONING, 50);
+    section_rates_set(&row.base, CLASS_AUDIO_OUTPUT, 60);
+    section_rates_set(&row.base, CLASS_IMAGES, 70);
     assert_int_equal(section_put_price(&f.prices, &row), 0);
     p = fixture_policy(&f, NULL);
     price = find(p, "p", "m");
