@@ -13,6 +13,7 @@
 #include "dataplane/state/pin.h"
 #include "dataplane/state/upload.h"
 #include "dataplane/stream/outlet.h"
+#include "dataplane/upstream/oauth.h"
 #include "dataplane/upstream/origins.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -163,6 +164,7 @@ on_policy(void *ctx, const struct policy *now)
 {
     struct worker *w = ctx;
     origins_follow(&w->origins, now);
+    oauth_follow(w->svc.oauth, now);
     sample_policy(w);
 }
 
@@ -403,7 +405,8 @@ set_up_http(struct worker *w)
     if (o->tls_listen_fd >= 0 &&
         tls_server_new(o->tls_cert, o->tls_key, NULL, alpn, &w->tls_server, &why))
         return fault("certificate", why);
-    if (!w->svc.client || !w->server)
+    w->svc.oauth = w->svc.client ? oauth_new(w->loop, w->svc.client) : NULL;
+    if (!w->svc.client || !w->svc.oauth || !w->server)
         return fault("http", NULL);
     origins_init(&w->origins, w->svc.client);
     w->svc.origins = &w->origins;
@@ -482,6 +485,7 @@ tear_down(struct worker *w)
         request_abort(r, USAGE_SHUTDOWN);
     upload_free(w->upload);
     follow_stop(w->follow);
+    oauth_free(w->svc.oauth);
     origins_fini(&w->origins);
     if (w->svc.client)
         http_client_free(w->svc.client);

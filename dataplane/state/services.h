@@ -17,6 +17,7 @@
 
 struct estimates;
 struct metrics;
+struct oauth;
 struct origins;
 struct outlet;
 struct pin;
@@ -42,7 +43,8 @@ struct services {
     struct loop *loop;
     struct http_client *client;
     struct origins *origins;
-    struct pin *pin; /* the policy in force; NULL content: none yet */
+    struct oauth *oauth; /* access tokens of providers */
+    struct pin *pin;     /* the policy in force; NULL content: none yet */
     struct spool *spool;
     struct estimates *estimates;
     struct metrics *metrics;
