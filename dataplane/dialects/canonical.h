@@ -242,7 +242,8 @@ struct canon_answer {
 enum canon_event_kind {
     EVENT_START,      /* id, model, created, service_tier, fingerprint; of.origin: the answer's */
     EVENT_PART_START, /* part: kind, id, name, origin; what comes whole (OPAQUE, encrypted, media)
-                         is there already */
+                         is there already; so is a TOOL_CALL's signature, never told later: it
+                         may have to travel inside the id */
     EVENT_DELTA,      /* text: more of text, reasoning, refusal or arguments */
     EVENT_DATA,       /* text: more of media.data (base64) */
     EVENT_SIGNATURE,  /* text: more of the part's signature */
@@ -279,6 +280,7 @@ struct canon_error {
     struct slice param;      /* the member concerned */
     struct slice request_id; /* the gateway's, where the dialect's shape has a place for it */
     bool from_provider;      /* else the gateway's own */
+    int64_t retry_ms;        /* when to try again, where the body says so (Gemini); 0: not said */
 };
 enum canon_error_class canon_class_of_status(int status);
 

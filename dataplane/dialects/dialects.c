@@ -9,6 +9,7 @@ static const struct dialect *const dialects[DIALECTS] = {
     [DIALECT_CHAT] = &dialect_chat,
     [DIALECT_RESPONSES] = &dialect_responses,
     [DIALECT_ANTHROPIC] = &dialect_anthropic,
+    [DIALECT_GEMINI] = &dialect_gemini,
 };
 
 const struct dialect *

@@ -472,7 +472,9 @@ replay_part(const struct canon_part *p, unsigned choice, unsigned part,
     struct canon_event e = at;
     e.kind = EVENT_PART_START;
     e.of = *p;
-    e.of.text = e.of.arguments = e.of.signature = e.of.media.data = (struct slice){0};
+    e.of.text = e.of.arguments = e.of.media.data = (struct slice){0};
+    if (p->kind != PART_TOOL_CALL)
+        e.of.signature = (struct slice){0};
     e.of.citations = NULL;
     e.of.citation_count = 0;
     int err = tell(sink, &e);
@@ -486,7 +488,7 @@ replay_part(const struct canon_part *p, unsigned choice, unsigned part,
         c.citation = p->citations[i];
         err = tell(sink, &c);
     }
-    if (!err)
+    if (!err && p->kind != PART_TOOL_CALL)
         err = tell_piece(sink, at, EVENT_SIGNATURE, p->signature);
     e = at;
     e.kind = EVENT_PART_END;
