@@ -228,6 +228,7 @@ take_scope(struct job *j, const struct json *map, struct section_scope *ret)
         .max_tokens = number(j, map, "max_tokens", 0),
         .no_tools = json_kind(json_get(map, "tools")) == JSON_FALSE_,
         .no_stream = json_kind(json_get(map, "stream")) == JSON_FALSE_,
+        .degrade = json_is_true(json_get(map, "degrade")),
     };
     ret->endpoints = texts(j, endpoints, &ret->endpoint_count);
     ret->addresses = ranges(j, addresses, &ret->address_count);

@@ -95,6 +95,7 @@ static const struct field_row allow_rows[] = {
     {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
     {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
     {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
+    {.name = "degrade", .kind = FIELD_BOOL, .help = "true: what a provider cannot do is left out and named in x-headgate-degraded, not refused."},
 };
 static const struct field_table allow_table = TABLE("allow", allow_rows);
 
@@ -140,6 +141,7 @@ static const struct field_row key_rows[] = {
     {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
     {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
     {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
+    {.name = "degrade", .kind = FIELD_BOOL, .help = "true: what a provider cannot do is left out and named in x-headgate-degraded, not refused."},
     {.name = "expires", .kind = FIELD_TIME, .help = "When it stops to work: RFC 3339, or a date."},
     {.name = "tags", .kind = FIELD_TAGS, .max = 1024, .help = "Recorded with every use."},
     {.name = "on_partition", .kind = FIELD_ENUM, .values = partitions, .help = "When workers cannot reach the control plane for 60 s: go on, or stop."},

@@ -147,7 +147,7 @@ scan_object(struct slice text, struct json_view ret[static SEEN_MEMBERS])
 }
 
 int
-anthropic_watch(struct watched *w, struct slice name, struct slice data, enum watch *ret)
+anthropic_watch(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret)
 {
     struct json_view at[SEEN_MEMBERS];
     int err = scan_object(data, at);

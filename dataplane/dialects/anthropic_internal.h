@@ -9,7 +9,8 @@
 
 int anthropic_brief(struct slice body, const struct dialect_call *call, struct arena *a,
                     struct request_brief *ret, struct dialect_refusal *why);
-int anthropic_watch(struct watched *w, struct slice name, struct slice data, enum watch *ret);
+int anthropic_watch(struct watched *w, struct slice name, struct slice data,
+                    enum watch_verdict *ret);
 int anthropic_look(struct slice body, struct usage_report *report, bool *ret_error);
 
 enum anthropic_event {

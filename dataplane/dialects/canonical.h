@@ -282,6 +282,7 @@ struct canon_error {
     bool from_provider;      /* else the gateway's own */
     int64_t retry_ms;        /* when to try again, where the body says so (Gemini); 0: not said */
 };
+#define LIMIT_ERROR_MESSAGE_BYTES ((size_t)4096) /* of a message; escaped it stays below 8 KiB */
 enum canon_error_class canon_class_of_status(int status);
 
 struct canon_event {

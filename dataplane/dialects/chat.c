@@ -12,4 +12,7 @@ const struct dialect dialect_chat = {
     .address = chat_address,
     .watch = chat_watch,
     .look = chat_look,
+    .write_error = chat_write_error,
+    .write_error_event = chat_write_error_event,
+    .read_error = chat_read_error,
 };

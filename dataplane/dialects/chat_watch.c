@@ -86,7 +86,7 @@ has_finish(struct slice data, struct json_span choices)
 }
 
 int
-chat_watch(struct watched *w, struct slice name, struct slice data, enum watch *ret)
+chat_watch(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret)
 {
     struct json_span at[SEEN_NAMES];
     struct json_error why;

@@ -72,7 +72,7 @@ struct request_brief {
     struct slice end_user;
 };
 
-enum watch {
+enum watch_verdict {
     WATCH_PASS,
     WATCH_DROP,    /* not for the client: only the gateway had asked for it */
     WATCH_CUT,     /* pass it without the member at `cut` */
@@ -184,7 +184,7 @@ struct dialect {
     int (*address)(const struct dialect_target *t, bool stream, struct arena *a,
                    struct dialect_address *ret);
     /* 0 and *ret, or ERR_PROTOCOL: not an event of this dialect. Scans the data (once). */
-    int (*watch)(struct watched *w, struct slice name, struct slice data, enum watch *ret);
+    int (*watch)(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret);
     /* Usage of a whole answer that went by. *ret_error: it is an error in a good status's clothes.
      * 0 or ERR_PROTOCOL (no JSON object). */
     int (*look)(struct slice body, struct usage_report *report, bool *ret_error);

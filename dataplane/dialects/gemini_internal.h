@@ -66,7 +66,7 @@ int gemini_brief(struct slice body, const struct dialect_call *call, struct aren
                  struct request_brief *ret, struct dialect_refusal *why);
 int gemini_address(const struct dialect_target *t, bool stream, struct arena *a,
                    struct dialect_address *ret);
-int gemini_watch(struct watched *w, struct slice name, struct slice data, enum watch *ret);
+int gemini_watch(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret);
 int gemini_look(struct slice body, struct usage_report *report, bool *ret_error);
 int gemini_read_error(const struct dialect_fault *f, struct arena *a, struct canon_error *ret);
 int gemini_write_error(const struct canon_error *e, struct buf *into);

@@ -192,7 +192,7 @@ has_ended(struct json_view response)
 }
 
 int
-gemini_watch(struct watched *w, struct slice name, struct slice data, enum watch *ret)
+gemini_watch(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret)
 {
     struct json_view response;
     (void)name;

@@ -261,17 +261,3 @@ openai_read_error(struct slice body, struct arena *a, struct openai_error *e, in
         e->message = SLICE("The provider answered with an error and no readable message.");
     return err == ERR_NOMEM ? err : 0;
 }
-
-/* --- lists ------------------------------------------------------------------------------------ */
-
-int
-openai_write_model(struct buf *into, const struct policy_model *m)
-{
-    int err = buf_add_str(into, "{\"id\":");
-    if (!err)
-        err = json_quote(into, m->name);
-    if (!err)
-        err = buf_addf(into, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"headgate\"}",
-                       (long long)m->created_unix_s);
-    return err;
-}

@@ -6,7 +6,7 @@
 #ifndef DATAPLANE_DIALECTS_OPENAI_H
 #define DATAPLANE_DIALECTS_OPENAI_H
 
-#include "dataplane/dialects/usage.h"
+#include "dataplane/dialects/canonical.h"
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
@@ -41,8 +41,6 @@ void openai_read_usage(struct slice object, struct usage_report *report);
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-#define LIMIT_ERROR_MESSAGE_BYTES ((size_t)4096) /* the whole error stays below 8 KiB escaped */
-
 struct openai_error {
     struct slice message, type, code, param; /* empty: null (message: never) */
     const char *source;                      /* "gateway" or "provider" */
@@ -55,10 +53,5 @@ MUST_CHECK int openai_write_error(struct buf *into, const struct openai_error *e
  * 0. 0 or ERR_NOMEM. */
 MUST_CHECK int openai_read_error(struct slice body, struct arena *a, struct openai_error *ret_error,
                                  int *ret_status);
-
-/* --- lists ------------------------------------------------------------------------------------ */
-
-/* Appends {"id":...,"object":"model",...}. */
-MUST_CHECK int openai_write_model(struct buf *into, const struct policy_model *m);
 
 #endif

@@ -103,7 +103,7 @@ is_error(struct json_span at)
 
 /* The data's own type counts, not the event's name: it may stand behind its data, or be missing. */
 int
-responses_watch(struct watched *w, struct slice name, struct slice data, enum watch *ret)
+responses_watch(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret)
 {
     static const char *const wanted[] = {"type", "response", "error"};
     struct json_span at[3];

@@ -21,7 +21,8 @@ int responses_brief(struct slice body, const struct dialect_call *call, struct a
                     struct request_brief *ret, struct dialect_refusal *why);
 int responses_address(const struct dialect_target *t, bool stream, struct arena *a,
                       struct dialect_address *ret);
-int responses_watch(struct watched *w, struct slice name, struct slice data, enum watch *ret);
+int responses_watch(struct watched *w, struct slice name, struct slice data,
+                    enum watch_verdict *ret);
 int responses_look(struct slice body, struct usage_report *report, bool *ret_error);
 
 #endif

@@ -30,8 +30,8 @@ answer(struct http_stream *s, int status, struct slice body, const char *allow, 
 }
 
 static void
-refuse(struct services *svc, struct http_stream *s, enum problem p, const char *allow,
-       const char *message)
+refuse(struct services *svc, struct http_stream *s, enum problem p, enum dialect_id dialect,
+       const char *allow, const char *message)
 {
     const struct problem_row *row = &problems[p];
     struct metrics_page *page = svc->metrics->page;
@@ -39,7 +39,7 @@ refuse(struct services *svc, struct http_stream *s, enum problem p, const char *
     page->refused[p]++;
     page->requests[ENDPOINT_KINDS][row->status / 100 % METRICS_CLASSES][0]++;
     buf_init(&body, 4096);
-    reply_server_error(row->status, row->code, message, &body);
+    reply_early_error(dialect, row->status, row->code, message, &body);
     answer(s, row->status, buf_slice(&body), allow, row->code, row->retry_after_s);
     buf_free(&body);
 }
@@ -68,7 +68,7 @@ start(struct services *svc, struct http_stream *s, const struct front_route *rou
 {
     struct request *r = request_new(svc, s, route->endpoint);
     if (!r) {
-        refuse(svc, s, PROBLEM_OVERLOADED, NULL,
+        refuse(svc, s, PROBLEM_OVERLOADED, route->dialect, NULL,
                "The gateway has as many requests as it can bear. Try again shortly.");
         return NULL;
     }
@@ -85,6 +85,7 @@ on_request(void *ctx, struct http_stream *s, const struct http_head *head)
 {
     struct services *svc = ctx;
     struct front_route route = front_find(head->method, head->path);
+    front_for_sdk(&route, http_field_get(head, "anthropic-version").at != NULL);
     switch (route.kind) {
     case ROUTE_REQUEST:
         return start(svc, s, &route);
@@ -95,10 +96,11 @@ on_request(void *ctx, struct http_stream *s, const struct http_head *head)
         answer_ready(svc, s);
         break;
     case ROUTE_WRONG_METHOD:
-        refuse(svc, s, PROBLEM_METHOD, route.allow, "This path does not have that method.");
+        refuse(svc, s, PROBLEM_METHOD, route.dialect, route.allow,
+               "This path does not have that method.");
         break;
     case ROUTE_NONE:
-        refuse(svc, s, PROBLEM_NO_SUCH_PATH, NULL, "There is nothing at this path.");
+        refuse(svc, s, PROBLEM_NO_SUCH_PATH, route.dialect, NULL, "There is nothing at this path.");
         break;
     }
     return NULL;
@@ -170,7 +172,7 @@ static bool
 on_half_close(void *x, struct http_stream *s)
 {
     const struct request *r = x;
-    return !r->body.stream && http_request_head(s)->version == 11;
+    return !r->body.brief.stream && http_request_head(s)->version == 11;
 }
 
 const struct http_handlers front_handlers = {

@@ -19,12 +19,15 @@ enum route_kind { ROUTE_NONE, ROUTE_WRONG_METHOD, ROUTE_HEALTH, ROUTE_READY, ROU
 struct front_route {
     enum route_kind kind;
     const struct endpoint *endpoint; /* of ROUTE_REQUEST */
-    struct slice subject; /* what follows the path: a model's id, still percent-encoded */
-    const char *allow;    /* of ROUTE_WRONG_METHOD */
+    struct slice subject;    /* in the path: a model's id, still percent-encoded; else at == NULL */
+    const char *allow;       /* of ROUTE_WRONG_METHOD */
+    enum dialect_id dialect; /* in which an error is told */
 };
 
 /* target: origin form, with its query. One look-up, whose result is all that is used afterwards. */
 struct front_route front_find(struct slice method, struct slice target);
+/* Anthropic's SDKs say which API they speak, also where the path alone does not: /v1/models. */
+void front_for_sdk(struct front_route *route, bool anthropic);
 /* Undoes %XX into the arena; at == NULL when malformed, or a NUL or no UTF-8 would come out. */
 struct slice front_unescape(struct slice text, struct arena *a);
 /* By enum endpoint_kind, and "none" behind them: labels of the metrics. */

@@ -1,37 +1,75 @@
 #include "dataplane/front/front.h"
 #include "lib/base/utf8.h"
 
-static const struct endpoint chat = {ENDPOINT_CHAT, "chat.completions", "/chat/completions", true};
-static const struct endpoint completions = {ENDPOINT_COMPLETIONS, "completions", "/completions",
-                                            true};
-static const struct endpoint embeddings = {ENDPOINT_EMBEDDINGS, "embeddings", "/embeddings", false};
-static const struct endpoint models = {ENDPOINT_MODELS, "models", NULL, false};
+/* clang-format off */
+static const struct endpoint
+    chat            = {ENDPOINT_CHAT, "chat.completions", WAY_CHAT, DIALECT_CHAT, NULL, true, false},
+    completions     = {ENDPOINT_COMPLETIONS, "completions", WAY_PLAIN, DIALECT_CHAT, "/completions", true, false},
+    embeddings      = {ENDPOINT_EMBEDDINGS, "embeddings", WAY_PLAIN, DIALECT_CHAT, "/embeddings", false, false},
+    models          = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_CHAT, NULL, false, false},
+    responses       = {ENDPOINT_RESPONSES, "responses", WAY_CHAT, DIALECT_RESPONSES, NULL, true, false},
+    messages        = {ENDPOINT_MESSAGES, "messages", WAY_CHAT, DIALECT_ANTHROPIC, NULL, true, false},
+    messages_models = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_ANTHROPIC, NULL, false, false},
+    generate        = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, false, false},
+    stream_generate = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, true, true},
+    gemini_models   = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_GEMINI, NULL, false, false};
+/* clang-format on */
 
 const char *const front_endpoint_names[ENDPOINT_KINDS + 1] = {
-    [ENDPOINT_CHAT] = "chat.completions",
-    [ENDPOINT_COMPLETIONS] = "completions",
-    [ENDPOINT_EMBEDDINGS] = "embeddings",
-    [ENDPOINT_MODELS] = "models",
-    [ENDPOINT_KINDS] = "none",
+    [ENDPOINT_CHAT] = "chat.completions",     [ENDPOINT_COMPLETIONS] = "completions",
+    [ENDPOINT_EMBEDDINGS] = "embeddings",     [ENDPOINT_MODELS] = "models",
+    [ENDPOINT_RESPONSES] = "responses",       [ENDPOINT_MESSAGES] = "messages",
+    [ENDPOINT_GENERATE] = "generate_content", [ENDPOINT_KINDS] = "none",
 };
 
 enum { GET, POST };
 
+/* Whose API a path belongs to. Each vendor's own SDK finds it where its base URL points: at the
+ * root, and below a prefix of its own. */
+enum api { OWN = 1, OPENAI = 2, ANTHROPIC = 4, GEMINI = 8 };
+
 /* clang-format off */
+static const struct mount {
+    const char *prefix;
+    unsigned apis;
+    enum dialect_id dialect; /* of an error for a path that nothing answers */
+} mounts[] = {
+    { "/openai/v1",     OPENAI,                      DIALECT_CHAT },
+    { "/openai",        OPENAI,                      DIALECT_CHAT },
+    { "/anthropic/v1",  ANTHROPIC,                   DIALECT_ANTHROPIC },
+    { "/genai/v1beta",  GEMINI,                      DIALECT_GEMINI },
+    { "/genai/v1alpha", GEMINI,                      DIALECT_GEMINI },
+    { "/genai/v1",      GEMINI,                      DIALECT_GEMINI },
+    { "/v1beta",        GEMINI,                      DIALECT_GEMINI },
+    { "/v1alpha",       GEMINI,                      DIALECT_GEMINI },
+    { "/v1",            OPENAI | ANTHROPIC | GEMINI, DIALECT_CHAT },
+    { "",               OWN,                         DIALECT_CHAT },
+};
+
+/* The first row that fits answers. A path with a suffix has the subject before it, one that ends in
+ * '/' has it behind. */
 static const struct row {
-    const char *path;
-    bool prefix; /* the subject follows */
+    unsigned api;
+    const char *path, *suffix;
     int method;
     enum route_kind kind;
     const struct endpoint *endpoint;
 } rows[] = {
-    { "/v1/chat/completions", false, POST, ROUTE_REQUEST, &chat },
-    { "/v1/completions",      false, POST, ROUTE_REQUEST, &completions },
-    { "/v1/embeddings",       false, POST, ROUTE_REQUEST, &embeddings },
-    { "/v1/models",           false, GET,  ROUTE_REQUEST, &models },
-    { "/v1/models/",          true,  GET,  ROUTE_REQUEST, &models },
-    { "/healthz",             false, GET,  ROUTE_HEALTH,  NULL },
-    { "/readyz",              false, GET,  ROUTE_READY,   NULL },
+    { OPENAI,    "/chat/completions", NULL,                     POST, ROUTE_REQUEST, &chat },
+    { OPENAI,    "/completions",      NULL,                     POST, ROUTE_REQUEST, &completions },
+    { OPENAI,    "/embeddings",       NULL,                     POST, ROUTE_REQUEST, &embeddings },
+    { OPENAI,    "/responses",        NULL,                     POST, ROUTE_REQUEST, &responses },
+    { ANTHROPIC, "/messages",         NULL,                     POST, ROUTE_REQUEST, &messages },
+    { GEMINI,    "/models/",          ":generateContent",       POST, ROUTE_REQUEST, &generate },
+    { GEMINI,    "/models/",          ":streamGenerateContent", POST, ROUTE_REQUEST, &stream_generate },
+    { OPENAI,    "/models",           NULL,                     GET,  ROUTE_REQUEST, &models },
+    { OPENAI,    "/models/",          "",                       GET,  ROUTE_REQUEST, &models },
+    { ANTHROPIC, "/models",           NULL,                     GET,  ROUTE_REQUEST, &messages_models },
+    { ANTHROPIC, "/models/",          "",                       GET,  ROUTE_REQUEST, &messages_models },
+    { GEMINI,    "/models",           NULL,                     GET,  ROUTE_REQUEST, &gemini_models },
+    { GEMINI,    "/models/",          "",                       GET,  ROUTE_REQUEST, &gemini_models },
+    { OWN,       "/healthz",          NULL,                     GET,  ROUTE_HEALTH,  NULL },
+    { OWN,       "/readyz",           NULL,                     GET,  ROUTE_READY,   NULL },
 };
 /* clang-format on */
 
@@ -43,36 +81,69 @@ is_method(struct slice method, int wanted)
     return slice_is(method, "GET") || slice_is(method, "HEAD");
 }
 
+/* *ret_subject: what stands between the row's path and its suffix. */
 static bool
-is_path(const struct row *row, struct slice path)
+is_path(const struct row *row, struct slice path, struct slice *ret_subject)
 {
-    struct slice wanted = slice_of(row->path);
-    if (row->prefix)
-        return path.len > wanted.len && slice_starts(path, wanted);
-    return slice_eq(path, wanted);
+    struct slice wanted = slice_of(row->path), suffix = slice_of(row->suffix);
+    *ret_subject = (struct slice){0};
+    if (!row->suffix)
+        return slice_eq(path, wanted);
+    if (path.len <= wanted.len + suffix.len || !slice_starts(path, wanted) ||
+        !slice_ends(path, suffix))
+        return false;
+    *ret_subject = slice_make(path.at + wanted.len, path.len - wanted.len - suffix.len);
+    return true;
+}
+
+/* Looks in one mount; a row whose path fits but not its method is remembered. */
+static bool
+find_in(const struct mount *mount, struct slice method, struct slice path, struct front_route *ret)
+{
+    struct slice subject;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct row *row = &rows[i];
+        if (!(row->api & mount->apis) || !is_path(row, path, &subject))
+            continue;
+        if (!is_method(method, row->method)) {
+            ret->kind = ROUTE_WRONG_METHOD;
+            ret->allow = row->method == POST ? "POST" : "GET, HEAD";
+            continue;
+        }
+        *ret = (struct front_route){.kind = row->kind,
+                                    .endpoint = row->endpoint,
+                                    .subject = subject,
+                                    .dialect =
+                                        row->endpoint ? row->endpoint->dialect : mount->dialect};
+        return true;
+    }
+    return false;
 }
 
 struct front_route
 front_find(struct slice method, struct slice target)
 {
     struct slice path = slice_cut(&target, '?');
-    /* OpenAI SDKs are also pointed at /openai/v1. */
-    if (slice_starts(path, SLICE("/openai/v1/")))
-        path = slice_from(path, sizeof("/openai") - 1);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct row *row = &rows[i];
-        if (!is_path(row, path))
+    struct front_route route = {.kind = ROUTE_NONE};
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        struct slice prefix = slice_of(mounts[i].prefix);
+        if (!slice_starts(path, prefix))
             continue;
-        struct front_route route = {.kind = row->kind, .endpoint = row->endpoint};
-        if (!is_method(method, row->method)) {
-            route.kind = ROUTE_WRONG_METHOD;
-            route.allow = row->method == POST ? "POST" : "GET, HEAD";
-        }
-        if (row->prefix)
-            route.subject = slice_from(path, slice_of(row->path).len);
-        return route;
+        if (route.kind == ROUTE_NONE && !route.dialect)
+            route.dialect = mounts[i].dialect;
+        if (find_in(&mounts[i], method, slice_from(path, prefix.len), &route))
+            return route;
     }
-    return (struct front_route){.kind = ROUTE_NONE};
+    return route;
+}
+
+void
+front_for_sdk(struct front_route *route, bool anthropic)
+{
+    if (!anthropic || route->endpoint != &models)
+        return;
+    route->endpoint = &messages_models;
+    route->dialect = messages_models.dialect;
 }
 
 static int

@@ -35,6 +35,8 @@ const struct problem_row problems[PROBLEMS] = {
     [PROBLEM_SCOPE_ENDPOINT]       = { 403, "endpoint_not_allowed",     DENIED,  0 },
     [PROBLEM_SCOPE_PARAMETER]      = { 403, "parameter_not_allowed",    DENIED,  0 },
     [PROBLEM_MODEL_NOT_FOUND]      = { 404, "model_not_found",          INVALID, 0 },
+    [PROBLEM_UNSUPPORTED]          = { 400, "unsupported_feature",      INVALID, 0 },
+    [PROBLEM_WRONG_PROVIDER]       = { 400, "endpoint_not_served",      INVALID, 0 },
     [PROBLEM_UNPRICED_MODEL]       = { 400, "unpriced_model",           INVALID, 0 },
     [PROBLEM_LEDGER]               = { 503, "ledger_unavailable",       SERVER,  5 },
     [PROBLEM_SHUTDOWN]             = { 503, "shutting_down",            SERVER,  1 },
@@ -53,20 +55,37 @@ const struct problem_row problems[PROBLEMS] = {
 
 /* --- making a reply --------------------------------------------------------------------------- */
 
+/* Of last resort: every dialect's reader finds a message in it. */
+static const char out_of_memory[] =
+    "{\"type\":\"error\",\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\","
+    "\"param\":null,\"code\":\"overloaded\",\"source\":\"gateway\"}}";
+
 static enum verdict
-set_error(struct request *r, enum problem p, int status, const struct openai_error *e)
+set_error(struct request *r, enum problem p, const struct canon_error *given)
 {
+    struct canon_error e = *given;
     struct buf body;
-    r->reply = (struct reply){.problem = p, .status = status};
+    r->reply = (struct reply){.problem = p, .status = e.status};
+    e.request_id = slice_make(r->id, REQUEST_ID_BYTES - 1);
     buf_init(&body, 3 * LIMIT_ERROR_MESSAGE_BYTES);
-    if (openai_write_error(&body, e) == 0)
+    if (dialect_get(r->endpoint->dialect)->write_error(&e, &body) == 0)
         r->reply.body = arena_copy(&r->arena, buf_slice(&body));
     buf_free(&body);
     if (!r->reply.body.at)
-        r->reply.body = SLICE("{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\","
-                              "\"param\":null,\"code\":\"overloaded\",\"source\":\"gateway\"}}");
+        r->reply.body = slice_of(out_of_memory);
     r->reply.error_code = slice_of(problems[p].code);
     return REPLY;
+}
+
+static struct canon_error
+own_error(enum problem p, struct slice message)
+{
+    const struct problem_row *row = &problems[p];
+    return (struct canon_error){.kind = canon_class_of_status(row->status),
+                                .status = row->status,
+                                .message = message,
+                                .type = slice_of(row->type),
+                                .code = slice_of(row->code)};
 }
 
 static enum verdict
@@ -76,12 +95,9 @@ refuse(struct request *r, enum problem p, const char *member, const char *format
     const struct problem_row *row = &problems[p];
     int n = vsnprintf(message, sizeof(message), format, args);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof(message) ? (size_t)n : sizeof(message) - 1;
-    struct openai_error e = {.message = slice_make(message, len),
-                             .type = slice_of(row->type),
-                             .code = slice_of(row->code),
-                             .param = slice_of(member),
-                             .source = "gateway"};
-    enum verdict v = set_error(r, p, row->status, &e);
+    struct canon_error e = own_error(p, slice_make(message, len));
+    e.param = slice_of(member);
+    enum verdict v = set_error(r, p, &e);
     if (row->retry_after_s)
         r->reply.retry_after = slice_of(arena_printf(&r->arena, "%d", row->retry_after_s));
     return v;
@@ -175,52 +191,56 @@ reply_upstream_failed(struct request *r, int err, const char *why)
 }
 
 enum verdict
-reply_provider_error(struct request *r, int status, const struct openai_error *e,
-                     struct slice retry_after)
+reply_provider_error(struct request *r, const struct canon_error *e, struct slice retry_after)
 {
     enum verdict v;
-    if (status == 401)
+    if (e->status == 401)
         v = reply_refuse(r, PROBLEM_UPSTREAM_AUTH,
                          "The provider refused the gateway's credential; the gateway's operator "
                          "must replace it.");
     else
-        v = set_error(r, PROBLEM_UPSTREAM_ERROR, status, e);
+        v = set_error(r, PROBLEM_UPSTREAM_ERROR, e);
     r->reply.from_provider = true;
     r->reply.retry_after = retry_after;
     return v;
 }
 
-int
-reply_event(enum problem p, const char *message, struct buf *into)
+static int
+write_event(const struct request *r, struct canon_error e, struct buf *into)
 {
-    struct openai_error e = {.message = slice_of(message ? message : explanation(p)),
-                             .type = slice_of(problems[p].type),
-                             .code = slice_of(problems[p].code),
-                             .source = "gateway"};
-    int err = buf_add_str(into, "data: ");
-    if (!err)
-        err = openai_write_error(into, &e);
-    return err ? err : buf_add_str(into, "\n\n");
+    e.request_id = slice_make(r->id, REQUEST_ID_BYTES - 1);
+    return dialect_get(r->endpoint->dialect)->write_error_event(&e, into);
 }
 
 int
-reply_provider_event(const struct openai_error *e, struct buf *into)
+reply_event(const struct request *r, enum problem p, const char *message, struct buf *into)
 {
-    int err = buf_add_str(into, "data: ");
-    if (!err)
-        err = openai_write_error(into, e);
-    return err ? err : buf_add_str(into, "\n\n");
+    return write_event(r, own_error(p, slice_of(message ? message : explanation(p))), into);
+}
+
+int
+reply_provider_event(const struct request *r, const struct canon_error *e, struct buf *into)
+{
+    return write_event(r, *e, into);
+}
+
+void
+reply_early_error(enum dialect_id dialect, int status, const char *code, const char *message,
+                  struct buf *into)
+{
+    struct canon_error e = {.kind = canon_class_of_status(status),
+                            .status = status,
+                            .message = slice_of(message),
+                            .type = slice_of(status >= 500 ? SERVER : INVALID),
+                            .code = slice_of(code)};
+    if (dialect_get(dialect)->write_error(&e, into))
+        buf_clear(into);
 }
 
 void
 reply_server_error(int status, const char *code, const char *message, struct buf *into)
 {
-    struct openai_error e = {.message = slice_of(message),
-                             .type = slice_of(status >= 500 ? SERVER : INVALID),
-                             .code = slice_of(code),
-                             .source = "gateway"};
-    if (openai_write_error(into, &e))
-        buf_clear(into);
+    reply_early_error(DIALECT_CHAT, status, code, message, into);
 }
 
 /* --- the fields of an answer ------------------------------------------------------------------ */
@@ -237,7 +257,10 @@ reply_fields(struct request *r, struct http_field *fields)
 {
     size_t n = 0;
     const struct policy_target *target = r->plan.target;
-    add(fields, &n, SLICE("x-request-id"), slice_make(r->id, REQUEST_ID_BYTES - 1));
+    struct slice id = slice_make(r->id, REQUEST_ID_BYTES - 1);
+    add(fields, &n, SLICE("x-request-id"), id);
+    if (r->endpoint->dialect == DIALECT_ANTHROPIC)
+        add(fields, &n, SLICE("request-id"), id); /* where its SDKs look */
     add(fields, &n, SLICE("cache-control"), SLICE("no-store"));
     if (r->policy)
         add(fields, &n, SLICE("x-headgate-policy"), services_policy_text(r->svc, r->policy));
@@ -246,6 +269,7 @@ reply_fields(struct request *r, struct http_field *fields)
         add(fields, &n, SLICE("x-headgate-model"), target->model);
         add(fields, &n, SLICE("x-headgate-attempts"), r->answer.reserved ? SLICE("1") : SLICE("0"));
         add(fields, &n, SLICE("x-headgate-cache"), SLICE("none"));
+        add(fields, &n, SLICE("x-headgate-degraded"), r->wire.degraded);
     }
     if (!r->reply.status)
         return n;

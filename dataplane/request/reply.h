@@ -5,7 +5,7 @@
 #ifndef DATAPLANE_REQUEST_REPLY_H
 #define DATAPLANE_REQUEST_REPLY_H
 
-#include "dataplane/dialects/openai.h"
+#include "dataplane/dialects/canonical.h"
 #include "dataplane/request/story.h"
 #include "lib/base/buf.h"
 #include "lib/base/slice.h"
@@ -33,6 +33,8 @@ enum problem {
     PROBLEM_SCOPE_ENDPOINT,
     PROBLEM_SCOPE_PARAMETER,
     PROBLEM_MODEL_NOT_FOUND,
+    PROBLEM_UNSUPPORTED,    /* the provider cannot do what a member asks for */
+    PROBLEM_WRONG_PROVIDER, /* the provider has no such endpoint */
     PROBLEM_UNPRICED_MODEL,
     PROBLEM_LEDGER,
     PROBLEM_SHUTDOWN,
@@ -70,8 +72,9 @@ enum verdict reply_refuse(struct request *r, enum problem p, const char *format,
 /* The same, naming the member concerned as error.param. */
 enum verdict reply_refuse_member(struct request *r, enum problem p, const char *member,
                                  const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* A provider's error, kept in our shape. retry_after: its field, or empty. */
-enum verdict reply_provider_error(struct request *r, int status, const struct openai_error *e,
+/* A provider's error, in the client's dialect; e->status is what the client gets. retry_after: its
+ * field, or empty. */
+enum verdict reply_provider_error(struct request *r, const struct canon_error *e,
                                   struct slice retry_after);
 /* What a failed attempt (an error of http_call_handlers.on_fail) is to the client. */
 enum verdict reply_upstream_failed(struct request *r, int err, const char *why);
@@ -83,11 +86,17 @@ enum verdict reply_json(struct request *r, struct slice body);
  * for LIMIT_ANSWER_FIELDS); returns how many. Values live in r's arena, or longer. */
 size_t reply_fields(struct request *r, struct http_field *ret_fields);
 
-/* The error event that ends a stream that broke: "data: {...}\n\n" appended. 0 or ERR_NOMEM. */
-MUST_CHECK int reply_event(enum problem p, const char *message, struct buf *into);
+/* Appends the error event that ends a stream that broke, in the client's dialect. 0 or ERR_NOMEM.
+ */
+MUST_CHECK int reply_event(const struct request *r, enum problem p, const char *message,
+                           struct buf *into);
 /* The same for an error event of the provider's own. */
-MUST_CHECK int reply_provider_event(const struct openai_error *e, struct buf *into);
-/* Body of an error that the HTTP server answers before there is a request. */
+MUST_CHECK int reply_provider_event(const struct request *r, const struct canon_error *e,
+                                    struct buf *into);
+/* Body of an error that is told before there is a request. */
+void reply_early_error(enum dialect_id dialect, int status, const char *code, const char *message,
+                       struct buf *into);
+/* The same before it is known what was asked for; for http_server_config.error_body. */
 void reply_server_error(int status, const char *code, const char *message, struct buf *into);
 
 #endif

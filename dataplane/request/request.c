@@ -9,7 +9,7 @@
 
 #include "dataplane/state/pin.h"
 
-#define LIMIT_ARENA_BYTES ((size_t)9 << 20) /* a list of models is the longest thing in it */
+#define LIMIT_ARENA_BYTES ((size_t)96 << 20) /* texts of a body or an answer that is translated */
 
 struct request *
 request_new(struct services *svc, struct http_stream *client, const struct endpoint *endpoint)
@@ -50,6 +50,10 @@ destroy(void *corpse)
     services_release(r->svc, r->body.cap + r->answer.held_charge);
     free(r->body.at);
     buf_free(&r->answer.held);
+    if (r->wire.translated) {
+        services_release(r->svc, r->wire.translated->body_charge);
+        buf_free(&r->wire.translated->body);
+    }
     if (r->answer.mode == ANSWER_STREAM)
         passage_fini(&r->answer.passage);
     buf_free(&r->sent.tail);

@@ -9,6 +9,7 @@
 #ifndef DATAPLANE_REQUEST_REQUEST_H
 #define DATAPLANE_REQUEST_REQUEST_H
 
+#include "dataplane/dialects/dialect.h"
 #include "dataplane/dialects/openai.h"
 #include "dataplane/request/reply.h"
 #include "dataplane/request/story.h"
@@ -27,13 +28,38 @@
 #define LIMIT_BODY_EDITS 3
 
 /* What can be asked for: the rows of front/routes.c. */
-enum endpoint_kind { ENDPOINT_CHAT, ENDPOINT_COMPLETIONS, ENDPOINT_EMBEDDINGS, ENDPOINT_MODELS };
-#define ENDPOINT_KINDS 4
+enum endpoint_kind {
+    ENDPOINT_CHAT,
+    ENDPOINT_COMPLETIONS,
+    ENDPOINT_EMBEDDINGS,
+    ENDPOINT_MODELS,
+    ENDPOINT_RESPONSES,
+    ENDPOINT_MESSAGES,
+    ENDPOINT_GENERATE,
+    ENDPOINT_KINDS
+};
+enum endpoint_way {
+    WAY_OWN,   /* the gateway answers it */
+    WAY_CHAT,  /* a turn of a conversation: any provider, in its own dialect */
+    WAY_PLAIN, /* OpenAI's shape, for providers who have it: never translated */
+};
 struct endpoint {
     enum endpoint_kind kind;
     const char *name; /* in records and metrics: "chat.completions" */
-    const char *path; /* below a provider's prefix; NULL: answered by the gateway itself */
+    enum endpoint_way way;
+    enum dialect_id dialect; /* the client's: of requests, answers and errors */
+    const char *path;        /* WAY_PLAIN: below a provider's prefix */
     bool can_stream;
+    bool streams; /* whatever the body says: the path asks for a stream */
+};
+
+/* A request that changes dialect; in its arena, but for the body. */
+struct translated {
+    struct canon_request request;
+    struct dialect_exchange exchange;
+    struct answer_names names;
+    struct buf body;    /* in the provider's dialect */
+    size_t body_charge; /* of the worker's budget */
 };
 
 enum answer_mode {
@@ -72,11 +98,8 @@ struct request {
     struct { /* stages/receive.c */
         char *at;
         size_t len, cap; /* cap is what the budget was charged with */
-        struct json_span members[OPENAI_MEMBERS];
-        bool stream;
-        int64_t max_tokens; /* 0: not given */
-        int64_t choices;    /* n, at least 1 */
-        struct slice end_user;
+        struct dialect_call call;
+        struct request_brief brief;
     } body;
 
     struct {               /* stages/authorize.c */
@@ -91,14 +114,18 @@ struct request {
         const struct policy_price *price; /* NULL: the model is free on purpose */
     } plan;
 
-    struct { /* stages/translate.c */
+    struct {                           /* stages/translate.c */
+        const struct dialect *dialect; /* the provider's */
+        struct dialect_address address;
         struct http_field *fields;
         size_t field_count;
         struct slice pieces[2 * LIMIT_BODY_EDITS + 1];
         size_t piece_count;
         bool usage_added; /* stream_options.include_usage is ours */
         struct slice directives;
+        struct slice degraded; /* members that were left out: "a, b"; empty: none */
         unsigned char attempt_id[ATTEMPT_ID_BYTES];
+        struct translated *translated; /* NULL: the body goes untouched */
     } wire;
 
     struct { /* stages/exchange.c; deliver.c feeds passage, tail and report once it has taken over
@@ -111,7 +138,7 @@ struct request {
         int64_t content_length;
         struct http_field *fields; /* allow-listed, copied */
         size_t field_count;
-        struct slice upstream_id;
+        struct slice upstream_id, error_type;
         int64_t first_byte_ms; /* monotonic; 0: no byte of a body came */
         struct buf held;       /* bytes not given to the client yet */
         size_t held_charge;    /* of the worker's budget */

@@ -51,11 +51,11 @@ input_estimate(const struct request *r)
 static int64_t
 output_bound(const struct request *r)
 {
-    int64_t each = r->body.max_tokens ? r->body.max_tokens : UNBOUNDED_OUTPUT_TOKENS;
+    int64_t each = r->body.brief.max_tokens ? r->body.brief.max_tokens : UNBOUNDED_OUTPUT_TOKENS;
     int64_t n;
     if (!has_output(r))
         return 0;
-    if (__builtin_mul_overflow(each, r->body.choices, &n) || n > (INT64_C(1) << 40))
+    if (__builtin_mul_overflow(each, r->body.brief.choices, &n) || n > (INT64_C(1) << 40))
         n = INT64_C(1) << 40;
     return n;
 }
@@ -66,7 +66,7 @@ answer_estimate(const struct request *r)
     int64_t bound = output_bound(r);
     int64_t n =
         estimates_answer(r->svc->estimates, r->plan.target->provider->name, r->plan.target->model) *
-        r->body.choices;
+        r->body.brief.choices;
     return n < bound ? n : bound;
 }
 
@@ -100,7 +100,7 @@ static bool
 is_absurd(const struct request *r, const struct tokens *t)
 {
     int64_t bound = output_bound(r);
-    return r->body.max_tokens && tokens_output(t) > 4 * bound;
+    return r->body.brief.max_tokens && tokens_output(t) > 4 * bound;
 }
 
 /* What came back in an answer that nobody counted. */
@@ -175,12 +175,12 @@ describe(struct request *r, struct usage *u)
         .team = r->who.key->team->name,
         .project = r->who.key->project,
         .user = r->who.key->user,
-        .end_user = r->body.end_user,
+        .end_user = r->body.brief.end_user,
         .model = r->grant.name,
         .provider = target->provider->name,
         .provider_model = target->model,
         .endpoint = slice_of(r->endpoint->name),
-        .stream = r->body.stream,
+        .stream = r->body.brief.stream,
         .policy_epoch = policy_epoch(r->policy),
         .policy_version = policy_version(r->policy),
         .reserved = r->tally.reserved,

@@ -82,8 +82,14 @@ static size_t
 answer_fields(struct request *r, struct http_field *fields)
 {
     size_t n = reply_fields(r, fields);
+    bool translated = r->wire.translated != NULL;
     for (size_t i = 0; i < r->answer.field_count && n < 2 * LIMIT_ANSWER_FIELDS; i++)
-        fields[n++] = r->answer.fields[i];
+        if (!translated || !slice_eq(r->answer.fields[i].name, SLICE("content-type")))
+            fields[n++] = r->answer.fields[i];
+    if (translated)
+        fields[n++] = (struct http_field){
+            SLICE("content-type"),
+            r->body.brief.stream ? SLICE("text/event-stream") : SLICE("application/json"), false};
     return n;
 }
 
@@ -186,23 +192,26 @@ break_off_failed(struct request *r, int err)
     if (p == PROBLEM_UPSTREAM_UNREACHABLE)
         p = PROBLEM_UPSTREAM_TRUNCATED; /* it was reached: what broke was the answer */
     buf_init(&event, 4 * LIMIT_ERROR_MESSAGE_BYTES);
-    if (r->answer.mode == ANSWER_STREAM && reply_event(p, NULL, &event))
+    if (r->answer.mode == ANSWER_STREAM && reply_event(r, p, NULL, &event))
         buf_clear(&event);
     enum verdict v = break_off(r, &event, outcome, problems[p].code);
     buf_free(&event);
     return v;
 }
 
-/* The provider's own error event, in our shape. */
+/* The provider's own error event, in the client's dialect. */
 static enum verdict
 break_off_told(struct request *r)
 {
     struct buf event;
-    struct openai_error e;
-    int status;
+    struct canon_error e;
     buf_init(&event, 4 * LIMIT_ERROR_MESSAGE_BYTES);
-    if (openai_read_error(buf_slice(&r->answer.passage.error), &r->arena, &e, &status) ||
-        reply_provider_event(&e, &event))
+    if (passage_error(&r->answer.passage, &r->arena, &e))
+        e = (struct canon_error){.message = SLICE("The provider broke off with an error.")};
+    e.from_provider = true;
+    if (e.status < 400)
+        e.status = 502;
+    if (reply_provider_event(r, &e, &event))
         buf_clear(&event);
     enum verdict v =
         break_off(r, &event, USAGE_UPSTREAM_FAILED, problems[PROBLEM_UPSTREAM_ERROR].code);
@@ -251,8 +260,11 @@ static void
 on_stream_end(void *ctx)
 {
     struct request *r = ctx;
-    bool whole = r->answer.passage.state == PASSAGE_DONE;
-    request_resume(r, whole ? end_well(r) : break_off_failed(r, ERR_TRUNCATED));
+    int err = passage_end(&r->answer.passage, write_later, r);
+    if (!err && r->answer.passage.state == PASSAGE_BROKEN)
+        request_resume(r, break_off_told(r));
+    else
+        request_resume(r, err ? break_off_failed(r, err) : end_well(r));
 }
 
 static void
@@ -409,7 +421,7 @@ deliver_farewell(struct request *r)
     }
     buf_init(&event, 4 * LIMIT_ERROR_MESSAGE_BYTES);
     if (r->answer.mode == ANSWER_STREAM &&
-        reply_event(PROBLEM_SHUTDOWN, "The gateway is shutting down.", &event))
+        reply_event(r, PROBLEM_SHUTDOWN, "The gateway is shutting down.", &event))
         buf_clear(&event);
     break_off(r, &event, USAGE_SHUTDOWN, problems[PROBLEM_SHUTDOWN].code);
     buf_free(&event);

@@ -9,11 +9,13 @@
 #include "dataplane/request/request.h"
 #include "dataplane/request/settle.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/stream/translation.h"
 #include "lib/base/crash.h"
 
 #define LIMIT_ERROR_BODY_BYTES                                                                     \
-    ((size_t)64 << 10)                          /* of a provider's error; the rest is not read     \
-                                                 */
+    ((size_t)64 << 10) /* of a provider's error; the rest is not read                              \
+                        */
+#define LIMIT_TRANSLATED_ANSWER_BYTES ((size_t)64 << 20)
 #define LIMIT_PREAMBLE_BYTES ((size_t)64 << 10) /* of a stream before its first event */
 
 /* --- the head --------------------------------------------------------------------------------- */
@@ -23,6 +25,8 @@ static bool
 is_passed_back(struct slice name)
 {
     switch (name.len ? name.at[0] : '\0') {
+    case 'a':
+        return slice_starts(name, SLICE("anthropic-ratelimit-"));
     case 'c':
         return slice_eq(name, SLICE("content-type"));
     case 'o':
@@ -35,6 +39,14 @@ is_passed_back(struct slice name)
     default:
         return false;
     }
+}
+
+/* By which a provider's support finds the call. */
+static bool
+is_request_id(struct slice name)
+{
+    return slice_eq(name, SLICE("x-request-id")) || slice_eq(name, SLICE("request-id")) ||
+           slice_eq(name, SLICE("apim-request-id")) || slice_eq(name, SLICE("x-amzn-requestid"));
 }
 
 static bool
@@ -64,8 +76,10 @@ copy_fields(struct request *r, const struct http_head *head)
         const struct http_field *f = &head->fields[i];
         if (r->answer.field_count < count && is_passed_back(f->name) && !copy_field(r, f))
             return false;
-        if (slice_eq(f->name, SLICE("x-request-id")))
+        if (is_request_id(f->name))
             r->answer.upstream_id = arena_copy(&r->arena, f->value);
+        if (slice_eq(f->name, SLICE("x-amzn-errortype")))
+            r->answer.error_type = arena_copy(&r->arena, f->value);
     }
     return true;
 }
@@ -88,6 +102,47 @@ give_up(struct request *r, int err, const char *why)
     request_resume(r, reply_upstream_failed(r, err, why));
 }
 
+/* Providers who frame streams in another way say so by another media type. */
+static bool
+is_stream(const struct request *r, const struct http_head *head)
+{
+    static const char *const types[] = {
+        [FRAMING_SSE] = "text/event-stream",
+        [FRAMING_EVENTSTREAM] = "application/vnd.amazon.eventstream",
+        [FRAMING_NDJSON] = "application/x-ndjson",
+    };
+    return http_content_type_is(head, types[r->wire.dialect->framing]);
+}
+
+/* The passage for what comes. What it needs to know of the client's dialect stands in `wire`. */
+static const char *
+begin_stream(struct request *r)
+{
+    struct translated *t = r->wire.translated;
+    size_t event_bytes = r->svc->limits.event_bytes;
+    r->answer.mode = ANSWER_STREAM;
+    buf_init(&r->answer.held, LIMIT_PREAMBLE_BYTES + LOOP_SCRATCH_BYTES + event_bytes);
+    if (!t) {
+        passage_init(&r->answer.passage, r->wire.dialect, &r->answer.report, r->wire.usage_added,
+                     event_bytes);
+        return NULL;
+    }
+    if (passage_init_translated(&r->answer.passage, r->wire.dialect,
+                                dialect_get(r->endpoint->dialect), &r->answer.report, &t->exchange,
+                                &t->names, event_bytes))
+        return "the gateway is short of memory";
+    return NULL;
+}
+
+/* How much of a whole answer is held before it is passed on: one that is translated has to be
+ * whole.
+ */
+static size_t
+whole_limit(const struct request *r)
+{
+    return r->wire.translated ? LIMIT_TRANSLATED_ANSWER_BYTES : r->svc->limits.answer_bytes;
+}
+
 static const char *
 choose_mode(struct request *r, const struct http_head *head)
 {
@@ -101,18 +156,12 @@ choose_mode(struct request *r, const struct http_head *head)
         return "redirects are not followed";
     if (coding.len && !slice_eq_nocase(coding, SLICE("identity")))
         return "a coding that was not asked for";
-    if (http_content_type_is(head, "text/event-stream")) {
-        r->answer.mode = ANSWER_STREAM;
-        buf_init(&r->answer.held,
-                 LIMIT_PREAMBLE_BYTES + LOOP_SCRATCH_BYTES + r->svc->limits.event_bytes);
-        passage_init(&r->answer.passage, &r->answer.report, r->wire.usage_added,
-                     r->svc->limits.event_bytes);
-        return NULL;
-    }
+    if (is_stream(r, head))
+        return begin_stream(r);
     if (!http_content_type_is(head, "application/json"))
         return "neither JSON nor an event stream";
     r->answer.mode = ANSWER_WHOLE;
-    buf_init(&r->answer.held, r->svc->limits.answer_bytes + LOOP_SCRATCH_BYTES);
+    buf_init(&r->answer.held, whole_limit(r) + LOOP_SCRATCH_BYTES);
     return NULL;
 }
 
@@ -152,17 +201,34 @@ hold_run(void *ctx, struct slice run)
         r->answer.err = ERR_NOMEM;
 }
 
-/* The provider's error, from its body or its event, with the status that fits. */
+/* An error in a good status's clothes gets the status that it names, or 502. */
+static enum verdict
+told_error(struct request *r, struct canon_error *e)
+{
+    e->from_provider = true;
+    if (e->status < 400 || e->status > 599)
+        e->status = 502;
+    return reply_provider_error(r, e, answer_field(r, "retry-after"));
+}
+
+static enum verdict
+first_event_error(struct request *r)
+{
+    struct canon_error e;
+    if (passage_error(&r->answer.passage, &r->arena, &e))
+        return reply_upstream_failed(r, ERR_NOMEM, NULL);
+    return told_error(r, &e);
+}
+
+/* The provider's error, from its body, with the status that fits. */
 static enum verdict
 provider_error(struct request *r, struct slice body, int status)
 {
-    struct openai_error e;
-    int named_status;
-    if (openai_read_error(body, &r->arena, &e, &named_status))
+    struct canon_error e;
+    struct dialect_fault fault = {status, body, r->answer.error_type};
+    if (r->wire.dialect->read_error(&fault, &r->arena, &e))
         return reply_upstream_failed(r, ERR_NOMEM, NULL);
-    if (status < 400)
-        status = named_status ? named_status : 502;
-    return reply_provider_error(r, status, &e, answer_field(r, "retry-after"));
+    return told_error(r, &e);
 }
 
 static void
@@ -178,7 +244,7 @@ take_stream(struct request *r, struct slice bytes)
         give_up(r, err, "before the first event");
     } else if (p->state == PASSAGE_BROKEN && p->events == 1) {
         attempt_cancel(&r->answer.attempt);
-        request_resume(r, provider_error(r, buf_slice(&p->error), r->answer.status));
+        request_resume(r, first_event_error(r));
     } else if (p->events > 0) {
         r->answer.err = err;
         request_resume(r, NEXT);
@@ -191,7 +257,11 @@ take_whole(struct request *r, struct slice bytes)
     int err = hold(r, bytes);
     if (err) {
         give_up(r, ERR_NOMEM, NULL);
-    } else if (r->answer.held.len > r->svc->limits.answer_bytes) {
+    } else if (r->answer.held.len <= whole_limit(r)) {
+        return;
+    } else if (r->wire.translated) {
+        give_up(r, ERR_PROTOCOL, "its answer is too long to be translated");
+    } else {
         r->answer.mode = ANSWER_LONG;
         request_resume(r, NEXT);
     }
@@ -223,24 +293,72 @@ on_body(void *ctx, struct slice bytes)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-enum { ANSWER_USAGE, ANSWER_FAULT, ANSWER_NAMES };
-static const char *const answer_names[ANSWER_NAMES] = {"usage", "error"};
-
-/* A whole document: valid, and no error in a good status's clothes. */
+/* A whole document in the client's own dialect: valid, and no error in a good status's clothes. */
 static enum verdict
 check_whole(struct request *r)
 {
     struct slice text = buf_slice(&r->answer.held);
-    struct json_span at[ANSWER_NAMES], root;
-    struct json_error why;
-    if (json_scan(text, &json_limits_default, answer_names, ANSWER_NAMES, at, &root, &why) ||
-        root.kind != JSON_MAP)
+    bool is_error = false;
+    if (r->wire.dialect->look(text, &r->answer.report, &is_error))
         return reply_upstream_failed(r, ERR_PROTOCOL, "not a JSON object");
-    if (at[ANSWER_FAULT].kind != JSON_ABSENT && at[ANSWER_FAULT].kind != JSON_NULL_)
-        return provider_error(r, text, r->answer.status);
-    if (at[ANSWER_USAGE].kind == JSON_MAP)
-        openai_read_usage(json_raw(text, at[ANSWER_USAGE]), &r->answer.report);
+    return is_error ? provider_error(r, text, r->answer.status) : NEXT;
+}
+
+/* The answer in the client's dialect takes the place of the provider's. */
+static enum verdict
+put_in_place(struct request *r, struct buf *written)
+{
+    services_release(r->svc, r->answer.held_charge);
+    r->answer.held_charge = 0;
+    buf_free(&r->answer.held);
+    r->answer.held = *written;
+    if (!services_hold(r->svc, written->len))
+        return reply_upstream_failed(r, ERR_NOMEM, NULL);
+    r->answer.held_charge = written->len;
     return NEXT;
+}
+
+/* A client that asked for a stream gets one, also of a provider that gave none. */
+static enum verdict
+translate_whole(struct request *r)
+{
+    const struct dialect *client = dialect_get(r->endpoint->dialect);
+    struct translated *t = r->wire.translated;
+    struct slice text = buf_slice(&r->answer.held);
+    struct canon_answer answer;
+    struct buf written;
+    const char *why = NULL;
+    bool is_error = false;
+    if (r->wire.dialect->look && r->wire.dialect->look(text, &r->answer.report, &is_error))
+        return reply_upstream_failed(r, ERR_PROTOCOL, "not a JSON object");
+    if (is_error)
+        return provider_error(r, text, r->answer.status);
+    int err = r->wire.dialect->read_answer(text, &t->exchange, &r->arena, &answer, &why);
+    if (err)
+        return reply_upstream_failed(r, err, why);
+    usage_merge(&r->answer.report, &answer.usage);
+    buf_init(&written, LIMIT_TRANSLATED_ANSWER_BYTES);
+    err = t->request.stream ? translation_replay(client, &t->request, &answer, &t->names, &written)
+                            : client->write_answer(&t->request, &answer, &t->names, &written);
+    if (err) {
+        buf_free(&written);
+        return reply_upstream_failed(r, err, "it cannot be told in the client's dialect");
+    }
+    return put_in_place(r, &written);
+}
+
+/* The stream ended before it was handed on: without one event, or with so few that all of them came
+ * at once. */
+static enum verdict
+end_early(struct request *r)
+{
+    int err = passage_end(&r->answer.passage, hold_run, r);
+    if (!err && r->answer.passage.state == PASSAGE_BROKEN)
+        return first_event_error(r);
+    if (!err && !r->answer.err)
+        return NEXT;
+    r->answer.err = r->answer.err ? r->answer.err : err;
+    return reply_upstream_failed(r, r->answer.err, NULL);
 }
 
 static void
@@ -250,12 +368,14 @@ on_end(void *ctx)
     CRASHPOINT("exchange.end");
     switch (r->answer.mode) {
     case ANSWER_WHOLE:
-        request_resume(r, check_whole(r));
+        request_resume(r, r->wire.translated ? translate_whole(r) : check_whole(r));
         return;
     case ANSWER_ERROR:
         request_resume(r, provider_error(r, buf_slice(&r->answer.held), r->answer.status));
         return;
-    case ANSWER_STREAM: /* it ended without one event */
+    case ANSWER_STREAM:
+        request_resume(r, end_early(r));
+        return;
     case ANSWER_NONE:
     case ANSWER_LONG:
         break;
@@ -307,7 +427,7 @@ exchange(struct request *r)
     struct attempt_order order = {
         .provider = r->plan.target->provider,
         .model = r->plan.target->model,
-        .path = slice_of(r->endpoint->path),
+        .path = r->wire.address.path,
         .fields = r->wire.fields,
         .field_count = r->wire.field_count,
         .body = r->wire.pieces,

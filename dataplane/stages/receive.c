@@ -1,7 +1,7 @@
 /*
- * receive: the whole body into one buffer, then one strict scan that finds the members the gateway
- * reads. The buffer is drawn from the worker's byte budget: when that is spent, new requests are
- * refused with 503 rather than the worker dying.
+ * receive: the whole body into one buffer, then one strict scan that finds what the gateway must
+ * know of it, by the client's dialect. The buffer is drawn from the worker's byte budget: when that
+ * is spent, new requests are refused with 503 rather than the worker dying.
  */
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
@@ -69,8 +69,8 @@ enum verdict
 receive(struct request *r)
 {
     const struct http_head *head = request_head(r);
-    if (!r->endpoint->path)
-        return NEXT; /* ours to answer: it has no body */
+    if (r->endpoint->way == WAY_OWN)
+        return NEXT; /* it has no body */
     if (check_head(r, head) == REPLY)
         return REPLY;
     if (head->content_length > 0 && !grow(r, (size_t)head->content_length))
@@ -94,84 +94,31 @@ receive_more(struct request *r, struct slice bytes)
 /* --- what the body says ----------------------------------------------------------------------- */
 
 static enum verdict
-refuse_json(struct request *r, int err, const struct json_error *why)
+refuse_body(struct request *r, const struct dialect_refusal *why)
 {
-    if (err == ERR_CONFLICT)
-        return reply_refuse_member(r, PROBLEM_DUPLICATE_MEMBER, why->member,
-                                   "The member '%s' appears more than once (at byte %zu).",
-                                   why->member ? why->member : "?", why->offset);
-    return reply_refuse(r, PROBLEM_INVALID_JSON, "The body is not valid JSON: %s at byte %zu.",
-                        why->reason ? why->reason : "malformed", why->offset);
-}
-
-/* true, false, null or absent; nothing that two parsers could read differently. */
-static enum verdict
-read_stream(struct request *r)
-{
-    switch (r->body.members[MEMBER_STREAM].kind) {
-    case JSON_TRUE_:
-        r->body.stream = r->endpoint->can_stream;
-        return NEXT;
-    case JSON_ABSENT:
-    case JSON_NULL_:
-    case JSON_FALSE_:
-        return NEXT;
-    default:
-        return reply_refuse_member(r, PROBLEM_INVALID_VALUE, "stream",
-                                   "'stream' must be true or false.");
-    }
-}
-
-/* A positive integer member, or 0. What is odd here is the provider's to refuse. */
-static int64_t
-positive(struct request *r, enum openai_member m)
-{
-    struct slice text = slice_make(r->body.at, r->body.len);
-    int64_t n;
-    if (r->body.members[m].kind != JSON_NUMBER || json_int(text, r->body.members[m], &n) || n < 0)
-        return 0;
-    return n;
-}
-
-static enum verdict
-read_members(struct request *r)
-{
-    struct slice text = slice_make(r->body.at, r->body.len);
-    r->body.max_tokens = positive(r, MEMBER_MAX_COMPLETION_TOKENS);
-    if (!r->body.max_tokens)
-        r->body.max_tokens = positive(r, MEMBER_MAX_TOKENS);
-    r->body.choices = positive(r, MEMBER_N);
-    if (r->body.choices < 1)
-        r->body.choices = 1;
-    if (r->body.members[MEMBER_USER].kind == JSON_TEXT) {
-        struct slice user;
-        if (json_text(text, r->body.members[MEMBER_USER], &r->arena, &user))
-            return refuse_overload(r);
-        if (user.len > 256)
-            user.len = 256;
-        r->body.end_user = arena_copy(&r->arena, user);
-    }
-    return read_stream(r);
+    enum problem p = why->duplicate   ? PROBLEM_DUPLICATE_MEMBER
+                     : why->missing   ? PROBLEM_MISSING_MEMBER
+                     : why->member[0] ? PROBLEM_INVALID_VALUE
+                                      : PROBLEM_INVALID_JSON;
+    return reply_refuse_member(r, p, why->member[0] ? why->member : NULL, "%s", why->message);
 }
 
 static enum verdict
 read_body(struct request *r)
 {
-    struct json_error why = {0};
-    struct json_span root;
-    struct slice text = slice_make(r->body.at, r->body.len);
-    if (text.len == 0)
-        return reply_refuse(r, PROBLEM_INVALID_JSON,
-                            "The body is empty; it must be a JSON object.");
-    int err = json_scan(text, &json_limits_default, openai_members, OPENAI_MEMBERS, r->body.members,
-                        &root, &why);
+    const struct dialect *dialect = dialect_get(r->endpoint->dialect);
+    struct dialect_refusal why = {.message = ""};
+    struct request_brief *brief = &r->body.brief;
+    r->body.call = (struct dialect_call){r->subject, r->endpoint->streams};
+    int err =
+        dialect->brief(slice_make(r->body.at, r->body.len), &r->body.call, &r->arena, brief, &why);
     if (err == ERR_NOMEM)
         return refuse_overload(r);
     if (err)
-        return refuse_json(r, err, &why);
-    if (root.kind != JSON_MAP)
-        return reply_refuse(r, PROBLEM_INVALID_JSON, "The body must be a JSON object.");
-    return read_members(r);
+        return refuse_body(r, &why);
+    if (!r->endpoint->can_stream)
+        brief->stream = false;
+    return NEXT;
 }
 
 void

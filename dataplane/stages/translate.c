@@ -1,7 +1,8 @@
 /*
  * translate: the client's body into the provider's dialect. Between equal dialects the body stays
- * as it is, byte for byte, but for two splices: the provider's name of the model, and the request
- * for usage at the end of a stream. Pieces refer to the body; nothing of it is copied.
+ * as it is, byte for byte, but for a few splices: the provider's name of the model, and the request
+ * for usage at the end of a stream. Pieces refer to the body; nothing of it is copied. Otherwise
+ * the request takes the way through the canonical form, and the body is written anew.
  *
  * Of the client's fields only those of a short list go up: never its credentials, cookies or
  * addresses.
@@ -37,10 +38,10 @@ by_start(const void *a, const void *b)
 static bool
 rename_model(struct request *r, struct edits *e)
 {
-    struct json_span at = r->body.members[MEMBER_MODEL];
+    struct json_span at = r->body.brief.model_at;
     struct slice name = r->plan.target->model;
     struct buf quoted;
-    if (slice_eq(r->grant.name, name))
+    if (at.kind == JSON_ABSENT || slice_eq(r->grant.name, name))
         return true;
     buf_init(&quoted, 8192);
     struct slice with = {0};
@@ -58,7 +59,7 @@ static bool
 merge_usage(struct request *r, struct edits *e)
 {
     struct slice text = slice_make(r->body.at, r->body.len);
-    struct json_span map = r->body.members[MEMBER_STREAM_OPTIONS], name, value;
+    struct json_span map = r->body.brief.stream_options_at, name, value;
     size_t cursor = map.start;
     bool empty = true;
     while (json_next(text, map, &cursor, &name, &value)) {
@@ -78,8 +79,8 @@ merge_usage(struct request *r, struct edits *e)
 static bool
 ask_usage(struct request *r, struct edits *e)
 {
-    struct json_span options = r->body.members[MEMBER_STREAM_OPTIONS];
-    struct json_span stream = r->body.members[MEMBER_STREAM];
+    struct json_span options = r->body.brief.stream_options_at;
+    struct json_span stream = r->body.brief.stream_at;
     switch (options.kind) {
     case JSON_ABSENT:
         edit(e, stream.end, stream.end, SLICE(",\"stream_options\":{" USAGE_OPTION "}"));
@@ -96,9 +97,8 @@ ask_usage(struct request *r, struct edits *e)
 
 /* --- the fields ------------------------------------------------------------------------------- */
 
-static const char *const passed_up[] = {"accept", "openai-beta", "idempotency-key"};
-
-#define OWN_FIELDS (5 + sizeof(passed_up) / sizeof(passed_up[0])) /* those added below */
+#define LIMIT_PASSED_UP 8
+#define OWN_FIELDS (5 + LIMIT_ADDRESS_FIELDS + LIMIT_PASSED_UP) /* those added below */
 
 static void
 add(struct request *r, struct slice name, struct slice value)
@@ -140,6 +140,26 @@ new_traceparent(struct request *r, struct slice theirs)
 }
 
 static bool
+has_field(const struct request *r, struct slice name)
+{
+    for (size_t i = 0; i < r->wire.field_count; i++)
+        if (slice_eq(r->wire.fields[i].name, name))
+            return true;
+    return false;
+}
+
+/* What a client tells the provider goes up only where it speaks the provider's dialect. */
+static void
+add_passed_up(struct request *r, const struct http_head *head)
+{
+    const char *const *names = r->wire.dialect->passed_up;
+    if (r->wire.translated)
+        return;
+    for (size_t i = 0; names && names[i] && i < LIMIT_PASSED_UP; i++)
+        add(r, slice_of(names[i]), http_field_get(head, names[i]));
+}
+
+static bool
 make_fields(struct request *r)
 {
     const struct http_head *head = request_head(r);
@@ -156,8 +176,10 @@ make_fields(struct request *r)
     add(r, SLICE("user-agent"), SLICE("Headgate/" HEADGATE_VERSION));
     add(r, SLICE("accept-encoding"), SLICE("identity"));
     add(r, SLICE("x-client-request-id"), attempt);
-    for (size_t i = 0; i < sizeof(passed_up) / sizeof(passed_up[0]); i++)
-        add(r, slice_of(passed_up[i]), http_field_get(head, passed_up[i]));
+    add_passed_up(r, head);
+    for (size_t i = 0; i < r->wire.address.field_count; i++)
+        if (!has_field(r, r->wire.address.fields[i].name))
+            add(r, r->wire.address.fields[i].name, r->wire.address.fields[i].value);
     add(r, SLICE("traceparent"), new_traceparent(r, http_field_get(head, "traceparent")));
     for (size_t i = 0; i < own; i++)
         add(r, provider->headers[i].name, provider->headers[i].value);
@@ -166,20 +188,139 @@ make_fields(struct request *r)
     return attempt.at != NULL;
 }
 
+/* --- untouched -------------------------------------------------------------------------------- */
+
+static enum verdict
+refuse_memory(struct request *r)
+{
+    return reply_refuse(r, PROBLEM_OVERLOADED,
+                        "The gateway is short of memory. Try again shortly.");
+}
+
+static enum verdict
+pass_body(struct request *r)
+{
+    struct edits edits = {.count = 0};
+    if (!rename_model(r, &edits))
+        return refuse_memory(r);
+    if (r->body.brief.stream && r->wire.dialect->id == DIALECT_CHAT)
+        r->wire.usage_added = ask_usage(r, &edits);
+    qsort(edits.at, edits.count, sizeof(edits.at[0]), by_start);
+    r->wire.piece_count =
+        json_pieces(slice_make(r->body.at, r->body.len), edits.at, edits.count, r->wire.pieces);
+    return NEXT;
+}
+
+/* --- through the canonical form --------------------------------------------------------------- */
+
+#define LIMIT_TRANSLATED_BODY_BYTES ((size_t)96 << 20) /* a body of 32 MiB, escaped anew */
+
+static enum verdict
+refuse_request(struct request *r, int err, const struct dialect_refusal *why)
+{
+    if (err == ERR_DENIED)
+        return reply_refuse_member(r, PROBLEM_UNSUPPORTED, why->member, "%s", why->message);
+    if (err == ERR_SYNTAX)
+        return reply_refuse_member(r, why->missing ? PROBLEM_MISSING_MEMBER : PROBLEM_INVALID_VALUE,
+                                   why->member, "%s", why->message);
+    return refuse_memory(r);
+}
+
+/* The names of what was left out, for x-headgate-degraded. */
+static bool
+note_degraded(struct request *r, const struct dialect_writer *w)
+{
+    struct buf text;
+    int err = 0;
+    if (w->degraded_count == 0)
+        return true;
+    buf_init(&text, 0);
+    for (size_t i = 0; i < w->degraded_count && !err; i++)
+        err = buf_addf(&text, "%s%.*s", i ? ", " : "", SLICE_ARG(w->degraded[i]));
+    if (!err)
+        r->wire.degraded = arena_copy(&r->arena, buf_slice(&text));
+    buf_free(&text);
+    return r->wire.degraded.at != NULL;
+}
+
+static bool
+may_degrade(const struct policy_key *key)
+{
+    struct policy_scope of_key, of_team;
+    policy_scope_read(key->scope, &of_key);
+    policy_scope_read(key->team->scope, &of_team);
+    return of_key.degrade || of_team.degrade;
+}
+
+static enum verdict
+write_body(struct request *r, const struct dialect_target *target)
+{
+    struct translated *t = r->wire.translated;
+    struct dialect_refusal why = {.message = ""};
+    struct dialect_writer w = {
+        .arena = &r->arena, .target = target, .may_degrade = may_degrade(r->who.key), .why = &why};
+    int err = r->wire.dialect->write_request(&t->request, &w, &t->body);
+    if (err)
+        return refuse_request(r, err, &why);
+    if (!services_hold(r->svc, t->body.len))
+        return refuse_memory(r);
+    t->body_charge = t->body.len;
+    t->exchange = (struct dialect_exchange){&t->request, w.json_by_tool};
+    if (!note_degraded(r, &w))
+        return refuse_memory(r);
+    r->wire.pieces[0] = buf_slice(&t->body);
+    r->wire.piece_count = 1;
+    return NEXT;
+}
+
+static enum verdict
+read_request(struct request *r)
+{
+    const struct dialect *client = dialect_get(r->endpoint->dialect);
+    struct translated *t = arena_zalloc(&r->arena, sizeof(*t));
+    struct dialect_refusal why = {.message = ""};
+    if (!t)
+        return refuse_memory(r);
+    buf_init(&t->body, LIMIT_TRANSLATED_BODY_BYTES);
+    r->wire.translated = t;
+    int err = client->read_request(slice_make(r->body.at, r->body.len), &r->body.call, &r->arena,
+                                   &t->request, &why);
+    if (err)
+        return refuse_request(r, err, &why);
+    t->request.stream = r->body.brief.stream;
+    t->names = (struct answer_names){.id = slice_make(r->id + 4, REQUEST_ID_BYTES - 5),
+                                     .model = r->grant.name,
+                                     .now_unix_s = r->started_wall_ms / 1000};
+    return NEXT;
+}
+
 /* --- the stage -------------------------------------------------------------------------------- */
+
+static bool
+find_address(struct request *r, const struct dialect_target *target)
+{
+    if (r->endpoint->way == WAY_PLAIN) {
+        r->wire.address = (struct dialect_address){.path = slice_of(r->endpoint->path)};
+        return true;
+    }
+    return r->wire.dialect->address(target, r->body.brief.stream, &r->arena, &r->wire.address) == 0;
+}
 
 enum verdict
 translate(struct request *r)
 {
-    struct edits edits = {.count = 0};
-    struct slice text = slice_make(r->body.at, r->body.len);
+    const struct policy_provider *provider = r->plan.target->provider;
+    const struct dialect_target target = {provider, r->plan.target->model};
     uuid7(r->wire.attempt_id);
-    if (!rename_model(r, &edits) || !make_fields(r))
-        return reply_refuse(r, PROBLEM_OVERLOADED,
-                            "The gateway is short of memory. Try again shortly.");
-    if (r->body.stream)
-        r->wire.usage_added = ask_usage(r, &edits);
-    qsort(edits.at, edits.count, sizeof(edits.at[0]), by_start);
-    r->wire.piece_count = json_pieces(text, edits.at, edits.count, r->wire.pieces);
-    return NEXT;
+    r->wire.dialect = dialect_for(provider, r->endpoint->dialect);
+    bool same = r->wire.dialect->id == r->endpoint->dialect;
+    if (r->endpoint->way == WAY_PLAIN && !same)
+        return reply_refuse_member(r, PROBLEM_WRONG_PROVIDER, "model",
+                                   "The provider '%.*s' of this model does not serve %s.",
+                                   SLICE_ARG(provider->name), r->endpoint->name);
+    if (!same && read_request(r) == REPLY)
+        return REPLY;
+    if (!find_address(r, &target) || !make_fields(r))
+        return refuse_memory(r);
+    return same ? pass_body(r) : write_body(r, &target);
 }

@@ -6,6 +6,7 @@
 static const struct slice names[] = {
     {"\"content\":\"", 11},   {"\"arguments\":\"", 13}, {"\"reasoning_content\":\"", 21},
     {"\"reasoning\":\"", 13}, {"\"text\":\"", 8},       {"\"refusal\":\"", 11},
+    {"\"delta\":\"", 9},      {"\"thinking\":\"", 12},  {"\"partial_json\":\"", 16},
 };
 #define NAMES (sizeof(names) / sizeof(names[0]))
 

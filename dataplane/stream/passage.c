@@ -1,21 +1,37 @@
 #include "dataplane/stream/passage.h"
 
+#include "dataplane/stream/translation.h"
+
 #include <string.h>
 
+#define LIMIT_ERROR_EVENT_BYTES ((size_t)64 << 10) /* the rest of it is not read */
+
 void
-passage_init(struct passage *p, struct usage_report *report, bool strip_usage,
-             size_t max_event_bytes)
+passage_init(struct passage *p, const struct dialect *dialect, struct usage_report *report,
+             bool strip_usage, size_t max_event_bytes)
 {
     memset(p, 0, sizeof(*p));
-    p->report = report;
-    p->strip_usage = strip_usage;
+    p->dialect = dialect;
+    p->watched = (struct watched){.report = report, .strip_usage = strip_usage};
     sse_init(&p->sse, max_event_bytes);
-    buf_init(&p->error, LIMIT_ERROR_MESSAGE_BYTES * 4);
+    buf_init(&p->error, LIMIT_ERROR_EVENT_BYTES);
+}
+
+int
+passage_init_translated(struct passage *p, const struct dialect *provider,
+                        const struct dialect *client, struct usage_report *report,
+                        const struct dialect_exchange *x, const struct answer_names *names,
+                        size_t max_event_bytes)
+{
+    passage_init(p, provider, report, false, max_event_bytes);
+    p->translation = translation_new(p, client, x, names);
+    return p->translation ? 0 : ERR_NOMEM;
 }
 
 void
 passage_fini(struct passage *p)
 {
+    translation_free(p->translation);
     sse_fini(&p->sse);
     buf_free(&p->error);
 }
@@ -41,17 +57,6 @@ pass(struct passage *p, struct slice bytes)
     }
     if (bytes.at < p->input.at || bytes.at >= p->input.at + p->input.len)
         flush(p);
-}
-
-enum { CHUNK_USAGE, CHUNK_ERROR, CHUNK_CHOICES, CHUNK_NAMES };
-static const char *const chunk_names[CHUNK_NAMES] = {"usage", "error", "choices"};
-
-static bool
-is_empty_list(struct slice data, struct json_span list)
-{
-    size_t cursor = list.start;
-    struct json_span name, value;
-    return list.kind == JSON_LIST && !json_next(data, list, &cursor, &name, &value);
 }
 
 /* Takes the member at `value` out of an event, with the comma that belongs to it: the bytes are
@@ -81,31 +86,39 @@ is_one_line(const struct sse_event *e)
     return e->data.at >= e->raw.at && e->data.at + e->data.len <= e->raw.at + e->raw.len;
 }
 
-/* Every event is scanned: one that is no JSON object means that bytes were lost or mangled on the
- * way, and a stream with a hole must not end as if it had none. */
+/* Every event is scanned: one that is malformed means that bytes were lost or mangled on the way,
+ * and a stream with a hole must not end as if it had none. */
 static void
 examine(struct passage *p, const struct sse_event *e)
 {
-    struct json_span at[CHUNK_NAMES];
-    struct json_error why;
-    if (json_scan(e->data, &json_limits_default, chunk_names, CHUNK_NAMES, at, NULL, &why)) {
-        p->err = ERR_PROTOCOL;
+    enum watch_verdict what = WATCH_PASS;
+    int err = p->dialect->watch(&p->watched, e->name, e->data, &what);
+    if (err) {
+        p->err = err;
         return;
     }
-    if (at[CHUNK_ERROR].kind != JSON_ABSENT && at[CHUNK_ERROR].kind != JSON_NULL_) {
+    switch (what) {
+    case WATCH_DROP:
+        p->dropped = true;
+        return;
+    case WATCH_BROKEN:
         p->state = PASSAGE_BROKEN;
         return;
-    }
-    if (at[CHUNK_USAGE].kind == JSON_MAP) {
-        openai_read_usage(json_raw(e->data, at[CHUNK_USAGE]), p->report);
-        if (p->strip_usage && is_empty_list(e->data, at[CHUNK_CHOICES])) {
-            p->dropped = true; /* the chunk that only we had asked for */
-            return;
-        }
-    } else if (at[CHUNK_USAGE].kind == JSON_NULL_ && p->strip_usage && is_one_line(e)) {
+    case WATCH_CUT:
         meter_count(&p->meter, e->data);
-        pass_without(p, e, at[CHUNK_USAGE]);
+        if (is_one_line(e))
+            pass_without(p, e, p->watched.cut);
+        else
+            pass(p, e->raw);
         return;
+    case WATCH_DONE:
+        p->state = PASSAGE_DONE;
+        break;
+    case WATCH_MAY_END:
+        p->watched.may_end = true;
+        break;
+    case WATCH_PASS:
+        break;
     }
     meter_count(&p->meter, e->data);
     pass(p, e->raw);
@@ -135,14 +148,7 @@ on_event(void *ctx, const struct sse_event *given)
         return true;
     }
     p->events++;
-    if (slice_is(e->data, "[DONE]")) {
-        p->state = PASSAGE_DONE;
-        pass(p, e->raw);
-    } else if (slice_is(e->name, "error")) {
-        p->state = PASSAGE_BROKEN;
-    } else {
-        examine(p, e);
-    }
+    examine(p, e);
     if (p->state == PASSAGE_BROKEN) {
         struct slice text = e->data;
         if (text.len > p->error.max)
@@ -157,6 +163,8 @@ int
 passage_push(struct passage *p, struct slice bytes, void (*emit)(void *ctx, struct slice run),
              void *ctx)
 {
+    if (p->translation)
+        return translation_push(p->translation, bytes, emit, ctx);
     if (p->state == PASSAGE_DONE && p->sse.after_cr && bytes.len && bytes.at[0] == '\n') {
         p->sse.after_cr = false;
         emit(ctx, slice_make(bytes.at, 1)); /* the other half of the last line's end */
@@ -169,4 +177,27 @@ passage_push(struct passage *p, struct slice bytes, void (*emit)(void *ctx, stru
     int err = sse_push(&p->sse, bytes, on_event, p);
     flush(p);
     return p->err ? p->err : err == ERR_CANCELLED ? 0 : err;
+}
+
+int
+passage_end(struct passage *p, void (*emit)(void *ctx, struct slice run), void *ctx)
+{
+    if (p->err)
+        return p->err;
+    if (p->state != PASSAGE_OPEN)
+        return 0;
+    if (p->translation)
+        return translation_end(p->translation, emit, ctx);
+    if (!p->watched.may_end || sse_is_partial(&p->sse))
+        return ERR_TRUNCATED;
+    p->state = PASSAGE_DONE;
+    return 0;
+}
+
+int
+passage_error(const struct passage *p, struct arena *a, struct canon_error *ret)
+{
+    if (p->translation)
+        return translation_error(p->translation, a, ret);
+    return p->dialect->read_error(&(struct dialect_fault){.body = buf_slice(&p->error)}, a, ret);
 }

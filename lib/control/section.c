@@ -92,7 +92,7 @@ put_scope(struct wire *w, unsigned field, const struct section_scope *s)
     size_t at;
 
     if (!s->limits_endpoints && !s->limits_addresses && !s->max_tokens && !s->no_tools &&
-        !s->no_stream)
+        !s->no_stream && !s->degrade)
         return;
     at = wire_begin(w);
     put_texts(w, 1, s->endpoints, s->endpoint_count);
@@ -102,6 +102,7 @@ put_scope(struct wire *w, unsigned field, const struct section_scope *s)
     wire_int(w, 5, s->max_tokens);
     wire_bool(w, 6, s->no_tools);
     wire_bool(w, 7, s->no_stream);
+    wire_bool(w, 8, s->degrade);
     wire_end(w, field, at);
 }
 
@@ -406,6 +407,7 @@ get_scope(const Headgate__Snapshot__Scope *m, struct arena *a, struct section_sc
     ret->max_tokens = m->max_tokens;
     ret->no_tools = m->no_tools;
     ret->no_stream = m->no_stream;
+    ret->degrade = m->degrade;
     return 0;
 }
 

@@ -54,7 +54,7 @@ struct section_scope { /* all zero: no limits */
     size_t endpoint_count, address_count;
     bool limits_endpoints, limits_addresses; /* also to none */
     int64_t max_tokens;
-    bool no_tools, no_stream;
+    bool no_tools, no_stream, degrade;
 };
 
 struct section_team {

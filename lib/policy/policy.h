@@ -88,8 +88,9 @@ struct policy_tag {
 
 /* What a key's or a team's requests are limited to, beside models: both must allow. */
 struct policy_scope {
-    int64_t max_tokens;                /* of an answer; 0: no limit */
-    bool tools, stream;                /* allowed */
+    int64_t max_tokens; /* of an answer; 0: no limit */
+    bool tools, stream; /* allowed */
+    bool degrade;       /* what a provider cannot do may be left out (either may allow it) */
     struct slice endpoints, addresses; /* packed; at == NULL: not limited */
 };
 /* packed: of a key or team; "": no limits. */

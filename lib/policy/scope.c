@@ -17,6 +17,7 @@ enum {
     LIMITS_ADDRESSES = 4,
     LIMITS_TOOLS = 8,
     LIMITS_STREAM = 16,
+    ALLOWS_DEGRADING = 32,
 };
 
 const char *
@@ -40,7 +41,7 @@ flags_of(const struct section_scope *s)
 {
     return (s->max_tokens ? LIMITS_TOKENS : 0u) | (s->limits_endpoints ? LIMITS_ENDPOINTS : 0u) |
            (s->limits_addresses ? LIMITS_ADDRESSES : 0u) | (s->no_tools ? LIMITS_TOOLS : 0u) |
-           (s->no_stream ? LIMITS_STREAM : 0u);
+           (s->no_stream ? LIMITS_STREAM : 0u) | (s->degrade ? ALLOWS_DEGRADING : 0u);
 }
 
 /* A list of at most LIMIT_SCOPE_LIST texts of at most LIMIT_NAME_BYTES: a byte says each length. */
@@ -93,8 +94,9 @@ policy_scope_read(struct slice packed, struct policy_scope *ret)
     const char *at = packed.at;
     unsigned flags = packed.len ? (unsigned char)*at++ : 0;
 
-    *ret =
-        (struct policy_scope){.tools = !(flags & LIMITS_TOOLS), .stream = !(flags & LIMITS_STREAM)};
+    *ret = (struct policy_scope){.tools = !(flags & LIMITS_TOOLS),
+                                 .stream = !(flags & LIMITS_STREAM),
+                                 .degrade = flags & ALLOWS_DEGRADING};
     if (flags & LIMITS_TOKENS) {
         memcpy(&ret->max_tokens, at, sizeof(ret->max_tokens));
         at += sizeof(ret->max_tokens);

@@ -252,7 +252,7 @@ has_scope(const struct section_key *k)
     const struct section_scope *s = &k->scope;
 
     return s->limits_endpoints || s->limits_addresses || s->max_tokens || s->no_tools ||
-           s->no_stream;
+           s->no_stream || s->degrade;
 }
 
 static unsigned

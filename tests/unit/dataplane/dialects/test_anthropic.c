@@ -179,11 +179,11 @@ test_a_look_tells_errors(void **state)
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
-static enum watch
+static enum watch_verdict
 watch(struct usage_report *r, const char *name, const char *data)
 {
     struct watched w = {.report = r};
-    enum watch ret = WATCH_DROP;
+    enum watch_verdict ret = WATCH_DROP;
     assert_int_equal(anthropic->watch(&w, slice_of(name), slice_of(data), &ret), 0);
     return ret;
 }
@@ -262,7 +262,7 @@ test_what_is_no_object_is_refused(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct usage_report r = {0};
         struct watched w = {.report = &r};
-        enum watch ret;
+        enum watch_verdict ret;
         assert_int_equal(anthropic->watch(&w, SLICE("ping"), slice_of(rows[i]), &ret),
                          ERR_PROTOCOL);
     }

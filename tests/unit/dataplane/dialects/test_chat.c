@@ -140,7 +140,7 @@ test_watch(void **state)
     static const struct {
         const char *name, *data;
         bool strip;
-        enum watch watch;
+        enum watch_verdict watch;
         int64_t input;
     } rows[] = {
         {"", CHUNK(""), true, WATCH_PASS, 0},
@@ -164,7 +164,7 @@ test_watch(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct usage_report report = {0};
         struct watched w = {.report = &report, .strip_usage = rows[i].strip};
-        enum watch got;
+        enum watch_verdict got;
         assert_int_equal(
             dialect_chat.watch(&w, slice_of(rows[i].name), slice_of(rows[i].data), &got), 0);
         if (got != rows[i].watch || report.tokens.input != rows[i].input)
@@ -183,7 +183,7 @@ test_watch_refuses_what_is_no_object(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct usage_report report = {0};
         struct watched w = {.report = &report};
-        enum watch got;
+        enum watch_verdict got;
         assert_int_equal(dialect_chat.watch(&w, SLICE(""), slice_of(rows[i]), &got), ERR_PROTOCOL);
     }
 }
@@ -195,7 +195,7 @@ test_watch_may_end(void **state)
     (void)state;
     struct usage_report report = {0};
     struct watched w = {.report = &report, .done_is_optional = true};
-    enum watch got;
+    enum watch_verdict got;
     struct slice finish = SLICE("{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}");
     assert_int_equal(dialect_chat.watch(&w, SLICE(""), SLICE(CHUNK("")), &got), 0);
     assert_int_equal(got, WATCH_PASS);

@@ -251,7 +251,7 @@ test_watch(void **state)
     static const struct {
         const char *data;
         int err;
-        enum watch want;
+        enum watch_verdict want;
     } rows[] = {
         {"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]," USAGE "}", 0,
          WATCH_PASS},
@@ -276,7 +276,7 @@ test_watch(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct usage_report r = {0};
         struct watched w = {.report = &r};
-        enum watch got = WATCH_PASS;
+        enum watch_verdict got = WATCH_PASS;
         assert_int_equal(dialect_gemini.watch(&w, SLICE(""), slice_of(rows[i].data), &got),
                          rows[i].err);
         if (got != rows[i].want)
@@ -290,7 +290,7 @@ test_last_usage_stands(void **state)
 {
     struct usage_report r = {0};
     struct watched w = {.report = &r};
-    enum watch got;
+    enum watch_verdict got;
     (void)state;
     static const char *const chunks[] = {
         "{\"usageMetadata\":{\"promptTokenCount\":15,\"thoughtsTokenCount\":400}}",

@@ -156,7 +156,7 @@ test_watch(void **state)
     static const struct {
         const char *name, *data;
         int err;
-        enum watch verdict;
+        enum watch_verdict verdict;
         bool usage;
     } rows[] = {
         {"response.created", "{\"type\":\"response.created\",\"response\":{\"usage\":null}}", 0,
@@ -177,7 +177,7 @@ test_watch(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct usage_report r = {0};
         struct watched w = {.report = &r};
-        enum watch verdict = WATCH_PASS;
+        enum watch_verdict verdict = WATCH_PASS;
         assert_int_equal(
             dialect_responses.watch(&w, slice_of(rows[i].name), slice_of(rows[i].data), &verdict),
             rows[i].err);

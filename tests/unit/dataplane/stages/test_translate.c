@@ -19,23 +19,26 @@ tear_down(void **state)
     return 0;
 }
 
-static const struct endpoint chat = {ENDPOINT_CHAT, "chat.completions", "/chat/completions", true};
+static const struct endpoint chat = {.kind = ENDPOINT_CHAT,
+                                     .name = "chat.completions",
+                                     .way = WAY_CHAT,
+                                     .dialect = DIALECT_CHAT,
+                                     .can_stream = true};
 
 /* A request that has come as far as translate. */
 static struct request *
 prepare(struct test_client *c, const char *model, const char *body)
 {
     struct request *r = request_new(&stand.svc, &c->stream, &chat);
-    struct json_error why;
+    struct dialect_refusal why;
     size_t n = strlen(body);
     assert_non_null(r);
     r->body.at = malloc(n + 1);
     memcpy(r->body.at, body, n);
     r->body.len = n;
-    assert_int_equal(json_scan(slice_make(r->body.at, n), &json_limits_default, openai_members,
-                               OPENAI_MEMBERS, r->body.members, NULL, &why),
+    assert_int_equal(dialect_chat.brief(slice_make(r->body.at, n), &r->body.call, &r->arena,
+                                        &r->body.brief, &why),
                      0);
-    r->body.stream = r->body.members[MEMBER_STREAM].kind == JSON_TRUE_;
     r->grant.name = SLICE("asked");
     r->grant.model =
         policy_find_model(r->policy, slice_of(model), &r->grant.scratch, &r->grant.scratch_target);

@@ -46,7 +46,7 @@ play(const char *in, size_t cut, size_t cut2, bool strip, struct got *g)
     int err = 0;
     g->runs = 0;
     buf_init(&g->out, 0);
-    passage_init(&p, &report, strip, 4096);
+    passage_init(&p, &dialect_chat, &report, strip, 4096);
     for (int i = 0; i < 3 && !err; i++) {
         /* each part in memory of its own, so that a read beyond it is found */
         size_t n = ends[i] - from;
