@@ -2,6 +2,7 @@
 #ifndef LIB_HTTP_BYTES_H
 #define LIB_HTTP_BYTES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
