@@ -154,4 +154,7 @@ const struct dialect dialect_responses = {
     .address = responses_address,
     .watch = responses_watch,
     .look = responses_look,
+    .read_answer = responses_read_answer,
+    .decoder = &responses_decoder,
+    .read_error = responses_read_error,
 };
