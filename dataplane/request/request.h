@@ -131,8 +131,9 @@ struct request {
     struct { /* stages/exchange.c; deliver.c feeds passage, tail and report once it has taken over
               */
         struct attempt attempt;
-        struct spool_hold hold; /* settle lets it go */
-        bool reserved;          /* the attempt is in the spool: it must be settled or voided */
+        struct oauth_wait *token; /* waited for before the attempt */
+        struct spool_hold hold;   /* settle lets it go */
+        bool reserved;            /* the attempt is in the spool: it must be settled or voided */
         enum answer_mode mode;
         int status; /* the upstream's; 0: none came */
         int64_t content_length;

@@ -10,6 +10,7 @@
 #include "dataplane/request/settle.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stream/translation.h"
+#include "dataplane/upstream/oauth.h"
 #include "lib/base/crash.h"
 
 #define LIMIT_ERROR_BODY_BYTES                                                                     \
@@ -226,6 +227,10 @@ provider_error(struct request *r, struct slice body, int status)
 {
     struct canon_error e;
     struct dialect_fault fault = {status, body, r->answer.error_type};
+    const struct policy_provider *provider = r->plan.target->provider;
+    if (status == 401 &&
+        oauth_is_wanted(provider)) /* it may have been revoked: the next one asks */
+        oauth_reject(r->svc->oauth, provider, oauth_peek(r->svc->oauth, provider));
     if (r->wire.dialect->read_error(&fault, &r->arena, &e))
         return reply_upstream_failed(r, ERR_NOMEM, NULL);
     return told_error(r, &e);
@@ -421,8 +426,22 @@ static const struct attempt_handlers handlers = {
     .on_fail = on_fail,
 };
 
-enum verdict
-exchange(struct request *r)
+static enum verdict
+refuse_start(struct request *r, int err)
+{
+    if (err == ERR_AUTH)
+        return reply_refuse(r, PROBLEM_UPSTREAM_AUTH,
+                            "The gateway's credential for the provider is of no use; the gateway's "
+                            "operator must replace it.");
+    if (err == ERR_LIMIT)
+        return reply_refuse(r, PROBLEM_UPSTREAM_PROTOCOL,
+                            "The provider's address with this model's name is too long.");
+    return reply_refuse(r, PROBLEM_OVERLOADED,
+                        "The gateway is short of memory. Try again shortly.");
+}
+
+static enum verdict
+begin(struct request *r, struct slice token)
 {
     struct attempt_order order = {
         .provider = r->plan.target->provider,
@@ -433,15 +452,44 @@ exchange(struct request *r)
         .body = r->wire.pieces,
         .body_count = r->wire.piece_count,
         .directives = r->wire.directives,
+        .token = token,
     };
-    if (attempt_start(&r->answer.attempt, r->svc, &order, &handlers, r))
-        return reply_refuse(r, PROBLEM_OVERLOADED,
-                            "The gateway is short of memory. Try again shortly.");
-    return WAIT;
+    int err = attempt_start(&r->answer.attempt, r->svc, &order, &handlers, r);
+    return err ? refuse_start(r, err) : WAIT;
+}
+
+static void
+on_token(void *ctx, const struct oauth_result *result)
+{
+    struct request *r = ctx;
+    r->answer.token = NULL;
+    enum verdict v =
+        result->err ? reply_refuse(r, PROBLEM_UPSTREAM_AUTH,
+                                   "The gateway has no access to the provider: %s.", result->why)
+                    : begin(r, result->token);
+    if (v != WAIT)
+        request_resume(r, v);
+}
+
+enum verdict
+exchange(struct request *r)
+{
+    const struct policy_provider *provider = r->plan.target->provider;
+    struct slice token = {0};
+    if (oauth_is_wanted(provider)) {
+        token = oauth_peek(r->svc->oauth, provider);
+        if (!token.at) {
+            r->answer.token = oauth_start(r->svc->oauth, provider, on_token, r);
+            return r->answer.token ? WAIT : refuse_start(r, ERR_NOMEM);
+        }
+    }
+    return begin(r, token);
 }
 
 void
 exchange_cancel(struct request *r)
 {
+    oauth_cancel(r->answer.token);
+    r->answer.token = NULL;
     attempt_cancel(&r->answer.attempt);
 }

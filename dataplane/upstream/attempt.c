@@ -1,13 +1,14 @@
 #include "dataplane/upstream/attempt.h"
 
+#include "dataplane/upstream/credential.h"
 #include "dataplane/upstream/origins.h"
 #include "dataplane/upstream/simulator.h"
-#include "lib/base/secret.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define LIMIT_CREDENTIAL_BYTES 4096
 #define LIMIT_ORDER_FIELDS 48
 #define LIMIT_PATH_BYTES 2048
 
@@ -87,20 +88,6 @@ static const struct attempt_ops http_ops = {
     .resume = http_resume_call,
 };
 
-/* "Bearer " and the credential, in memory that the caller wipes. Empty when there is none. */
-static struct slice
-authorization(const struct policy_provider *p, char text[static LIMIT_CREDENTIAL_BYTES])
-{
-    static const char scheme[] = "Bearer ";
-    struct slice credential = secret_reveal(&p->credential);
-    size_t n = sizeof(scheme) - 1;
-    if (credential.len == 0 || credential.len > LIMIT_CREDENTIAL_BYTES - n)
-        return (struct slice){0};
-    memcpy(text, scheme, n);
-    memcpy(text + n, credential.at, credential.len);
-    return slice_make(text, n + credential.len);
-}
-
 static size_t
 join_path(const struct attempt_order *o, char path[static LIMIT_PATH_BYTES])
 {
@@ -113,27 +100,34 @@ join_path(const struct attempt_order *o, char path[static LIMIT_PATH_BYTES])
 }
 
 static int
-http_start(struct attempt *a, struct services *s, const struct attempt_order *o)
+http_call(struct attempt *a, struct services *s, const struct attempt_order *o,
+          struct http_origin *origin, struct slice path, struct credential *credential)
 {
-    struct http_field fields[LIMIT_ORDER_FIELDS];
-    char credential[LIMIT_CREDENTIAL_BYTES], path[LIMIT_PATH_BYTES];
     const struct policy_provider *p = o->provider;
-    size_t count = o->field_count, path_len = join_path(o, path);
-    if (count >= LIMIT_ORDER_FIELDS || path_len == 0)
-        return ERR_LIMIT;
-    struct http_origin *held = origins_peek(s->origins, p);
-    struct http_origin *origin = held ? held : origins_get(s->client, p);
-    if (!origin)
-        return ERR_NOMEM;
-    memcpy(fields, o->fields, count * sizeof(fields[0]));
-    struct slice key = authorization(p, credential);
-    if (key.len)
-        fields[count++] = (struct http_field){SLICE("authorization"), key, true};
+    struct http_field fields[LIMIT_ORDER_FIELDS];
+    const struct credential_call who = {
+        .provider = p,
+        .token = o->token,
+        .authority = slice_of(http_origin_authority(origin)),
+        .target = path,
+        .body = o->body,
+        .body_count = o->body_count,
+        .wall_ms = clock_wall_ms(),
+    };
+    const char *why;
+    int err = credential_make(credential, &who, &why);
+    if (err) {
+        log_error("upstream.credential", F_SLICE("provider", p->name), F_STR("why", why));
+        return err;
+    }
+    memcpy(fields, o->fields, o->field_count * sizeof(fields[0]));
+    memcpy(fields + o->field_count, credential->fields,
+           credential->count * sizeof(credential->fields[0]));
     struct http_request request = {
         .method = SLICE("POST"),
-        .path = slice_make(path, path_len),
+        .path = path,
         .fields = fields,
-        .count = count,
+        .count = o->field_count + credential->count,
         .body = o->body,
         .body_count = o->body_count,
         .retry_dead = true,
@@ -144,10 +138,26 @@ http_start(struct attempt *a, struct services *s, const struct attempt_order *o)
     };
     a->ops = &http_ops;
     a->running = http_call_start(s->client, origin, &request, &http_handlers, a);
-    secret_wipe(credential, key.len);
+    return a->running ? 0 : ERR_NOMEM;
+}
+
+static int
+http_start(struct attempt *a, struct services *s, const struct attempt_order *o)
+{
+    char path[LIMIT_PATH_BYTES];
+    struct credential credential;
+    size_t path_len = join_path(o, path);
+    if (o->field_count > LIMIT_ORDER_FIELDS - CREDENTIAL_FIELDS || path_len == 0)
+        return ERR_LIMIT;
+    struct http_origin *held = origins_peek(s->origins, o->provider);
+    struct http_origin *origin = held ? held : origins_get(s->client, o->provider);
+    if (!origin)
+        return ERR_NOMEM;
+    int err = http_call(a, s, o, origin, slice_make(path, path_len), &credential);
+    credential_wipe(&credential);
     if (!held)
         http_origin_unref(origin);
-    return a->running ? 0 : ERR_NOMEM;
+    return err;
 }
 
 /* --- either ----------------------------------------------------------------------------------- */

@@ -49,9 +49,10 @@ struct attempt_order {
     const struct slice *body;
     size_t body_count;
     struct slice directives; /* x-headgate-sim, for the simulator */
+    struct slice token;      /* instead of the credential: oauth_peek() */
 };
 
-/* 0 or ERR_NOMEM. */
+/* 0, ERR_NOMEM, ERR_LIMIT (path or fields), ERR_AUTH (the credential is of no use: logged). */
 MUST_CHECK int attempt_start(struct attempt *a, struct services *s, const struct attempt_order *o,
                              const struct attempt_handlers *h, void *ctx);
 void attempt_cancel(struct attempt *a); /* no-op when none runs */

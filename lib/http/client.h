@@ -47,6 +47,8 @@ struct dns *http_client_dns(struct http_client *c);
 struct http_origin *http_origin_get(struct http_client *c, bool https, struct slice host, int port,
                                     enum http_protocol protocol, bool allow_private);
 void http_origin_unref(struct http_origin *o);
+/* What its calls say in Host or :authority, unless they say otherwise. Lives as long as o. */
+const char *http_origin_authority(const struct http_origin *o);
 
 struct http_call_handlers {
     /* The response's head (final; 1xx are swallowed). Slices are valid until the call ends. */

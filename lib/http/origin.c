@@ -497,3 +497,9 @@ origin_dequeue(struct http_origin *o, struct http_call *call)
     TAILQ_REMOVE(&o->waiting, call, link);
     o->waiting_count--;
 }
+
+const char *
+http_origin_authority(const struct http_origin *o)
+{
+    return o->authority;
+}
