@@ -28,4 +28,9 @@ const struct dialect dialect_anthropic = {
     .address = address,
     .watch = anthropic_watch,
     .look = anthropic_look,
+    .write_error = anthropic_write_error,
+    .write_error_event = anthropic_write_error_event,
+    .read_answer = anthropic_read_answer,
+    .decoder = &anthropic_decoder,
+    .read_error = anthropic_read_error,
 };

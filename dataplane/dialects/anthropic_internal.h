@@ -35,4 +35,24 @@ enum anthropic_event anthropic_event_of(struct json_view type, struct slice name
  * message_start). */
 void anthropic_take_usage(struct json_view usage, struct usage_report *report);
 
+/* --- answers (anthropic_answer.c, anthropic_stream.c) ----------------------------------------- */
+
+/* A block of an answer. 0, ERR_SYNTAX, ERR_NOMEM. */
+MUST_CHECK int anthropic_read_block(struct json_view block, struct arena *a,
+                                    struct canon_part *ret);
+MUST_CHECK int anthropic_read_citation(struct json_view v, struct arena *a,
+                                       struct canon_citation *ret);
+/* Whether it is the call that stands for structured output. */
+bool anthropic_is_json_call(const struct canon_part *part);
+enum canon_finish anthropic_finish_of(struct slice reason, bool has_calls);
+int anthropic_read_answer(struct slice body, const struct dialect_exchange *x, struct arena *a,
+                          struct canon_answer *ret, const char **ret_why);
+extern const struct dialect_decoder anthropic_decoder;
+
+/* --- errors (anthropic_error.c) --------------------------------------------------------------- */
+
+int anthropic_read_error(const struct dialect_fault *f, struct arena *a, struct canon_error *ret);
+int anthropic_write_error(const struct canon_error *e, struct buf *into);
+int anthropic_write_error_event(const struct canon_error *e, struct buf *into);
+
 #endif
