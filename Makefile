@@ -92,7 +92,7 @@ $(B)/libheadgate.a: $(LIB_O)
 	@rm -f $@; ar rcs $@ $^
 $(B)/libdataplane.a: $(call obj,$(DATA_C))
 	@rm -f $@; ar rcs $@ $^
-$(B)/libcontrolplane.a: $(call obj,$(CONTROL_C)) $(B)/obj/gen/migrations.o
+$(B)/libcontrolplane.a: $(call obj,$(CONTROL_C)) $(B)/obj/gen/migrations.o $(B)/obj/gen/pricebook.o
 	@rm -f $@; ar rcs $@ $^
 $(B)/libcli.a: $(call obj,$(CLI_C))
 	@rm -f $@; ar rcs $@ $^
@@ -113,6 +113,10 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 $(B)/gen/migrations.c: controlplane/store/embed $(sort $(wildcard migrations/*.sql))
 	@mkdir -p $(B)/gen
 	@controlplane/store/embed $(filter %.sql,$^) >$@
+# So does the price book.
+$(B)/gen/pricebook.c: controlplane/rules/embed controlplane/rules/pricebook.txt
+	@mkdir -p $(B)/gen
+	@controlplane/rules/embed controlplane/rules/pricebook.txt >$@
 $(B)/obj/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) -std=gnu11 $(OPT) -fPIE -w -c -o $@ $<

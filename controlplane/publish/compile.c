@@ -202,16 +202,35 @@ add_pepper(struct job *j, struct buf *into)
     return err;
 }
 
-static int
-add_pricebook(struct buf *into)
+static bool
+is_used(const struct db_rows *used, struct slice provider)
 {
-    int err = section_put_price_version(into, pricebook_version());
+    for (size_t i = 0; i < db_count(used); i++)
+        if (slice_eq(provider, db_slice(used, i, 0)))
+            return true;
+    return false;
+}
 
-    for (size_t i = 0; !err && i < pricebook_count(); i++) {
-        struct section_price p = pricebook_at(i);
+/* Of the kinds that somebody configured: workers need not hold the others' prices. */
+static int
+add_pricebook(struct job *j, struct buf *into)
+{
+    struct db_rows *used;
+    struct pricebook book;
+    struct section_price p;
+    int err = db_query(j->in->db,
+                       "SELECT DISTINCT 'kind:' || (body ->> 'kind') FROM config_items "
+                       "WHERE kind = 'providers'",
+                       NULL, 0, &used);
 
-        err = section_put_price(into, &p);
-    }
+    if (err)
+        return explain_db(j, err);
+    err = section_put_price_version(into, pricebook_version());
+    pricebook_start(&book);
+    while (!err && pricebook_next(&book, &p))
+        if (is_used(used, p.provider))
+            err = section_put_price(into, &p);
+    db_rows_free(used);
     return err;
 }
 
@@ -226,7 +245,7 @@ add_fixed(struct job *j, enum section_id id, struct buf *into)
     if (!err && id == SECTION_SETTINGS)
         err = add_pepper(j, into);
     if (!err && id == SECTION_PRICES)
-        err = add_pricebook(into);
+        err = add_pricebook(j, into);
     return err;
 }
 
@@ -272,6 +291,8 @@ mark_dirty(struct job *j, const struct kind *kind)
     for (size_t i = 0; i < FIXED_SECTIONS; i++)
         if (strcmp(item_section(kind->id), section_id_name((enum section_id)i)) == 0)
             j->dirty[i] = true;
+    if (kind->id == KIND_PROVIDERS)
+        j->dirty[SECTION_PRICES] = true; /* which parts of the book are needed */
 }
 
 /* A key before and after: its digest may have changed too. */

@@ -35,17 +35,17 @@ price_member(enum usage_class c)
 
 /* --- amounts ---------------------------------------------------------------------------------- */
 
-static int
-parse(enum usage_class c, struct slice text, picos_tok *ret)
+int
+price_parse(enum usage_class c, struct slice text, picos_tok *ret_price)
 {
     nanos amount;
     int err;
 
     if (!members[c].for_one)
-        return money_parse_per_mtok(text, ret);
+        return money_parse_per_mtok(text, ret_price);
     if ((err = money_parse_usd(text, &amount)) != 0)
         return err;
-    return amount < 0 || __builtin_mul_overflow(amount, PICOS_PER_NANO, ret) ? ERR_RANGE : 0;
+    return amount < 0 || __builtin_mul_overflow(amount, PICOS_PER_NANO, ret_price) ? ERR_RANGE : 0;
 }
 
 int
@@ -59,7 +59,7 @@ price_read(const struct json *map, struct section_rates *ret, const char **ret_m
             continue;
         *ret_member = members[c].name;
         if (json_decimal(v, decimal) != 0 ||
-            parse((enum usage_class)c, slice_of(decimal), &price) != 0)
+            price_parse((enum usage_class)c, slice_of(decimal), &price) != 0)
             return ERR_SYNTAX;
         section_rates_set(ret, (enum usage_class)c, price);
     }

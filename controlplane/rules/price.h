@@ -14,6 +14,9 @@
 /* "input_per_mtok_usd", ... */
 const char *price_member(enum usage_class c);
 
+/* A decimal amount in the class's unit: 0, ERR_SYNTAX, ERR_RANGE (also below zero). */
+MUST_CHECK int price_parse(enum usage_class c, struct slice text, picos_tok *ret_price);
+
 /* The amounts of a price, or of one of its variants. 0, or ERR_SYNTAX with the member at fault in
  * *ret_member. Variants: the list of `price`, in the arena. ERR_NOMEM without a member. */
 MUST_CHECK int price_read(const struct json *map, struct section_rates *ret,

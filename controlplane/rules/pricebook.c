@@ -1,180 +1,157 @@
 #include "controlplane/rules/pricebook.h"
 
-#define VERSION "builtin-2026-08-21"
-#define NONE (-1) /* not given: billed as input */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
-/* Picodollars per token: 2500000 is 2.50 USD per million tokens. */
-struct row {
-    const char *provider, *model; /* a last '*' matches the rest of the name */
-    picos_tok input, cached_input, cache_write, output;
+#include "controlplane/rules/price.h"
+
+extern const char pricebook_text[]; /* pricebook.txt; made by the Makefile */
+
+#define VERSION_WORD "version "
+
+static const char *const words[USAGE_CLASSES] = {
+    [CLASS_INPUT] = "in",
+    [CLASS_CACHE_READ] = "cached",
+    [CLASS_CACHE_WRITE] = "write",
+    [CLASS_CACHE_WRITE_1H] = "write1h",
+    [CLASS_OUTPUT] = "out",
+    [CLASS_REASONING] = "reasoning",
+    [CLASS_AUDIO_INPUT] = "audio_in",
+    [CLASS_AUDIO_OUTPUT] = "audio_out",
+    [CLASS_IMAGE_INPUT] = "image_in",
+    [CLASS_IMAGE_OUTPUT] = "image_out",
+    [CLASS_WEB_SEARCHES] = "search",
+    [CLASS_SEARCH_UNITS] = "rerank",
+    [CLASS_IMAGES] = "image",
+    [CLASS_AUDIO_MS] = "minute",
+    [CLASS_CHARACTERS] = "mchar",
 };
 
-/* clang-format off */
-static const struct row rows[] = {
-    /* The simulator costs something, so that a first look at the ledger shows something. */
-    {"kind:simulator", "*",                                    500000,    250000,      NONE,    1500000},
-    {"kind:openai", "babbage-002",                             400000,      NONE,      NONE,     400000},
-    {"kind:openai", "chat-latest",                            5000000,    500000,      NONE,   30000000},
-    {"kind:openai", "chatgpt-4o-latest",                      5000000,   1250000,      NONE,   15000000},
-    {"kind:openai", "codex-mini-latest",                      1500000,    375000,      NONE,    6000000},
-    {"kind:openai", "computer-use-preview",                   3000000,      NONE,      NONE,   12000000},
-    {"kind:openai", "computer-use-preview-2025-03-11",        3000000,      NONE,      NONE,   12000000},
-    {"kind:openai", "davinci-002",                            2000000,      NONE,      NONE,    2000000},
-    {"kind:openai", "ft:gpt-3.5-turbo*",                      3000000,      NONE,      NONE,    6000000},
-    {"kind:openai", "ft:gpt-3.5-turbo-0125*",                 3000000,      NONE,      NONE,    6000000},
-    {"kind:openai", "ft:gpt-3.5-turbo-0613*",                 3000000,      NONE,      NONE,    6000000},
-    {"kind:openai", "ft:gpt-3.5-turbo-1106*",                 3000000,      NONE,      NONE,    6000000},
-    {"kind:openai", "ft:gpt-4.1*",                            3000000,    750000,      NONE,   12000000},
-    {"kind:openai", "ft:gpt-4.1-2025-04-14*",                 3000000,    750000,      NONE,   12000000},
-    {"kind:openai", "ft:gpt-4.1-mini*",                        800000,    200000,      NONE,    3200000},
-    {"kind:openai", "ft:gpt-4.1-mini-2025-04-14*",             800000,    200000,      NONE,    3200000},
-    {"kind:openai", "ft:gpt-4.1-nano-2025-04-14*",             200000,     50000,      NONE,     800000},
-    {"kind:openai", "ft:gpt-4o*",                             3750000,   1875000,      NONE,   15000000},
-    {"kind:openai", "ft:gpt-4o-2024-08-06*",                  3750000,   1875000,      NONE,   15000000},
-    {"kind:openai", "ft:gpt-4o-mini*",                         300000,    150000,      NONE,    1200000},
-    {"kind:openai", "ft:gpt-4o-mini-2024-07-18*",              300000,    150000,      NONE,    1200000},
-    {"kind:openai", "ft:o4-mini-2025-04-16*",                 4000000,   1000000,      NONE,   16000000},
-    {"kind:openai", "gpt-3.5-0301",                           1500000,      NONE,      NONE,    2000000},
-    {"kind:openai", "gpt-3.5-turbo",                           500000,      NONE,      NONE,    1500000},
-    {"kind:openai", "gpt-3.5-turbo-0125",                      500000,      NONE,      NONE,    1500000},
-    {"kind:openai", "gpt-3.5-turbo-0613",                     1500000,      NONE,      NONE,    2000000},
-    {"kind:openai", "gpt-3.5-turbo-1106",                     1000000,      NONE,      NONE,    2000000},
-    {"kind:openai", "gpt-3.5-turbo-16k",                      3000000,      NONE,      NONE,    4000000},
-    {"kind:openai", "gpt-3.5-turbo-16k-0613",                 3000000,      NONE,      NONE,    4000000},
-    {"kind:openai", "gpt-3.5-turbo-instruct",                 1500000,      NONE,      NONE,    2000000},
-    {"kind:openai", "gpt-3.5-turbo-instruct-0914",            1500000,      NONE,      NONE,    2000000},
-    {"kind:openai", "gpt-4",                                 30000000,      NONE,      NONE,   60000000},
-    {"kind:openai", "gpt-4-0125-preview",                    10000000,      NONE,      NONE,   30000000},
-    {"kind:openai", "gpt-4-0314",                            30000000,      NONE,      NONE,   60000000},
-    {"kind:openai", "gpt-4-0613",                            30000000,      NONE,      NONE,   60000000},
-    {"kind:openai", "gpt-4-1106-preview",                    10000000,      NONE,      NONE,   30000000},
-    {"kind:openai", "gpt-4-1106-vision-preview",             10000000,      NONE,      NONE,   30000000},
-    {"kind:openai", "gpt-4-32k",                             60000000,      NONE,      NONE,  120000000},
-    {"kind:openai", "gpt-4-32k-0314",                        60000000,      NONE,      NONE,  120000000},
-    {"kind:openai", "gpt-4-32k-0613",                        60000000,      NONE,      NONE,  120000000},
-    {"kind:openai", "gpt-4-turbo",                           10000000,      NONE,      NONE,   30000000},
-    {"kind:openai", "gpt-4-turbo-2024-04-09",                10000000,      NONE,      NONE,   30000000},
-    {"kind:openai", "gpt-4-turbo-preview",                   10000000,      NONE,      NONE,   30000000},
-    {"kind:openai", "gpt-4-vision-preview",                  10000000,      NONE,      NONE,   30000000},
-    {"kind:openai", "gpt-4.1",                                2000000,    500000,      NONE,    8000000},
-    {"kind:openai", "gpt-4.1-2025-04-14",                     2000000,    500000,      NONE,    8000000},
-    {"kind:openai", "gpt-4.1-mini",                            400000,    100000,      NONE,    1600000},
-    {"kind:openai", "gpt-4.1-mini-2025-04-14",                 400000,    100000,      NONE,    1600000},
-    {"kind:openai", "gpt-4.1-nano",                            100000,     30000,      NONE,     400000},
-    {"kind:openai", "gpt-4.1-nano-2025-04-14",                 100000,     30000,      NONE,     400000},
-    {"kind:openai", "gpt-4.5-preview-2025-02-27",            75000000,  37500000,      NONE,  150000000},
-    {"kind:openai", "gpt-4o",                                 2500000,   1250000,      NONE,   10000000},
-    {"kind:openai", "gpt-4o-2024-05-13",                      5000000,      NONE,      NONE,   15000000},
-    {"kind:openai", "gpt-4o-2024-08-06",                      2500000,   1250000,      NONE,   10000000},
-    {"kind:openai", "gpt-4o-2024-11-20",                      2500000,   1250000,      NONE,   10000000},
-    {"kind:openai", "gpt-4o-latest",                          5000000,      NONE,      NONE,   15000000},
-    {"kind:openai", "gpt-4o-mini",                             150000,     75000,      NONE,     600000},
-    {"kind:openai", "gpt-4o-mini-2024-07-18",                  150000,     75000,      NONE,     600000},
-    {"kind:openai", "gpt-4o-mini-search-preview",              150000,      NONE,      NONE,     600000},
-    {"kind:openai", "gpt-4o-mini-search-preview-2025-03-11",     150000,      NONE,      NONE,     600000},
-    {"kind:openai", "gpt-4o-search-preview",                  2500000,      NONE,      NONE,   10000000},
-    {"kind:openai", "gpt-4o-search-preview-2025-03-11",       2500000,      NONE,      NONE,   10000000},
-    {"kind:openai", "gpt-5",                                  1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5-2025-08-07",                       1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5-chat-latest",                      1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5-codex",                            1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5-mini",                              250000,     25000,      NONE,    2000000},
-    {"kind:openai", "gpt-5-mini-2025-08-07",                   250000,     25000,      NONE,    2000000},
-    {"kind:openai", "gpt-5-nano",                               50000,      5000,      NONE,     400000},
-    {"kind:openai", "gpt-5-nano-2025-08-07",                    50000,      5000,      NONE,     400000},
-    {"kind:openai", "gpt-5-pro",                             15000000,      NONE,      NONE,  120000000},
-    {"kind:openai", "gpt-5-pro-2025-10-06",                  15000000,      NONE,      NONE,  120000000},
-    {"kind:openai", "gpt-5-search-api",                       1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5-search-api-2025-10-14",            1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5.1",                                1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5.1-2025-11-13",                     1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5.1-chat-latest",                    1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5.1-codex",                          1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5.1-codex-max",                      1250000,    125000,      NONE,   10000000},
-    {"kind:openai", "gpt-5.1-codex-mini",                      250000,     25000,      NONE,    2000000},
-    {"kind:openai", "gpt-5.2",                                1750000,    175000,      NONE,   14000000},
-    {"kind:openai", "gpt-5.2-2025-12-11",                     1750000,    175000,      NONE,   14000000},
-    {"kind:openai", "gpt-5.2-chat-2025-12-11",                1750000,    175000,      NONE,   14000000},
-    {"kind:openai", "gpt-5.2-chat-latest",                    1750000,    175000,      NONE,   14000000},
-    {"kind:openai", "gpt-5.2-codex",                          1750000,    175000,      NONE,   14000000},
-    {"kind:openai", "gpt-5.2-pro",                           21000000,      NONE,      NONE,  168000000},
-    {"kind:openai", "gpt-5.2-pro-2025-12-11",                21000000,      NONE,      NONE,  168000000},
-    {"kind:openai", "gpt-5.3-chat-latest",                    1750000,    175000,      NONE,   14000000},
-    {"kind:openai", "gpt-5.3-codex",                          1750000,    175000,      NONE,   14000000},
-    {"kind:openai", "gpt-5.4",                                2500000,    250000,      NONE,   15000000},
-    {"kind:openai", "gpt-5.4-2026-03-05",                     2500000,    250000,      NONE,   15000000},
-    {"kind:openai", "gpt-5.4-mini",                            750000,     75000,      NONE,    4500000},
-    {"kind:openai", "gpt-5.4-mini-2026-03-17",                 750000,     75000,      NONE,    4500000},
-    {"kind:openai", "gpt-5.4-nano",                            200000,     20000,      NONE,    1250000},
-    {"kind:openai", "gpt-5.4-nano-2026-03-17",                 200000,     20000,      NONE,    1250000},
-    {"kind:openai", "gpt-5.4-pro",                           30000000,      NONE,      NONE,  180000000},
-    {"kind:openai", "gpt-5.4-pro-2026-03-05",                30000000,      NONE,      NONE,  180000000},
-    {"kind:openai", "gpt-5.5",                                5000000,    500000,      NONE,   30000000},
-    {"kind:openai", "gpt-5.5-2026-04-23",                     5000000,    500000,      NONE,   30000000},
-    {"kind:openai", "gpt-5.5-pro",                           30000000,   3000000,      NONE,  180000000},
-    {"kind:openai", "gpt-5.5-pro-2026-04-23",                30000000,   3000000,      NONE,  180000000},
-    {"kind:openai", "gpt-5.6",                                5000000,    500000,   6250000,   30000000},
-    {"kind:openai", "gpt-5.6-2026-07-09",                     5000000,    500000,   6250000,   30000000},
-    {"kind:openai", "gpt-5.6-luna",                            200000,     20000,    250000,    1200000},
-    {"kind:openai", "gpt-5.6-luna-2026-07-09",                 200000,     20000,    250000,    1200000},
-    {"kind:openai", "gpt-5.6-sol",                            5000000,    500000,   6250000,   30000000},
-    {"kind:openai", "gpt-5.6-sol-2026-07-09",                 5000000,    500000,   6250000,   30000000},
-    {"kind:openai", "gpt-5.6-terra",                          2000000,    200000,   2500000,   12000000},
-    {"kind:openai", "gpt-5.6-terra-2026-07-09",               2000000,    200000,   2500000,   12000000},
-    {"kind:openai", "o1",                                    15000000,   7500000,      NONE,   60000000},
-    {"kind:openai", "o1-2024-12-17",                         15000000,   7500000,      NONE,   60000000},
-    {"kind:openai", "o1-mini",                                1100000,    550000,      NONE,    4400000},
-    {"kind:openai", "o1-mini-2024-09-12",                     3000000,   1500000,      NONE,   12000000},
-    {"kind:openai", "o1-preview",                            15000000,   7500000,      NONE,   60000000},
-    {"kind:openai", "o1-preview-2024-09-12",                 15000000,   7500000,      NONE,   60000000},
-    {"kind:openai", "o1-pro",                               150000000,      NONE,      NONE,  600000000},
-    {"kind:openai", "o1-pro-2025-03-19",                    150000000,      NONE,      NONE,  600000000},
-    {"kind:openai", "o3",                                     2000000,    500000,      NONE,    8000000},
-    {"kind:openai", "o3-2025-04-16",                          2000000,    500000,      NONE,    8000000},
-    {"kind:openai", "o3-deep-research",                      10000000,   2500000,      NONE,   40000000},
-    {"kind:openai", "o3-deep-research-2025-06-26",           10000000,   2500000,      NONE,   40000000},
-    {"kind:openai", "o3-mini",                                1100000,    550000,      NONE,    4400000},
-    {"kind:openai", "o3-mini-2025-01-31",                     1100000,    550000,      NONE,    4400000},
-    {"kind:openai", "o3-pro",                                20000000,      NONE,      NONE,   80000000},
-    {"kind:openai", "o3-pro-2025-06-10",                     20000000,      NONE,      NONE,   80000000},
-    {"kind:openai", "o4-mini",                                1100000,    275000,      NONE,    4400000},
-    {"kind:openai", "o4-mini-2025-04-16",                     1100000,    275000,      NONE,    4400000},
-    {"kind:openai", "o4-mini-deep-research",                  2000000,    500000,      NONE,    8000000},
-    {"kind:openai", "o4-mini-deep-research-2025-06-26",       2000000,    500000,      NONE,    8000000},
-    {"kind:openai", "text-embedding-3-large",                  130000,      NONE,      NONE,          0},
-    {"kind:openai", "text-embedding-3-small",                   20000,      NONE,      NONE,          0},
-    {"kind:openai", "text-embedding-ada-002",                  100000,      NONE,      NONE,          0},
-    {"kind:openai", "text-embedding-ada-002-v2",               100000,      NONE,      NONE,          0},
-};
-/* clang-format on */
+/* The book is ours: what is wrong in it is our own mistake, which test_pricebook finds. */
+static void
+take_amount(struct section_rates *r, struct slice word)
+{
+    struct slice amount = word, name = slice_cut(&amount, '=');
+    picos_tok price;
+
+    for (int c = 0; c < USAGE_CLASSES; c++)
+        if (slice_is(name, words[c])) {
+            int err = price_parse((enum usage_class)c, amount, &price);
+            assert(!err && !section_rates_has(r, (enum usage_class)c));
+            section_rates_set(r, (enum usage_class)c, price);
+            return;
+        }
+    assert(false && "no such word");
+}
+
+static int64_t
+number(struct slice digits)
+{
+    int64_t n = 0;
+
+    for (size_t i = 0; i < digits.len; i++) {
+        assert(digits.at[i] >= '0' && digits.at[i] <= '9' && n < 1000000000);
+        n = n * 10 + (digits.at[i] - '0');
+    }
+    return n;
+}
+
+static void
+take_circumstance(struct section_variant *v, struct slice word)
+{
+    static const struct slice over = {"over:", 5};
+    enum service_tier tier;
+    int err;
+
+    if (slice_starts(word, over)) {
+        v->input_tokens_over = number(slice_from(word, over.len));
+        return;
+    }
+    err = service_tier_parse(word, &tier);
+    assert(!err);
+    v->service_tier = tier;
+}
+
+/* Amounts belong to the circumstances before them, at first to none. */
+static void
+take_prices(struct pricebook *b, struct slice rest, struct section_price *p)
+{
+    struct section_rates *into = &p->base;
+    bool circumstance = false;
+
+    while (rest.at && rest.len) {
+        struct slice word = slice_cut(&rest, ' ');
+        if (word.len == 0)
+            continue;
+        if (slice_is(word, "free")) {
+            p->free = true;
+        } else if (slice_find(word, '=', 0) < word.len) {
+            take_amount(into, word);
+            circumstance = false;
+        } else {
+            if (!circumstance) {
+                assert(p->variant_count < LIMIT_PRICE_VARIANTS);
+                b->variants[p->variant_count] = (struct section_variant){0};
+                into = &b->variants[p->variant_count++].rates;
+            }
+            take_circumstance(&b->variants[p->variant_count - 1], word);
+            circumstance = true;
+        }
+    }
+}
+
+static void
+enter_kind(struct pricebook *b, struct slice line)
+{
+    (void)snprintf(b->provider, sizeof(b->provider), "kind:%.*s", (int)line.len - 2, line.at + 1);
+}
+
+/* The next line that says something; none: at == NULL. */
+static struct slice
+next_line(struct pricebook *b)
+{
+    while (b->rest.at && b->rest.len) {
+        struct slice line = slice_cut(&b->rest, '\n');
+        b->line++;
+        if (line.len && line.at[0] != '#' && !slice_starts(line, SLICE(VERSION_WORD)))
+            return line;
+    }
+    return (struct slice){0};
+}
 
 struct slice
 pricebook_version(void)
 {
-    return SLICE(VERSION);
+    const char *at = strstr(pricebook_text, "\n" VERSION_WORD);
+    struct slice rest;
+
+    assert(at);
+    rest = slice_of(at + sizeof(VERSION_WORD));
+    return slice_cut(&rest, '\n');
 }
 
-size_t
-pricebook_count(void)
+void
+pricebook_start(struct pricebook *b)
 {
-    return sizeof(rows) / sizeof(*rows);
+    *b = (struct pricebook){.rest = slice_of(pricebook_text)};
 }
 
-struct section_price
-pricebook_at(size_t at)
+bool
+pricebook_next(struct pricebook *b, struct section_price *ret_price)
 {
-    const struct row *r = &rows[at];
-    struct section_price p = {
-        .provider = slice_of(r->provider),
-        .model = slice_of(r->model),
-        .version = SLICE(VERSION),
+    struct slice line;
+
+    while ((line = next_line(b)).at && line.at[0] == '[')
+        enter_kind(b, line);
+    if (!line.at)
+        return false;
+    *ret_price = (struct section_price){
+        .provider = slice_of(b->provider),
+        .model = slice_cut(&line, ' '),
+        .version = pricebook_version(),
+        .variants = b->variants,
     };
-
-    section_rates_set(&p.base, CLASS_INPUT, r->input);
-    section_rates_set(&p.base, CLASS_OUTPUT, r->output);
-    if (r->cached_input != NONE)
-        section_rates_set(&p.base, CLASS_CACHE_READ, r->cached_input);
-    if (r->cache_write != NONE)
-        section_rates_set(&p.base, CLASS_CACHE_WRITE, r->cache_write);
-    return p;
+    take_prices(b, line, ret_price);
+    return true;
 }

@@ -75,6 +75,17 @@ const struct policy_price *prices_find(const struct policy_core *c,
 /* A price's rates for all circumstances, from what was given (price.c). 0, ERR_LIMIT (too many
  * thresholds), ERR_NOMEM. */
 MUST_CHECK int price_fill(struct policy_price *to, const struct section_price *p, struct arena *a);
+
+/* Other names of a model in the built-in book (book_name.c). */
+
+/* Without what its kind of provider puts before a name: "us.anthropic.x" of Bedrock. */
+struct slice book_name_plain(enum provider_kind kind, struct slice model);
+/* Without a date at its end, "gpt-4o-2024-08-06", "claude-opus-4@20250514"; else the name. */
+struct slice book_name_undated(struct slice model);
+/* Whether a book of this version ("builtin-2026-08-21") can know a model of the date at the name's
+ * end: one that came later may cost anything. */
+bool book_knows(struct slice version, struct slice model);
+
 MUST_CHECK int models_compile(struct policy_core *c, struct buf *why);
 
 /* --- people -------------------------------------------------------------------------------- */

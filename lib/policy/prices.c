@@ -300,10 +300,29 @@ group_find(const struct price_group *g, struct slice model)
     return NULL;
 }
 
+/* In the book: the name itself, then what it is another name of, then patterns. */
+static const struct policy_price *
+book_find(const struct price_group *book, enum provider_kind kind, struct slice model)
+{
+    struct slice plain = book_name_plain(kind, model), undated;
+    const struct policy_price *price;
+
+    if (!book)
+        return NULL;
+    if ((price = map_find(&book->exact, model)) != NULL ||
+        (price = map_find(&book->exact, plain)) != NULL)
+        return price;
+    undated = book_name_undated(plain);
+    if (undated.len < plain.len && (price = map_find(&book->exact, undated)) != NULL &&
+        book_knows(price->version, plain))
+        return price;
+    return group_find(book, model);
+}
+
 const struct policy_price *
 prices_find(const struct policy_core *c, const struct policy_provider *provider, struct slice model)
 {
     const struct policy_price *price = group_find(c->own[provider->index], model);
 
-    return price ? price : group_find(c->book[provider->index], model);
+    return price ? price : book_find(c->book[provider->index], provider->kind, model);
 }

@@ -225,11 +225,12 @@ add_item(struct maker *m, const struct kind *kind, struct json *input, size_t at
 static void
 add_price_book(struct maker *m)
 {
-    for (size_t i = 0; i < pricebook_count(); i++) {
-        struct section_price p = pricebook_at(i);
+    struct pricebook book;
+    struct section_price p;
 
+    pricebook_start(&book);
+    while (pricebook_next(&book, &p))
         must(section_put_price(&m->fixed[SECTION_PRICES], &p), "prices");
-    }
 }
 
 static void

@@ -310,6 +310,27 @@ test_configuration_reaches_the_bus(void **state)
     assert_int_equal(status_of(t->p[0]).key_count, 2);
 }
 
+/* The book's rows come with the first provider of their kind. */
+static void
+test_the_book_is_published_by_kinds(void **state)
+{
+    struct stand *t = *state;
+    struct policy *p;
+
+    put_basics(t);
+    publisher_up(t, 0, false);
+    wait_published(t, 0);
+    begin(t);
+    put(t, "providers", "oai", "{\"kind\":\"openai\"}");
+    commit(t);
+    wait_published(t, 0);
+    p = fetch(t->p[0], false);
+    assert_int_equal(
+        policy_find_price(p, policy_find_provider(p, SLICE("oai")), SLICE("gpt-4o"))->rates.input,
+        2500000);
+    policy_unref(p);
+}
+
 static void
 test_nothing_configured_is_published_too(void **state)
 {
@@ -878,6 +899,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_configuration_reaches_the_bus),
+        TEST(test_the_book_is_published_by_kinds),
         TEST(test_nothing_configured_is_published_too),
         TEST(test_one_changed_key_makes_one_new_section),
         TEST(test_incremental_is_the_same_as_everything),
