@@ -176,12 +176,14 @@ token_create(struct db *db, const struct token_options *o)
 static int
 token_revoke(struct db *db, const struct token_options *o)
 {
-    char name[201];
+    struct token t;
     int err = begin_write(db);
     if (!err)
-        err = token_delete(db, slice_of(o->name), name);
+        err = token_get(db, slice_of(o->name), &t);
     if (!err)
-        err = audited(db, "token.delete", name, NULL);
+        err = token_delete(db, t.id);
+    if (!err)
+        err = audited(db, "token.delete", t.name, NULL);
     err = end_write(db, err);
     if (err == ERR_NOT_FOUND)
         return fail("token", "there is no token of that name", "");

@@ -17,19 +17,23 @@
 
 struct plane; /* what the daemon holds: keys, publisher, pool (controlplane/plane.h) */
 struct route;
+struct access; /* controlplane/store/access.h */
 
 struct api_request {
     struct plane *plane;
     struct db *db; /* in a transaction when the route writes */
     const struct route *route;
     struct arena arena;
-    struct slice method, path; /* path without the query */
-    struct slice query;        /* raw, without '?' */
-    struct slice params[4];    /* of {braces} in the route's path, decoded, in order */
-    struct json *body;         /* parsed, checked against the row's table; NULL without one */
-    struct slice if_match;     /* or at == NULL */
-    const char *actor;         /* name of the token that calls; "" on public routes */
-    const char *role;          /* "admin", "read-only" */
+    struct slice method, path;   /* path without the query */
+    struct slice query;          /* raw, without '?' */
+    struct slice params[4];      /* of {braces} in the route's path, decoded, in order */
+    struct json *body;           /* parsed, checked against the row's table; NULL without one */
+    struct slice if_match;       /* or at == NULL */
+    const char *actor;           /* name of the token that calls; "" on public routes */
+    const char *role;            /* of the token: "admin", "read-only"; "": what its user has */
+    const char *user;            /* whose token it is, or "" */
+    const struct access *access; /* what it may do; NULL on public routes */
+    bool asked; /* authority.h was asked about objects: what API_SCOPED routes must do */
     const char *request_id;
 };
 /* A query parameter, decoded and terminated, in the request's arena; at == NULL when absent. */
@@ -83,13 +87,17 @@ MUST_CHECK int api_query_time(struct api_request *r, struct api_reply *reply, co
 
 typedef int api_handler(struct api_request *r, struct api_reply *reply); /* 0, or api_problem() */
 
-enum api_access { API_READ, API_WRITE /* in a transaction, audited */ };
+enum api_access {
+    API_READ = 1,
+    API_WRITE = 2,  /* in a transaction, audited */
+    API_SCOPED = 4, /* also for callers with the permission for a team or a project only */
+};
 
 struct route {
     const char *method;
     const char *path;       /* "/api/v1/teams/{name}" */
     const char *permission; /* "teams.read"; "self": any caller; "public": no caller */
-    enum api_access access;
+    unsigned access;        /* of enum api_access */
     const struct field_table
         *body; /* schema of the body, or NULL; api_any_object for a merge patch */
     api_handler *handler;
@@ -100,6 +108,8 @@ struct route {
 
 extern const struct route api_routes[];
 extern const size_t api_route_count;
+/* Whether every row has a permission that exists: else the daemon does not start. */
+bool api_routes_are_guarded(const struct route **ret_bad);
 extern const struct field_table api_any_object;
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "controlplane/api/authority.h"
 #include "controlplane/plane.h"
 #include "controlplane/publish/publish.h"
 #include "lib/base/encode.h"
@@ -87,12 +88,15 @@ store_credential(struct api_request *r, struct api_reply *reply, const struct ch
 static int
 keep_key(struct json *body, const struct json *stored)
 {
+    const struct json *retired = json_get(stored, "retired");
     int err = json_set(body, "digest", json_copy(json_get(stored, "digest")));
+    if (!err && retired)
+        err = json_set(body, "retired", json_copy(retired));
     return err ? err : json_set(body, "prefix", json_copy(json_get(stored, "prefix")));
 }
 
-static int
-mint_key(struct api_request *r, struct json *body, struct minted *ret_minted)
+int
+change_mint_key(struct api_request *r, struct json *body, struct minted *ret_minted)
 {
     unsigned char digest[SHA256_BYTES];
     char hex[2 * SHA256_BYTES + 1];
@@ -116,7 +120,7 @@ change_body(struct api_request *r, struct api_reply *reply, const struct change_
     if (!err && in->kind->id == KIND_PROVIDERS)
         err = store_credential(r, reply, in, body);
     if (!err && in->kind->id == KIND_KEYS)
-        err = in->stored ? keep_key(body, in->stored) : mint_key(r, body, ret_minted);
+        err = in->stored ? keep_key(body, in->stored) : change_mint_key(r, body, ret_minted);
     if (!err) {
         *ret_body = body;
         return 0;
@@ -127,9 +131,33 @@ change_body(struct api_request *r, struct api_reply *reply, const struct change_
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-int
-change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
-             const struct revision_note *note, int64_t *ret_revision)
+/* Whoever may not see all items must not learn of them by asking for names. */
+static int
+dull_reference(struct api_request *r, struct buf *why)
+{
+    if (access_everywhere(r->access, permission_find(SLICE("config.read"))))
+        return 0;
+    struct slice rest = buf_slice(why);
+    struct slice place = arena_copy(&r->arena, slice_cut(&rest, ':'));
+    buf_clear(why);
+    return buf_addf(why, "%.*s: names something that is not there, or not in your reach",
+                    SLICE_ARG(place));
+}
+
+static int
+refuse_reference(struct api_request *r, struct api_reply *reply, int err, struct buf *why)
+{
+    if (why->len == 0)
+        return api_fail(r, reply, err);
+    if (err == ERR_CONFLICT)
+        return api_problem_at(reply, 409, "in_use", why);
+    err = dull_reference(r, why);
+    return err ? api_fail(r, reply, err) : api_problem_at(reply, 400, "unknown_reference", why);
+}
+
+static int
+write_checked(struct api_request *r, struct api_reply *reply, const struct changes *c,
+              const struct revision_note *note, int64_t *ret_revision)
 {
     struct buf why;
     buf_init(&why, 16384);
@@ -137,18 +165,30 @@ change_write(struct api_request *r, struct api_reply *reply, const struct change
     if (err) {
         err = api_fail(r, reply, err);
     } else if ((err = changes_check_references(r->db, c, &why)) != 0) {
-        if (why.len == 0)
-            err = api_fail(r, reply, err);
-        else if (err == ERR_CONFLICT)
-            err = api_problem_at(reply, 409, "in_use", &why);
-        else
-            err = api_problem_at(reply, 400, "unknown_reference", &why);
+        err = refuse_reference(r, reply, err, &why);
     } else if ((err = publish_check(r->plane->publisher, r->db, &why)) != 0) {
         bool refused = why.len > 0 && err != ERR_UNAVAILABLE && err != ERR_NOMEM;
         err = refused ? api_problem_at(reply, 400, "does_not_compile", &why)
                       : api_fail(r, reply, err);
     }
     buf_free(&why);
+    return err;
+}
+
+int
+change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
+             const struct revision_note *note, int64_t *ret_revision)
+{
+    struct authority authority;
+    int err = authority_to_change(r, reply, c);
+    if (err)
+        return err;
+    err = authority_begin(r, reply, c, &authority);
+    if (!err)
+        err = write_checked(r, reply, c, note, ret_revision);
+    if (!err)
+        err = authority_end(r, reply, c, &authority);
+    authority_free(&authority);
     reply->changed = err == 0;
     return err;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "controlplane/api/authority.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
@@ -23,6 +24,7 @@ struct dispatch {
     struct api_reply reply;
     const struct api_call *call;
     struct token caller;
+    struct access access;
     char idempotency_key[LIMIT_KEY_BYTES + 1]; /* "": none */
     bool replayed;
 };
@@ -36,15 +38,6 @@ api_token_plausible(struct slice authorization)
     struct slice scheme = slice_cut(&rest, ' ');
     return slice_eq_nocase(scheme, SLICE("bearer")) && rest.len == TOKEN_TEXT_BYTES &&
            slice_starts(rest, SLICE(TOKEN_PREFIX));
-}
-
-bool
-api_role_may(const char *role, const char *permission)
-{
-    if (strcmp(role, "admin") == 0)
-        return true;
-    return strcmp(role, "read-only") == 0 &&
-           (strcmp(permission, "self") == 0 || slice_ends(slice_of(permission), SLICE(".read")));
 }
 
 static int
@@ -64,23 +57,57 @@ authenticate(struct dispatch *d)
     struct slice token = slice_from(authorization, authorization.len - TOKEN_TEXT_BYTES);
     hash_sha256(token.at, token.len, digest);
     int err = token_find(d->request.db, digest, &d->caller);
-    if (err == ERR_NOT_FOUND || (!err && d->caller.expired))
+    if (!err && d->caller.expired)
+        err = ERR_NOT_FOUND;
+    if (!err)
+        err = authority_of_token(d->request.db, &d->caller, &d->access);
+    if (err == ERR_NOT_FOUND)
         return unauthorized(d);
     if (err)
         return api_fail(&d->request, &d->reply, err);
     d->request.actor = d->caller.name;
     d->request.role = d->caller.role;
+    d->request.user = d->caller.user;
+    d->request.access = &d->access;
     return 0;
+}
+
+/* Whether it is allowed in the whole organisation, or the route knows how to tell places apart. */
+static bool
+may_call(const struct dispatch *d, int permission)
+{
+    if (d->request.route->access & API_SCOPED)
+        return access_somewhere(&d->access, permission);
+    return access_everywhere(&d->access, permission);
 }
 
 static int
 authorize(struct dispatch *d)
 {
-    const struct route *route = d->request.route;
-    if (api_role_may(d->caller.role, route->permission))
+    const char *permission = d->request.route->permission;
+    int number = permission_find(slice_of(permission));
+    if (strcmp(permission, "self") == 0 || may_call(d, number))
         return 0;
-    return api_problem(&d->reply, 403, "forbidden", "a token of role %s has no permission %s",
-                       d->caller.role, route->permission);
+    return api_problem(&d->reply, 403, "forbidden",
+                       access_somewhere(&d->access, number)
+                           ? "this takes permission %s for the organisation, not for a part of it"
+                           : "this caller has no permission %s",
+                       permission);
+}
+
+/* A handler that answers somebody with limits without asking about them has forgotten them. */
+static int
+check_asked(struct dispatch *d)
+{
+    const struct route *route = d->request.route;
+    if (!(route->access & API_SCOPED) || d->request.asked ||
+        access_everywhere(&d->access, permission_find(slice_of(route->permission))))
+        return 0;
+    log_error("api.unasked", F_STR("request_id", d->call->request_id), F_STR("route", route->path));
+    json_free(d->reply.body);
+    d->reply.body = NULL;
+    buf_wipe(&d->reply.text);
+    return api_problem(&d->reply, 500, "internal", "this call cannot be limited to a team");
 }
 
 /* ---- what is asked --------------------------------------------------------------------------- */
@@ -226,7 +253,7 @@ take_idempotency_key(struct dispatch *d)
 static struct slice
 answer_context(struct dispatch *d, char *into, size_t room)
 {
-    int n = snprintf(into, room, "answer/%s/%s", d->caller.name, d->idempotency_key);
+    int n = snprintf(into, room, "answer/%s/%s", d->caller.id, d->idempotency_key);
     return slice_make(into, n > 0 && (size_t)n < room ? (size_t)n : 0);
 }
 
@@ -260,7 +287,7 @@ look_for_earlier(struct dispatch *d)
     struct kept_answer kept;
     if (!d->idempotency_key[0])
         return 0;
-    int err = idempotency_find(d->request.db, d->caller.name, d->idempotency_key, &kept);
+    int err = idempotency_find(d->request.db, d->caller.id, d->idempotency_key, &kept);
     if (err == ERR_NOT_FOUND)
         err = 0;
     else if (err)
@@ -288,7 +315,7 @@ keep_answer(struct dispatch *d)
         err = secrets_seal(d->request.plane->secrets, answer_context(d, context, sizeof(context)),
                            buf_slice(&plain), &kept.sealed);
     if (!err)
-        err = idempotency_keep(d->request.db, d->caller.name, d->idempotency_key, &kept);
+        err = idempotency_keep(d->request.db, d->caller.id, d->idempotency_key, &kept);
     buf_wipe(&plain);
     buf_free(&plain);
     buf_free(&kept.sealed);
@@ -322,6 +349,8 @@ write_inside(struct dispatch *d)
     if (err)
         return err < 0 ? err : 0;
     err = d->request.route->handler(&d->request, &d->reply);
+    if (!err)
+        err = check_asked(d);
     if (err || d->reply.discard)
         return err;
     err = d->reply.unchanged ? 0 : append_audit(d);
@@ -372,9 +401,10 @@ dispatch_known(struct dispatch *d)
         err = take_idempotency_key(d);
     if (err)
         return err;
-    return d->request.route->access == API_WRITE
-               ? write_all(d)
-               : d->request.route->handler(&d->request, &d->reply);
+    if (d->request.route->access & API_WRITE)
+        return write_all(d);
+    err = d->request.route->handler(&d->request, &d->reply);
+    return err ? err : check_asked(d);
 }
 
 static int
@@ -456,7 +486,7 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
     d.request.query = rest;
     d.request.if_match = call->if_match;
     d.request.actor = "";
-    d.request.role = "";
+    d.request.role = d.request.user = "";
     d.request.request_id = call->request_id;
     (void)dispatch_any(&d, ret_answer);
     render(&d, ret_answer);
@@ -464,6 +494,7 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
     if (ret_answer->status >= 500)
         atomic_fetch_add(&plane->request_failures, 1);
     log_call(&d, ret_answer, (clock_mono_ns() - started_ns) / 1000);
+    access_free(&d.access);
     json_free(d.request.body);
     json_free(d.reply.body);
     json_free(d.reply.audit_detail);

@@ -33,8 +33,6 @@ void api_answer_free(struct api_answer *a);
 /* Whether an Authorization value has the form of one of our tokens: what does not is refused before
  * its body is read. */
 bool api_token_plausible(struct slice authorization);
-/* Whether a role has a permission. */
-bool api_role_may(const char *role, const char *permission);
 /* A route by method and path, with its parameters (raw). *ret_allow: the methods that the path has,
  * when only the method is wrong. NULL: none. */
 const struct route *api_route_find(struct slice method, struct slice path, struct slice params[4],

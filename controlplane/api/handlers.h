@@ -10,6 +10,10 @@
 /* resources.c: one set for every kind; the kind is the path's third segment */
 api_handler resources_list, resources_create, resources_get, resources_replace, resources_patch,
     resources_delete;
+/* keys.c */
+#define LIMIT_GRACE_S 2592000 /* 30 days */
+#define DEFAULT_GRACE_S 86400
+api_handler keys_rotate;
 /* config.c */
 api_handler config_export, config_apply, config_schema;
 /* revisions.c */
@@ -18,8 +22,10 @@ api_handler revisions_list, revisions_get, revisions_rollback;
 api_handler tokens_list, tokens_create, tokens_delete;
 /* audit.c */
 api_handler audit_list, audit_verify_now;
+/* can.c */
+api_handler system_whoami, system_can, permissions_list;
 /* system.c */
-api_handler system_whoami, system_health, system_ready, system_metrics;
+api_handler system_health, system_ready, system_metrics;
 /* usage.c */
 api_handler usage_summary, usage_events, ledger_accounts;
 /* fleet.c */

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controlplane/api/change.h"
+#include "controlplane/api/authority.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/api/resources.h"
 #include "lib/base/rand.h"
 #include "lib/base/secret.h"
 
@@ -30,18 +31,44 @@ static int
 reply_item(struct api_request *r, struct api_reply *reply, const struct kind *kind,
            const struct item *item)
 {
-    reply->body = change_view(kind, item);
-    if (!reply->body)
-        return api_fail(r, reply, ERR_NOMEM);
+    struct json *views = json_new_list();
+    int err = views ? json_append(views, change_view(kind, item)) : ERR_NOMEM;
+    if (!err && kind->id == KIND_KEYS)
+        err = keys_add_last_used(r->db, views);
+    if (!err)
+        reply->body = json_ref(json_at(views, 0));
+    json_free(views);
+    if (err)
+        return api_fail(r, reply, err);
     snprintf(reply->etag, sizeof(reply->etag), "%lld", (long long)item->revision);
     return 0;
 }
 
+/* 0; ERR_DENIED: it may be seen, but not that; ERR_NOT_FOUND: not even seen. */
 static int
-find(struct api_request *r, struct api_reply *reply, const struct kind *kind, struct item *ret_item)
+reach(struct api_request *r, const struct kind *kind, const struct item *item)
+{
+    char read[PERMISSION_TEXT_BYTES];
+    int err = authority_over(r, r->route->permission, kind, item->name, item->body);
+    if (err != ERR_DENIED)
+        return err;
+    snprintf(read, sizeof(read), "%s.read", kind->plural);
+    err = authority_over(r, read, kind, item->name, item->body);
+    return err == ERR_DENIED ? ERR_NOT_FOUND : err ? err : ERR_DENIED;
+}
+
+int
+resource_find(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+              struct item *ret_item)
 {
     struct slice name = r->params[0];
     int err = items_find(r->db, kind, name, ret_item);
+    r->asked = true;
+    if (!err)
+        err = reach(r, kind, ret_item);
+    if (err == ERR_DENIED)
+        return api_problem(reply, 403, "forbidden", "no permission %s for %s '%s'",
+                           r->route->permission, kind->noun, ret_item->name);
     if (err == ERR_NOT_FOUND)
         return api_problem(reply, 404, "not_found", "there is no %s '%.*s'", kind->noun,
                            (int)(name.len < 200 ? name.len : 200), name.at);
@@ -57,11 +84,14 @@ resources_list(struct api_request *r, struct api_reply *reply)
     struct items list = {0};
     int64_t limit;
     const char *after;
+    struct item_filter filter;
     int err = api_page(r, reply, &limit, &after);
+    if (!err)
+        err = authority_filter(r, reply, r->route->permission, &filter);
     if (err)
         return err;
     /* One more than asked tells whether there is a next page. */
-    err = items_page(r->db, kind, after, api_query(r, "team"), limit + 1, &list);
+    err = items_page(r->db, kind, after, api_query(r, "team"), &filter, limit + 1, &list);
     if (err)
         return api_fail(r, reply, err);
     bool more = list.count > (size_t)limit;
@@ -69,6 +99,8 @@ resources_list(struct api_request *r, struct api_reply *reply)
     struct json *data = json_new_list();
     for (size_t i = 0; i < n && !err; i++)
         err = json_append(data, change_view(kind, &list.at[i]));
+    if (!err && kind->id == KIND_KEYS)
+        err = keys_add_last_used(r->db, data);
     if (err) {
         json_free(data);
         err = api_fail(r, reply, err);
@@ -84,7 +116,7 @@ resources_get(struct api_request *r, struct api_reply *reply)
 {
     const struct kind *kind = kind_of(r);
     struct item item;
-    int err = find(r, reply, kind, &item);
+    int err = resource_find(r, reply, kind, &item);
     if (!err)
         err = reply_item(r, reply, kind, &item);
     item_free(&item);
@@ -93,10 +125,9 @@ resources_get(struct api_request *r, struct api_reply *reply)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Writes one change (its bodies are taken) and shows the item as it is then. */
-static int
-write_one(struct api_request *r, struct api_reply *reply, const struct kind *kind, const char *name,
-          const struct item *stored, struct json *after)
+int
+resource_write(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+               const char *name, const struct item *stored, struct json *after, const char *verb)
 {
     unsigned char id[16];
     struct changes c = {0};
@@ -110,6 +141,7 @@ write_one(struct api_request *r, struct api_reply *reply, const struct kind *kin
         return api_fail(r, reply, ERR_NOMEM);
     }
     one->kind = kind;
+    one->verb = verb;
     one->name = slice_dup(slice_of(name));
     one->after = after;
     one->before = stored ? json_copy(stored->body) : NULL;
@@ -133,9 +165,9 @@ write_one(struct api_request *r, struct api_reply *reply, const struct kind *kin
     return err;
 }
 
-static int
-show_written(struct api_request *r, struct api_reply *reply, const struct kind *kind,
-             const char *name)
+int
+resource_show(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+              const char *name)
 {
     struct item item;
     int err = items_find(r->db, kind, slice_of(name), &item);
@@ -164,7 +196,13 @@ create(struct api_request *r, struct api_reply *reply, const struct kind *kind, 
     struct item present;
     struct minted minted;
     struct json *body = NULL;
-    int err = items_find(r->db, kind, slice_of(name), &present);
+    int err = authority_over(r, r->route->permission, kind, name, r->body);
+    if (err == ERR_DENIED)
+        return api_problem(reply, 403, "forbidden", "no permission %s for a %s there",
+                           r->route->permission, kind->noun);
+    if (err)
+        return api_fail(r, reply, err);
+    err = items_find(r->db, kind, slice_of(name), &present);
     if (err != ERR_NOT_FOUND) {
         item_free(&present);
         return err ? api_fail(r, reply, err)
@@ -174,9 +212,9 @@ create(struct api_request *r, struct api_reply *reply, const struct kind *kind, 
     const struct change_input in = {kind, name, r->body, NULL, ""};
     err = change_body(r, reply, &in, &body, &minted);
     if (!err)
-        err = write_one(r, reply, kind, name, NULL, body);
+        err = resource_write(r, reply, kind, name, NULL, body, NULL);
     if (!err)
-        err = show_written(r, reply, kind, name);
+        err = resource_show(r, reply, kind, name);
     if (!err && minted.text[0] && json_set_str(reply->body, "key", minted.text) != 0)
         err = api_fail(r, reply, ERR_NOMEM);
     if (!err) {
@@ -245,9 +283,9 @@ replace(struct api_request *r, struct api_reply *reply, const struct kind *kind,
         json_free(body);
         reply->unchanged = true;
     } else {
-        err = write_one(r, reply, kind, stored->name, stored, body);
+        err = resource_write(r, reply, kind, stored->name, stored, body, NULL);
     }
-    return err ? err : show_written(r, reply, kind, stored->name);
+    return err ? err : resource_show(r, reply, kind, stored->name);
 }
 
 int
@@ -255,7 +293,7 @@ resources_replace(struct api_request *r, struct api_reply *reply)
 {
     const struct kind *kind = kind_of(r);
     struct item stored;
-    int err = find(r, reply, kind, &stored);
+    int err = resource_find(r, reply, kind, &stored);
     if (!err)
         err = check_match(r, reply, &stored);
     if (!err)
@@ -270,7 +308,7 @@ resources_patch(struct api_request *r, struct api_reply *reply)
     const struct kind *kind = kind_of(r);
     struct item stored;
     struct json *view = NULL, *merged = NULL;
-    int err = find(r, reply, kind, &stored);
+    int err = resource_find(r, reply, kind, &stored);
     if (!err)
         err = check_match(r, reply, &stored);
     if (!err) {
@@ -289,11 +327,11 @@ resources_delete(struct api_request *r, struct api_reply *reply)
 {
     const struct kind *kind = kind_of(r);
     struct item stored;
-    int err = find(r, reply, kind, &stored);
+    int err = resource_find(r, reply, kind, &stored);
     if (!err)
         err = check_match(r, reply, &stored);
     if (!err)
-        err = write_one(r, reply, kind, stored.name, &stored, NULL);
+        err = resource_write(r, reply, kind, stored.name, &stored, NULL, NULL);
     if (!err)
         reply->status = 204;
     item_free(&stored);

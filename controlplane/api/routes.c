@@ -5,6 +5,7 @@
 #include "controlplane/api/handlers.h"
 #include "controlplane/rules/fields.h"
 #include "controlplane/rules/kinds.h"
+#include "controlplane/rules/permissions.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -25,22 +26,28 @@ static const struct field_row rollback_rows[] = {
 };
 static const struct field_table rollback_body = {.noun = "call", .rows = rollback_rows, .count = COUNT(rollback_rows)};
 
+static const struct field_row rotate_rows[] = {
+    {.name = "grace_s", .kind = FIELD_INT, .min = 0, .max = LIMIT_GRACE_S, .help = "How many seconds the secret before goes on working."},
+};
+static const struct field_table rotate_body = {.noun = "call", .rows = rotate_rows, .count = COUNT(rotate_rows)};
+
 static const char *const roles[] = {"admin", "read-only", NULL};
 static const struct field_row token_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "The actor of the audit log."},
-    {.name = "role", .kind = FIELD_ENUM, .required = true, .values = roles, .help = "What it may do."},
+    {.name = "role", .kind = FIELD_ENUM, .values = roles, .help = "What it may do, when it belongs to no user: everything, or see everything."},
+    {.name = "user", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Whose it is: it may do what this user may."},
     {.name = "expires", .kind = FIELD_TIME, .help = "When it stops to work."},
 };
 static const struct field_table token_body = {.noun = "token", .rows = token_rows, .count = COUNT(token_rows)};
 
 /* The six endpoints of a kind. */
 #define RESOURCE(plural, noun, fields, filters)                                                                                            \
-    {"GET",    "/api/v1/" plural,           plural ".read",   API_READ,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
-    {"POST",   "/api/v1/" plural,           plural ".create", API_WRITE, &(fields),       resources_create,  noun ".create",  "Create a " noun, NULL},  \
-    {"GET",    "/api/v1/" plural "/{name}", plural ".read",   API_READ,  NULL,            resources_get,     NULL,            "Read a " noun, NULL},    \
-    {"PUT",    "/api/v1/" plural "/{name}", plural ".write",  API_WRITE, &(fields),       resources_replace, noun ".replace", "Replace a " noun, NULL}, \
-    {"PATCH",  "/api/v1/" plural "/{name}", plural ".write",  API_WRITE, &api_any_object, resources_patch,   noun ".change",  "Change a " noun, NULL},  \
-    {"DELETE", "/api/v1/" plural "/{name}", plural ".delete", API_WRITE, NULL,            resources_delete,  noun ".delete",  "Delete a " noun, NULL}
+    {"GET",    "/api/v1/" plural,           plural ".read",   API_READ | API_SCOPED,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
+    {"POST",   "/api/v1/" plural,           plural ".create", API_WRITE | API_SCOPED, &(fields),       resources_create,  noun ".create",  "Create a " noun, NULL},  \
+    {"GET",    "/api/v1/" plural "/{name}", plural ".read",   API_READ | API_SCOPED,  NULL,            resources_get,     NULL,            "Read a " noun, NULL},    \
+    {"PUT",    "/api/v1/" plural "/{name}", plural ".write",  API_WRITE | API_SCOPED, &(fields),       resources_replace, noun ".replace", "Replace a " noun, NULL}, \
+    {"PATCH",  "/api/v1/" plural "/{name}", plural ".write",  API_WRITE | API_SCOPED, &api_any_object, resources_patch,   noun ".change",  "Change a " noun, NULL},  \
+    {"DELETE", "/api/v1/" plural "/{name}", plural ".delete", API_WRITE | API_SCOPED, NULL,            resources_delete,  noun ".delete",  "Delete a " noun, NULL}
 
 #define USAGE_FILTERS "from to team project user key model provider"
 
@@ -50,7 +57,11 @@ const struct route api_routes[] = {
     RESOURCE("teams", "team", team_fields, ""),
     RESOURCE("projects", "project", project_fields, " team"),
     RESOURCE("users", "user", user_fields, ""),
+    RESOURCE("roles", "role", role_fields, ""),
+    RESOURCE("groups", "group", group_fields, ""),
+    RESOURCE("bindings", "binding", binding_fields, " team"),
     RESOURCE("keys", "key", key_fields, " team"),
+    {"POST",   "/api/v1/keys/{name}/rotate",            "keys.rotate",    API_WRITE | API_SCOPED, &rotate_body, keys_rotate,      "key.rotate",        "Give a key a new secret", NULL},
     RESOURCE("prices", "price", price_fields, ""),
     {"GET",    "/api/v1/config",                        "config.read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
     {"POST",   "/api/v1/config/apply",                  "config.apply",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},
@@ -62,16 +73,31 @@ const struct route api_routes[] = {
     {"POST",   "/api/v1/tokens",                        "tokens.create",  API_WRITE, &token_body,    tokens_create,      "token.create",      "Create an admin token", NULL},
     {"DELETE", "/api/v1/tokens/{name}",                 "tokens.delete",  API_WRITE, NULL,           tokens_delete,      "token.delete",      "Revoke an admin token", NULL},
     {"GET",    "/api/v1/whoami",                        "self",           API_READ,  NULL,           system_whoami,      NULL,                "Who is calling", NULL},
+    {"GET",    "/api/v1/permissions",                   "self",           API_READ,  NULL,           permissions_list,   NULL,                "List permissions and built-in roles", NULL},
+    {"GET",    "/api/v1/can",                           "self",           API_READ,  NULL,           system_can,         NULL,                "Explain whether something is allowed", "as action resource"},
     {"GET",    "/api/v1/audit",                         "audit.read",     API_READ,  NULL,           audit_list,         NULL,                "List what was done, newest first", "limit cursor actor action object"},
     {"GET",    "/api/v1/audit/verify",                  "audit.read",     API_READ,  NULL,           audit_verify_now,   NULL,                "Prove the audit log whole", NULL},
     {"GET",    "/api/v1/snapshots",                     "snapshots.read", API_READ,  NULL,           snapshots_list,     NULL,                "List snapshots, newest first", "limit cursor"},
     {"GET",    "/api/v1/workers",                       "workers.read",   API_READ,  NULL,           workers_list,       NULL,                "List workers and what they hold", "limit cursor"},
-    {"GET",    "/api/v1/usage",                         "usage.read",     API_READ,  NULL,           usage_summary,      NULL,                "Usage in sums", "group_by " USAGE_FILTERS},
-    {"GET",    "/api/v1/usage/events",                  "usage.read",     API_READ,  NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
-    {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ,  NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
+    {"GET",    "/api/v1/usage",                         "usage.read",     API_READ | API_SCOPED, NULL,           usage_summary,      NULL,                "Usage in sums", "group_by " USAGE_FILTERS},
+    {"GET",    "/api/v1/usage/events",                  "usage.read",     API_READ | API_SCOPED, NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
+    {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ | API_SCOPED, NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
     {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},
     {"GET",    "/readyz",                               "public",         API_READ,  NULL,           system_ready,       NULL,                "It can serve", NULL},
     {"GET",    "/metrics",                              "public",         API_READ,  NULL,           system_metrics,     NULL,                "Prometheus metrics", NULL},
 };
 // clang-format on
 const size_t api_route_count = COUNT(api_routes);
+
+bool
+api_routes_are_guarded(const struct route **ret_bad)
+{
+    for (size_t i = 0; i < api_route_count; i++) {
+        const char *permission = api_routes[i].permission;
+        *ret_bad = &api_routes[i];
+        if (!permission || (strcmp(permission, "public") != 0 && strcmp(permission, "self") != 0 &&
+                            permission_find(slice_of(permission)) < 0))
+            return false;
+    }
+    return true;
+}

@@ -375,6 +375,11 @@ api_server_start(struct plane *plane, struct loop *loop, struct api_server **ret
                                         .http2 = true,
                                         .half_close_ok = true,
                                         .error_body = error_body};
+    const struct route *bad;
+    if (!api_routes_are_guarded(&bad)) {
+        int full = buf_addf(why, "%s %s has no permission", bad->method, bad->path);
+        return full ? full : ERR_SYNTAX;
+    }
     struct api_server *s = calloc(1, sizeof(*s));
     if (!s)
         return ERR_NOMEM;

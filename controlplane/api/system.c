@@ -1,4 +1,4 @@
-/* Who is calling; is the daemon alive, and is it ready; numbers for Prometheus. */
+/* Is the daemon alive, and is it ready; numbers for Prometheus. */
 #include <stdio.h>
 
 #include "controlplane/api/handlers.h"
@@ -8,40 +8,6 @@
 #include "controlplane/store/migrate.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-
-static int
-add_permissions(const struct api_request *r, struct json *list)
-{
-    int err = 0;
-    if (strcmp(r->role, "admin") == 0)
-        return json_append(list, json_new_text(SLICE("*")));
-    for (size_t i = 0; i < api_route_count && !err; i++) {
-        struct slice permission = slice_of(api_routes[i].permission);
-        bool had = !slice_ends(permission, SLICE(".read"));
-        for (size_t k = 0; k < json_size(list) && !had; k++)
-            had = slice_eq(json_str(json_at(list, k)), permission);
-        if (!had)
-            err = json_append(list, json_new_text(permission));
-    }
-    return err;
-}
-
-int
-system_whoami(struct api_request *r, struct api_reply *reply)
-{
-    struct json *list = json_new_list();
-    reply->body = json_new_map();
-    int err = list && reply->body ? add_permissions(r, list) : ERR_NOMEM;
-    if (!err)
-        err = json_set_str(reply->body, "name", r->actor);
-    if (!err)
-        err = json_set_str(reply->body, "role", r->role);
-    if (err)
-        json_free(list);
-    else
-        err = json_set(reply->body, "permissions", list);
-    return err ? api_fail(r, reply, err) : 0;
-}
 
 int
 system_health(struct api_request *r, struct api_reply *reply)

@@ -2,12 +2,27 @@
  * user. */
 #include <string.h>
 
+#include "controlplane/api/authority.h"
 #include "controlplane/api/handlers.h"
 #include "controlplane/ledger/query.h"
 #include "lib/base/money.h"
 #include "lib/base/rand.h"
 
 /* --- what is asked --------------------------------------------------------------------------- */
+
+/* What the caller may see of the books. */
+static int
+read_places(struct api_request *r, struct api_reply *reply, struct usage_filter *ret)
+{
+    struct item_filter places;
+    int err = authority_filter(r, reply, r->route->permission, &places);
+
+    if (err)
+        return err;
+    ret->teams = places.teams;
+    ret->projects = places.projects;
+    return 0;
+}
 
 /* 0, or a problem. */
 static int
@@ -23,7 +38,8 @@ read_filter(struct api_request *r, struct api_reply *reply, struct usage_filter 
         .model = api_query(r, "model").at,
         .provider = api_query(r, "provider").at,
     };
-    if ((err = api_query_time(r, reply, "from", &ret->from_ms)) ||
+    if ((err = read_places(r, reply, ret)) ||
+        (err = api_query_time(r, reply, "from", &ret->from_ms)) ||
         (err = api_query_time(r, reply, "to", &ret->to_ms)))
         return err;
     if (ret->from_ms && ret->to_ms && ret->from_ms >= ret->to_ms)
@@ -290,6 +306,7 @@ account_row(const struct db_rows *rows, size_t row)
 int
 ledger_accounts(struct api_request *r, struct api_reply *reply)
 {
+    struct usage_filter filter = {0};
     struct db_rows *rows = NULL;
     const char *after;
     int64_t limit;
@@ -297,7 +314,9 @@ ledger_accounts(struct api_request *r, struct api_reply *reply)
 
     if (err)
         return err;
-    if ((err = query_accounts(r->db, after, limit + 1, &rows)))
+    if ((err = read_places(r, reply, &filter)))
+        return err;
+    if ((err = query_accounts(r->db, &filter, after, limit + 1, &rows)))
         return api_fail(r, reply, err);
     return reply_page(r, reply, rows, limit, account_row);
 }

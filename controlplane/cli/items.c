@@ -1,6 +1,7 @@
 /*
- * headgate team|project|user|provider|model|price|key list, show, create, set, delete: the same
- * five thin calls for every kind. What a command works on is the item_kind in its row.
+ * headgate team|project|user|role|group|binding|provider|model|price|key list, show, create, set,
+ * delete: the same five thin calls for every kind. What a command works on is the item_kind in its
+ * row.
  */
 #include "controlplane/cli/items.h"
 
@@ -33,6 +34,19 @@ static const struct table_column user_columns[] = {
     {"TEAMS", "teams", false, 1},        {"DISABLED", "disabled", false, 2},
     {"CREATED", "created_at", false, 3},
 };
+static const struct table_column role_columns[] = {
+    {"NAME", "name", false, 0},
+    {"PERMISSIONS", "permissions", false, 0},
+};
+static const struct table_column group_columns[] = {
+    {"NAME", "name", false, 0},
+    {"USERS", "users", false, 0},
+    {"GROUPS", "groups", false, 1},
+};
+static const struct table_column binding_columns[] = {
+    {"NAME", "name", false, 0},     {"ROLE", "role", false, 0}, {"USERS", "users", false, 1},
+    {"GROUPS", "groups", false, 2}, {"TEAM", "team", false, 0}, {"PROJECT", "project", false, 1},
+};
 static const struct table_column provider_columns[] = {
     {"NAME", "name", false, 0},
     {"KIND", "kind", false, 0},
@@ -54,15 +68,19 @@ static const struct table_column price_columns[] = {
     {"FREE", "free", false, 2},
 };
 static const struct table_column key_columns[] = {
-    {"NAME", "name", false, 0},       {"TEAM", "team", false, 0},
-    {"PROJECT", "project", false, 4}, {"USER", "user", false, 5},
-    {"MODELS", "models", false, 3},   {"KEY", "prefix", false, 2},
-    {"EXPIRES", "expires", false, 1}, {"DISABLED", "disabled", false, 6},
+    {"NAME", "name", false, 0},           {"TEAM", "team", false, 0},
+    {"PROJECT", "project", false, 4},     {"USER", "user", false, 5},
+    {"MODELS", "models", false, 3},       {"KEY", "prefix", false, 2},
+    {"EXPIRES", "expires", false, 1},     {"DISABLED", "disabled", false, 6},
+    {"LAST USED", "last_used", false, 7},
 };
 
 const struct item_kind item_teams = {"team", "teams", COLUMNS(team_columns)};
 const struct item_kind item_projects = {"project", "projects", COLUMNS(project_columns)};
 const struct item_kind item_users = {"user", "users", COLUMNS(user_columns)};
+const struct item_kind item_roles = {"role", "roles", COLUMNS(role_columns)};
+const struct item_kind item_groups = {"group", "groups", COLUMNS(group_columns)};
+const struct item_kind item_bindings = {"binding", "bindings", COLUMNS(binding_columns)};
 const struct item_kind item_providers = {"provider", "providers", COLUMNS(provider_columns)};
 const struct item_kind item_models = {"model", "models", COLUMNS(model_columns)};
 const struct item_kind item_prices = {"price", "prices", COLUMNS(price_columns)};

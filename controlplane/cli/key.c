@@ -1,4 +1,4 @@
-/* headgate key create and revoke. list and show are those of every kind (items.c). */
+/* headgate key create, rotate and revoke. list and show are those of every kind (items.c). */
 #include <stdio.h>
 #include <string.h>
 
@@ -113,6 +113,64 @@ key_create_run(const struct command *command, int argc, char **argv)
             : cli_fail("--tags must be NAME=VALUE,NAME=VALUE, and all of it valid text");
     if (e != CLI_OK)
         client = (struct client){0};
+    if (e == CLI_OK)
+        e = client_do(&client, &call, &key);
+    if (e == CLI_OK)
+        e = print_key(&c, key);
+    json_free(key);
+    json_free(body);
+    client_close(&client);
+    return e;
+}
+
+/* "90s", "30m", "24h", "7d" to seconds; -1: none of these. */
+static long long
+seconds_of(const char *text)
+{
+    static const struct {
+        char unit;
+        long long seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    struct slice s = slice_of(text);
+    unsigned long long n;
+    if (slice_is(s, "0"))
+        return 0;
+    if (s.len < 2 || slice_to_u64(slice_make(s.at, s.len - 1), &n) != 0 || n > 1000000)
+        return -1;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (s.at[s.len - 1] == units[i].unit)
+            return (long long)n * units[i].seconds;
+    return -1;
+}
+
+int
+key_rotate_run(const struct command *command, int argc, char **argv)
+{
+    struct cli c;
+    struct client client;
+    const char *grace = "24h";
+    char path[1100];
+    struct json *key = NULL;
+    const struct option_row rows[] = {
+        {.name = "grace",
+         .into = &grace,
+         .value = "TIME",
+         .help = "how long the secret before goes on: 90s, 30m, 24h (the default), 7d, 0"},
+    };
+    int e = cli_begin(&c, command, rows, 1, 1, 1, argc, argv);
+    if (e != CLI_GO_ON)
+        return e;
+    if (seconds_of(grace) < 0)
+        return cli_fail("--grace must be a time such as 30m, 24h or 7d, not \"%s\"", grace),
+               CLI_USAGE;
+    if (!client_path(path, sizeof(path) - 8, "keys", c.argv[1]))
+        return cli_fail("the name is too long");
+    snprintf(path + strlen(path), 8, "/rotate");
+    struct json *body = json_new_map();
+    struct client_call call = {.method = "POST", .path = path, .body = body};
+    e = client_open(&client, &c);
+    if (e == CLI_OK && (!body || json_set_int(body, "grace_s", seconds_of(grace)) != 0))
+        e = cli_fail("out of memory");
     if (e == CLI_OK)
         e = client_do(&client, &call, &key);
     if (e == CLI_OK)

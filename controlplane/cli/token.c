@@ -8,11 +8,9 @@
 #include "controlplane/cli/table.h"
 
 static const struct table_column columns[] = {
-    {"NAME", "name", false, 0},
-    {"ROLE", "role", false, 0},
-    {"TOKEN", "prefix", false, 1},
-    {"EXPIRES", "expires", false, 2},
-    {"CREATED BY", "created_by", false, 3},
+    {"NAME", "name", false, 0},          {"USER", "user", false, 0},
+    {"ROLE", "role", false, 0},          {"TOKEN", "prefix", false, 1},
+    {"EXPIRES", "expires", false, 2},    {"CREATED BY", "created_by", false, 3},
     {"CREATED", "created_at", false, 4},
 };
 
@@ -27,11 +25,13 @@ print_token(const struct cli *c, const struct json *token)
 }
 
 static struct json *
-make_body(const char *name, const char *role, const char *expires)
+make_body(const char *name, const char *user, const char *role, const char *expires)
 {
     struct json *body = json_new_map();
     int e = body ? json_set_str(body, "name", name) : ERR_NOMEM;
-    if (e == 0)
+    if (e == 0 && user)
+        e = json_set_str(body, "user", user);
+    if (e == 0 && role)
         e = json_set_str(body, "role", role);
     if (e == 0 && expires)
         e = json_set_str(body, "expires", expires);
@@ -47,20 +47,24 @@ token_create_run(const struct command *command, int argc, char **argv)
     struct cli c;
     struct client client;
     struct json *token = NULL;
-    const char *name = NULL, *role = "read-only", *expires = NULL;
+    const char *name = NULL, *user = NULL, *role = NULL, *expires = NULL;
     const struct option_row rows[] = {
         {.name = "name", .into = &name, .value = "NAME", .help = "the actor in the audit log"},
-        {.name = "role", .into = &role, .value = "ROLE", .help = "admin or read-only"},
+        {.name = "user", .into = &user, .value = "USER", .help = "it may do what this user may"},
+        {.name = "role",
+         .into = &role,
+         .value = "ROLE",
+         .help = "without a user: admin or read-only (the default)"},
         {.name = "expires", .into = &expires, .value = "DATE", .help = "2027-01-01, or RFC 3339"},
     };
-    int e = cli_begin(&c, command, rows, 3, 0, 1, argc, argv);
+    int e = cli_begin(&c, command, rows, 4, 0, 1, argc, argv);
     if (e != CLI_GO_ON)
         return e;
     if (c.args == 1 && !name)
         name = c.argv[1];
     if (!name)
         return cli_fail("how shall it be called? headgate token create --name NAME"), CLI_USAGE;
-    struct json *body = make_body(name, role, expires);
+    struct json *body = make_body(name, user, role || user ? role : "read-only", expires);
     struct client_call call = {.method = "POST", .path = "/api/v1/tokens", .body = body};
     e = client_open(&client, &c);
     if (e == CLI_OK)

@@ -146,6 +146,15 @@ add_names(struct statement *s, const struct usage_filter *f)
     add_with(s, " AND provider = $%zu", f->provider);
 }
 
+static void
+add_places(struct statement *s, const struct usage_filter *f)
+{
+    if (!f->teams)
+        return;
+    add_with(s, " AND ($%zu::jsonb ? team", f->teams);
+    add_with(s, " OR (project <> '' AND $%zu::jsonb ? project))", f->projects);
+}
+
 /* Attempt ids order by time, so this also chooses the partitions. */
 static void
 add_attempt_range(struct statement *s, const struct usage_filter *f)
@@ -208,6 +217,7 @@ query_sums(struct db *db, const struct usage_filter *f, const struct usage_group
     add_amounts(&s, ", coalesce(sum(", "), 0)::bigint");
     add(&s, hourly ? " FROM usage_hourly WHERE true" : " FROM usage_events WHERE true");
     add_names(&s, f);
+    add_places(&s, f);
     if (hourly)
         add_hour_range(&s, f);
     else
@@ -238,6 +248,7 @@ query_events(struct db *db, const struct usage_filter *f, const char *after, int
         ", price_version, coalesce(service_tier, 'standard'), estimated, incomplete, latency_ms, "
         "ttft_ms, tags FROM usage_events WHERE true");
     add_names(&s, f);
+    add_places(&s, f);
     add_with(&s, " AND request_id = $%zu", f->request_id);
     add_attempt_range(&s, f);
     add_with(&s, " AND attempt_id < $%zu::uuid", after && after[0] ? after : NULL);
@@ -246,7 +257,8 @@ query_events(struct db *db, const struct usage_filter *f, const char *after, int
 }
 
 int
-query_accounts(struct db *db, const char *after, int64_t limit, struct db_rows **ret_rows)
+query_accounts(struct db *db, const struct usage_filter *f, const char *after, int64_t limit,
+               struct db_rows **ret_rows)
 {
     struct statement s;
 
@@ -255,7 +267,23 @@ query_accounts(struct db *db, const char *after, int64_t limit, struct db_rows *
                    "coalesce((SELECT sum(debit_nanos) FROM ledger_balances b WHERE b.account_id = "
                    "a.id), 0)::bigint, coalesce((SELECT sum(credit_nanos) FROM ledger_balances b "
                    "WHERE b.account_id = a.id), 0)::bigint FROM ledger_accounts a WHERE true");
+    add_places(&s, f);
     add_with(&s, " AND name > $%zu", after && after[0] ? after : NULL);
     add_with(&s, " ORDER BY name LIMIT $%zu::bigint", number(&s, limit));
     return run(db, &s, ret_rows);
+}
+
+int
+query_last_used(struct db *db, const char *names, struct db_rows **ret_rows)
+{
+    const char *const params[] = {names};
+
+    return db_query(db,
+                    "SELECT k.name, coalesce(to_char(u.hour AT TIME ZONE 'UTC', "
+                    "'YYYY-MM-DD\"T\"HH24:00:00\"Z\"'), '') FROM config_items AS k "
+                    "LEFT JOIN LATERAL (SELECT hour FROM usage_hourly WHERE key = k.name "
+                    "ORDER BY hour DESC LIMIT 1) AS u "
+                    "ON u.hour >= date_trunc('hour', k.created_at) WHERE k.kind = 'keys' "
+                    "AND k.name IN (SELECT jsonb_array_elements_text($1::jsonb))",
+                    params, 1, ret_rows);
 }

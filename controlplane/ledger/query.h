@@ -20,6 +20,8 @@ struct usage_filter {
     int64_t from_ms, to_ms; /* 0: open */
     const char *team, *project, *user, *key, *model, *provider;
     const char *request_id; /* of single attempts only */
+    /* JSON lists: only what one of these teams or projects used. Both NULL: everything. */
+    const char *teams, *projects;
 };
 
 /* "team", "day", "tag:env": what sums can be grouped by. */
@@ -105,8 +107,13 @@ enum usage_column {
     EVENT_TAGS,
 };
 
-/* name, kind, team, project, user, provider, debit nanos, credit nanos; by name, behind `after`. */
-MUST_CHECK int query_accounts(struct db *db, const char *after, int64_t limit,
-                              struct db_rows **ret_rows);
+/* Of f only teams and projects count. name, kind, team, project, user, provider, debit nanos,
+ * credit nanos; by name, behind `after`. */
+MUST_CHECK int query_accounts(struct db *db, const struct usage_filter *f, const char *after,
+                              int64_t limit, struct db_rows **ret_rows);
+
+/* name, hour of its last use ("" for none): of each key of the JSON list that exists. What a key of
+ * the same name did before this one was made is not its. */
+MUST_CHECK int query_last_used(struct db *db, const char *names, struct db_rows **ret_rows);
 
 #endif

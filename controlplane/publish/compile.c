@@ -130,6 +130,9 @@ add_item(struct job *j, struct item_source *s, struct slice json, struct buf *in
         err = item_bytes(s, &item, digest, j->why);
         if (!err)
             err = key_edits_put(j->edits, digest, buf_slice(&item));
+        buf_clear(&item);
+        if (!err && (err = item_bytes_retired(s, &item, digest, j->why)) == 1)
+            err = key_edits_put(j->edits, digest, buf_slice(&item));
         buf_free(&item);
     }
     json_free(body);
@@ -295,20 +298,28 @@ mark_dirty(struct job *j, const struct kind *kind)
         j->dirty[SECTION_PRICES] = true; /* which parts of the book are needed */
 }
 
-/* A key before and after: its digest may have changed too. */
+static int
+remove_digest(struct job *j, struct slice hex)
+{
+    unsigned char digest[SHA256_BYTES];
+
+    if (hex.len == 0 || hex_decode(hex, digest, SHA256_BYTES) != 0)
+        return 0;
+    return key_edits_remove(j->edits, digest);
+}
+
+/* A key before and after: its digests may have changed too. */
 static int
 change_key(struct job *j, const struct db_rows *rows, size_t i)
 {
-    struct slice before = db_slice(rows, i, 4);
-    unsigned char digest[SHA256_BYTES];
     struct item_source s = {.kind = KIND_KEYS,
                             .name = db_slice(rows, i, 2),
                             .id = db_slice(rows, i, 3),
                             .revision = db_int(rows, i, 0)};
-    int err = 0;
+    int err = remove_digest(j, db_slice(rows, i, 4));
 
-    if (before.len && hex_decode(before, digest, SHA256_BYTES) == 0)
-        err = key_edits_remove(j->edits, digest);
+    if (!err)
+        err = remove_digest(j, db_slice(rows, i, 6));
     if (!err && !db_is_null(rows, i, 5))
         err = add_item(j, &s, db_slice(rows, i, 5), NULL);
     return err;
@@ -344,7 +355,8 @@ changes_page(struct job *j, struct cursor *at)
     if (!params[3])
         return ERR_NOMEM;
     err = db_query(j->in->db,
-                   "SELECT revision, kind, name, id, before ->> 'digest', after "
+                   "SELECT revision, kind, name, id, before ->> 'digest', after, "
+                   "before -> 'retired' ->> 'digest' "
                    "FROM revision_changes WHERE revision <= $2 "
                    "AND (revision, kind, name) > ($1::bigint, $3, $4) "
                    "ORDER BY revision, kind, name LIMIT " PAGE_ROWS,

@@ -272,9 +272,9 @@ put_user(struct job *j, struct buf *into)
 }
 
 static int64_t
-expiry(struct job *j)
+moment(struct job *j, const struct json *map, const char *member)
 {
-    struct slice s = text(j->s->body, "expires");
+    struct slice s = text(map, member);
     char at[64];
     int64_t ms = 0;
 
@@ -282,12 +282,26 @@ expiry(struct job *j)
         return 0;
     snprintf(at, sizeof(at), "%.*s", SLICE_ARG(s));
     if (s.len >= sizeof(at) || clock_parse_rfc3339(at, &ms) != 0)
-        fail(j, ERR_SYNTAX, "expires", "is no time");
+        fail(j, ERR_SYNTAX, member, "is no time");
     return ms > 0 ? ms : 1; /* 0 would say: never */
 }
 
+/* An earlier secret ends with its grace, and with the key. */
+static int64_t
+expiry(struct job *j, const struct json *retired)
+{
+    int64_t expires = moment(j, j->s->body, "expires");
+    int64_t until = retired ? moment(j, retired, "until") : 0;
+
+    if (retired && until == 0)
+        fail(j, ERR_SYNTAX, "retired.until", "is missing");
+    return retired && (expires == 0 || until < expires) ? until : expires;
+}
+
+/* retired: {"digest","until"} of the secret before, or NULL. */
 static int
-put_key(struct job *j, struct buf *into, unsigned char ret_digest[static SHA256_BYTES])
+put_key(struct job *j, struct buf *into, const struct json *retired,
+        unsigned char ret_digest[static SHA256_BYTES])
 {
     const struct json *body = j->s->body;
     struct json *tags = json_get(body, "tags");
@@ -304,14 +318,15 @@ put_key(struct job *j, struct buf *into, unsigned char ret_digest[static SHA256_
         .refuse_on_partition = slice_is(text(body, "on_partition"), "refuse"),
     };
 
-    if (hex_decode(text(body, "digest"), ret_digest, SHA256_BYTES) != 0)
+    if (hex_decode(text(retired ? retired : body, "digest"), ret_digest, SHA256_BYTES) != 0)
         return fail(j, ERR_SYNTAX, "digest", "is missing or malformed");
     if (j->s->id.len && uuid_parse(j->s->id.at, j->s->id.len, id) != 0)
         return fail(j, ERR_SYNTAX, "id", "is no uuid");
     k.id = j->s->id.len ? slice_make(id, sizeof(id)) : SLICE("");
     k.models = texts(j, models, &k.model_count);
     k.tags = pairs(j, tags, &k.tag_count);
-    k.expires_ms = expiry(j);
+    k.expires_ms = expiry(j, retired);
+    k.retired = retired != NULL;
     take_scope(j, body, &k.scope);
     return j->err ? j->err : section_put_key(into, &k);
 }
@@ -354,9 +369,12 @@ put(struct job *j, struct buf *into, unsigned char *ret_digest)
     case KIND_USERS:
         return put_user(j, into);
     case KIND_KEYS:
-        return put_key(j, into, ret_digest);
+        return put_key(j, into, NULL, ret_digest);
     case KIND_PRICES:
         return put_price(j, into);
+    case KIND_ROLES: /* of the admin API: no worker asks */
+    case KIND_GROUPS:
+    case KIND_BINDINGS:
     case KIND_COUNT:
         break;
     }
@@ -378,6 +396,24 @@ item_bytes(const struct item_source *s, struct buf *into, unsigned char *ret_dig
     return err;
 }
 
+int
+item_bytes_retired(const struct item_source *s, struct buf *into,
+                   unsigned char ret_digest[static SHA256_BYTES], struct buf *why)
+{
+    const struct json *retired = json_get(s->body, "retired");
+    struct job j = {.s = s, .why = why};
+    int err;
+
+    if (s->kind != KIND_KEYS || !retired)
+        return 0;
+    arena_init(&j.arena, 0);
+    err = put_key(&j, into, retired, ret_digest);
+    if (err && !j.err)
+        fail(&j, err, "retired", "no memory");
+    arena_free(&j.arena);
+    return err ? err : 1;
+}
+
 const char *
 item_section(enum kind_id kind)
 {
@@ -387,5 +423,5 @@ item_section(enum kind_id kind)
         [KIND_PRICES] = "prices",
     };
 
-    return sections[kind];
+    return sections[kind] ? sections[kind] : "";
 }

@@ -35,7 +35,12 @@ struct item_source {
  * ERR_LIMIT, with the place in *why. */
 MUST_CHECK int item_bytes(const struct item_source *s, struct buf *into, unsigned char *ret_digest,
                           struct buf *why);
-/* The section that items of this kind go to: "providers", ...; "keys" stands for its shards. */
+/* Whether a key has an earlier secret that is taken for a while: appends it as a key of its own. 1,
+ * 0 (none), or an error as of item_bytes(). */
+int item_bytes_retired(const struct item_source *s, struct buf *into,
+                       unsigned char ret_digest[static SHA256_BYTES], struct buf *why);
+/* The section that items of this kind go to: "providers", ...; "keys" stands for its shards;
+ * "": to none. */
 const char *item_section(enum kind_id kind);
 
 #endif

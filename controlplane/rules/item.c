@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "controlplane/rules/permissions.h"
 #include "lib/base/clock.h"
 #include "lib/base/money.h"
 
@@ -257,8 +258,11 @@ item_view(const struct kind *kind, const char *name, const struct json *body, bo
             err = json_set(view, row->name, canonical_value(kind, row, v));
     }
     const struct json *prefix = json_get(body, "prefix");
+    const struct json *until = json_get(json_get(body, "retired"), "until");
     if (!err && with_defaults && prefix)
         err = json_set(view, "prefix", json_copy(prefix));
+    if (!err && with_defaults && until)
+        err = json_set(view, "retired_until", json_copy(until));
     if (!err)
         err = show_credential(view, json_get(body, "credential"));
     if (!err && with_defaults)
@@ -286,6 +290,26 @@ item_merge(const struct json *target, const struct json *patch)
     return view_or_null(out, err);
 }
 
+/* ---- whom it belongs to ---------------------------------------------------------------------- */
+
+static struct slice
+text_or_empty(const struct json *body, const char *member)
+{
+    struct slice text = json_str(json_get(body, member));
+    return text.at ? text : SLICE("");
+}
+
+struct item_place
+item_place(const struct kind *kind, struct slice name, const struct json *body)
+{
+    struct item_place place = {text_or_empty(body, "team"), text_or_empty(body, "project")};
+    if (kind->id == KIND_TEAMS)
+        place.team = name;
+    if (kind->id == KIND_PROJECTS)
+        place.project = name;
+    return place;
+}
+
 /* ---- references ------------------------------------------------------------------------------ */
 
 int
@@ -300,6 +324,8 @@ item_references(const struct kind *kind, const struct json *body,
         const struct json *v = json_get(body, r->field);
         if (!v)
             continue;
+        if (!r->list && r->to == KIND_ROLES && builtin_role_find(json_str(v)))
+            continue; /* no item, and always there */
         if (!r->list) {
             err = each(ctx, r->to, json_str(v), r->field);
             continue;

@@ -33,6 +33,13 @@ struct json *item_view(const struct kind *kind, const char *name, const struct j
 /* Merge patch (RFC 7396) of a view-like document: the caller frees. NULL: no memory. */
 struct json *item_merge(const struct json *target, const struct json *patch);
 
+/* Whom an item belongs to: "" and "" is the organisation. Slices of name and body. */
+struct item_place {
+    struct slice team, project;
+};
+/* A binding or budget that names a project only: project, with the team left empty. */
+struct item_place item_place(const struct kind *kind, struct slice name, const struct json *body);
+
 /* Walks the names that a body refers to. Return non-zero from `each` to stop; that is returned.
  * place: "targets[0].provider". */
 int item_references(const struct kind *kind, const struct json *body,

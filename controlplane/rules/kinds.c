@@ -7,8 +7,10 @@
 #include <stdio.h>
 
 #include "controlplane/rules/fields.h"
+#include "controlplane/rules/permissions.h"
 #include "controlplane/rules/price.h"
 #include "controlplane/secrets/seal.h"
+#include "lib/base/near.h"
 #include "lib/base/rand.h"
 #include "lib/http/message.h"
 #include "lib/http/url.h"
@@ -126,6 +128,36 @@ static const struct kind_default user_defaults[] = {
 };
 static const struct kind_default disabled_default[] = {{NULL, "disabled", "false"}};
 
+/* ---- roles, groups, bindings ------------------------------------------------------------------- */
+
+static const struct field_row role_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name; not that of a built-in role."},
+    {.name = "description", .kind = FIELD_TEXT, .max = 1000, .check = field_is_text, .help = "What it is for."},
+    {.name = "permissions", .kind = FIELD_TEXTS, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "keys.create, or patterns: keys.*, *.read."},
+};
+
+static const struct field_row group_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
+    {.name = "users", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its members."},
+    {.name = "groups", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Groups whose members are its members too."},
+};
+static const struct kind_reference group_references[] = {
+    {"users", NULL, true, KIND_USERS}, {"groups", NULL, true, KIND_GROUPS},
+};
+
+static const struct field_row binding_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
+    {.name = "role", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "owner, admin, team-admin, developer, auditor, billing, or one of `roles`."},
+    {.name = "users", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Who has the role."},
+    {.name = "groups", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Groups whose members have it."},
+    {.name = "team", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "For what belongs to this team only."},
+    {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "For what belongs to this project only. Without team and project: for everything."},
+};
+static const struct kind_reference binding_references[] = {
+    {"role", NULL, false, KIND_ROLES}, {"users", NULL, true, KIND_USERS}, {"groups", NULL, true, KIND_GROUPS},
+    {"team", NULL, false, KIND_TEAMS}, {"project", NULL, false, KIND_PROJECTS},
+};
+
 /* ---- keys -------------------------------------------------------------------------------------- */
 
 static const char *const partitions[] = {"serve", "refuse", NULL};
@@ -203,6 +235,9 @@ const struct field_table model_fields = TABLE("model", model_rows);
 const struct field_table team_fields = TABLE("team", team_rows);
 const struct field_table project_fields = TABLE("project", project_rows);
 const struct field_table user_fields = TABLE("user", user_rows);
+const struct field_table role_fields = TABLE("role", role_rows);
+const struct field_table group_fields = TABLE("group", group_rows);
+const struct field_table binding_fields = TABLE("binding", binding_rows);
 const struct field_table key_fields = TABLE("key", key_rows);
 const struct field_table price_fields = TABLE("price", price_rows);
 
@@ -212,6 +247,9 @@ static const struct field_row document_rows[] = {
     {.name = "teams", .kind = FIELD_LIST, .item = &team_fields, .help = "Who keys belong to."},
     {.name = "projects", .kind = FIELD_LIST, .item = &project_fields, .help = "Parts of a team's work."},
     {.name = "users", .kind = FIELD_LIST, .item = &user_fields, .help = "People and service accounts."},
+    {.name = "roles", .kind = FIELD_LIST, .item = &role_fields, .help = "Sets of permissions, beside the built-in ones."},
+    {.name = "groups", .kind = FIELD_LIST, .item = &group_fields, .help = "Users by another name."},
+    {.name = "bindings", .kind = FIELD_LIST, .item = &binding_fields, .help = "Who has which role, and where."},
     {.name = "keys", .kind = FIELD_LIST, .item = &key_fields, .help = "API keys, without their secrets."},
     {.name = "prices", .kind = FIELD_LIST, .item = &price_fields, .help = "What providers' models cost."},
 };
@@ -220,6 +258,8 @@ const struct field_table document_table = TABLE("configuration", document_rows);
 static int check_provider(const struct json *item, const char *path, struct buf *why);
 static int check_model(const struct json *item, const char *path, struct buf *why);
 static int check_team(const struct json *item, const char *path, struct buf *why);
+static int check_role(const struct json *item, const char *path, struct buf *why);
+static int check_binding(const struct json *item, const char *path, struct buf *why);
 static int check_key(const struct json *item, const char *path, struct buf *why);
 
 #define ROWS(array) (array), COUNT(array)
@@ -229,6 +269,9 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_TEAMS, "teams", "team", &team_fields, NULL, 0, ROWS(disabled_default), false, check_team},
     {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, NULL},
     {KIND_USERS, "users", "user", &user_fields, ROWS(user_references), ROWS(user_defaults), false, NULL},
+    {KIND_ROLES, "roles", "role", &role_fields, NULL, 0, NULL, 0, false, check_role},
+    {KIND_GROUPS, "groups", "group", &group_fields, ROWS(group_references), NULL, 0, false, NULL},
+    {KIND_BINDINGS, "bindings", "binding", &binding_fields, ROWS(binding_references), NULL, 0, false, check_binding},
     {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},
     {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(price_defaults), true, price_check},
 };
@@ -442,6 +485,47 @@ static int
 check_team(const struct json *item, const char *path, struct buf *why)
 {
     return check_scope(json_get(item, "allow"), path, "allow", why);
+}
+
+static int
+refuse_permission(struct buf *why, const char *path, const char *place, struct slice given)
+{
+    char text[PERMISSION_TEXT_BYTES], best[PERMISSION_TEXT_BYTES] = "";
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < permission_count(); i++) {
+        permission_name(i, text);
+        size_t d = near_distance(given, slice_of(text));
+        if (d < least && near_enough(given, slice_of(text), d)) {
+            least = d;
+            memcpy(best, text, sizeof(best));
+        }
+    }
+    return refuse(why, path, place, "no permission is called '%.*s'%s%s%s", SLICE_ARG(given),
+                  best[0] ? "; did you mean '" : "", best, best[0] ? "'?" : "");
+}
+
+static int
+check_role(const struct json *item, const char *path, struct buf *why)
+{
+    const struct json *list = json_get(item, "permissions");
+    struct permissions all = {{0}};
+    char place[64];
+    if (builtin_role_find(json_str(json_get(item, "name"))))
+        return refuse(why, path, "name", "a built-in role is called so; it cannot be changed");
+    for (size_t i = 0; i < json_size(list); i++) {
+        snprintf(place, sizeof(place), "permissions[%zu]", i);
+        if (permissions_add(&all, json_str(json_at(list, i))) == 0)
+            return refuse_permission(why, path, place, json_str(json_at(list, i)));
+    }
+    return 0;
+}
+
+static int
+check_binding(const struct json *item, const char *path, struct buf *why)
+{
+    if (json_get(item, "team") && json_get(item, "project"))
+        return refuse(why, path, "project", "a binding is for a team or for a project, not both");
+    return 0;
 }
 
 static int

@@ -18,6 +18,9 @@ enum kind_id {
     KIND_TEAMS,
     KIND_PROJECTS,
     KIND_USERS,
+    KIND_ROLES,
+    KIND_GROUPS,
+    KIND_BINDINGS,
     KIND_KEYS,
     KIND_PRICES,
     KIND_COUNT
@@ -60,7 +63,7 @@ struct kind {
 
 extern const struct kind kinds[KIND_COUNT];
 extern const struct field_table provider_fields, model_fields, team_fields, project_fields,
-    user_fields, key_fields, price_fields;
+    user_fields, role_fields, group_fields, binding_fields, key_fields, price_fields;
 /* All lists as members of one map: the schema of a configuration document. */
 extern const struct field_table document_table;
 

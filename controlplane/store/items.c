@@ -86,17 +86,24 @@ items_find(struct db *db, const struct kind *kind, struct slice name_or_id, stru
 
 int
 items_page(struct db *db, const struct kind *kind, const char *after, struct slice team,
-           int64_t limit, struct items *ret_list)
+           const struct item_filter *filter, int64_t limit, struct items *ret_list)
 {
     char count[24], *team_text = team.at ? slice_dup(team) : NULL;
     struct db_rows *rows = NULL;
     snprintf(count, sizeof(count), "%lld", (long long)limit);
-    const char *const params[] = {kind->plural, after, team_text, count};
-    int err = db_query(db,
-                       "SELECT " COLUMNS " FROM config_items WHERE kind = $1 AND name > $2 "
-                       "AND ($3::text IS NULL OR body ->> 'team' = $3) "
-                       "ORDER BY name LIMIT $4::bigint",
-                       params, 4, &rows);
+    const char *const params[] = {kind->plural, after,         team_text,
+                                  count,        filter->teams, filter->projects};
+    /* item_place() in SQL; a binding for a project belongs to the project's team too. */
+    int err = db_query(
+        db,
+        "SELECT " COLUMNS " FROM config_items AS i WHERE kind = $1 AND name > $2 "
+        "AND ($3::text IS NULL OR body ->> 'team' = $3) AND ($5::jsonb IS NULL OR "
+        "$5::jsonb ? coalesce(CASE WHEN kind = 'teams' THEN name ELSE body ->> 'team' END, "
+        "(SELECT p.body ->> 'team' FROM config_items AS p WHERE p.kind = 'projects' "
+        "AND p.name = i.body ->> 'project'), '') OR "
+        "$6::jsonb ? coalesce(CASE WHEN kind = 'projects' THEN name ELSE body ->> 'project' END, "
+        "'')) ORDER BY name LIMIT $4::bigint",
+        params, 6, &rows);
     free(team_text);
     return err ? err : take_all(rows, ret_list);
 }

@@ -26,10 +26,17 @@ void items_free(struct items *list);
  * lock. */
 MUST_CHECK int items_find(struct db *db, const struct kind *kind, struct slice name_or_id,
                           struct item *ret_item);
+/* What somebody may see who may not see everything: JSON lists of names of teams and of projects,
+ * whose items those are. Both NULL: everything. */
+struct item_filter {
+    const char *teams, *projects;
+};
+
 /* In the order of names, after a name ("": from the start), at most limit; team: only those of this
  * team, or at == NULL. */
 MUST_CHECK int items_page(struct db *db, const struct kind *kind, const char *after,
-                          struct slice team, int64_t limit, struct items *ret_list);
+                          struct slice team, const struct item_filter *filter, int64_t limit,
+                          struct items *ret_list);
 /* All of a kind, or (names != NULL: a list of texts) those of them that exist; sorted by name. */
 MUST_CHECK int items_load(struct db *db, const struct kind *kind, const struct json *names,
                           struct items *ret_list);

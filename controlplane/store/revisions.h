@@ -19,6 +19,7 @@ struct change {
     char created_at[32]; /* of the item; "": now */
     struct json *before; /* bodies; NULL: created */
     struct json *after;  /* NULL: deleted */
+    const char *verb;    /* static: the permission it takes, where it is not that of its action */
     char path[64];       /* where its cause stands in the document, or "" */
 };
 

@@ -9,8 +9,9 @@
 
 #define STAMP(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 #define COLUMNS                                                                                    \
-    "name, id, role, prefix, created_by, " STAMP("created_at") ", coalesce(" STAMP(                \
-        "expires_at") ", ''), coalesce(expires_at <= now(), false), encode(digest, 'hex')"
+    "name, id, coalesce(role, ''), prefix, created_by, " STAMP("created_at") ", coalesce(" STAMP(  \
+        "expires_at") ", ''), coalesce(expires_at <= now(), false), encode(digest, 'hex'), "       \
+                      "coalesce(user_name, '')"
 
 static void
 copy_cell(const struct db_rows *rows, size_t row, size_t column, char *into, size_t room)
@@ -29,6 +30,7 @@ take_token(const struct db_rows *rows, size_t row, struct token *t)
     copy_cell(rows, row, 4, t->created_by, sizeof(t->created_by));
     copy_cell(rows, row, 5, t->created_at, sizeof(t->created_at));
     copy_cell(rows, row, 6, t->expires, sizeof(t->expires));
+    copy_cell(rows, row, 9, t->user, sizeof(t->user));
 }
 
 int
@@ -61,12 +63,14 @@ token_insert(struct db *db, struct token *t, const unsigned char digest[static S
     uuid7(id);
     uuid_format(id, t->id);
     const char *const params[] = {
-        t->id, t->name, t->role, hex, t->prefix, t->created_by, t->expires[0] ? t->expires : NULL};
-    int err = db_query(db,
-                       "INSERT INTO admin_tokens (id, name, role, digest, prefix, created_by, "
-                       "expires_at) VALUES ($1::uuid, $2, $3, decode($4, 'hex'), $5, $6, "
-                       "$7::timestamptz) RETURNING " STAMP("created_at"),
-                       params, 7, &rows);
+        t->id,     t->name,       t->role[0] ? t->role : NULL,       hex,
+        t->prefix, t->created_by, t->expires[0] ? t->expires : NULL, t->user[0] ? t->user : NULL};
+    int err =
+        db_query(db,
+                 "INSERT INTO admin_tokens (id, name, role, digest, prefix, created_by, "
+                 "expires_at, user_name) VALUES ($1::uuid, $2, $3, decode($4, 'hex'), $5, $6, "
+                 "$7::timestamptz, $8) RETURNING " STAMP("created_at"),
+                 params, 8, &rows);
     if (!err)
         copy_cell(rows, 0, 0, t->created_at, sizeof(t->created_at));
     db_rows_free(rows);
@@ -74,7 +78,7 @@ token_insert(struct db *db, struct token *t, const unsigned char digest[static S
 }
 
 int
-token_delete(struct db *db, struct slice name_or_id, char ret_name[static 201])
+token_get(struct db *db, struct slice name_or_id, struct token *ret_token)
 {
     unsigned char id[16];
     bool by_id = uuid_parse(name_or_id.at, name_or_id.len, id) == 0;
@@ -84,16 +88,30 @@ token_delete(struct db *db, struct slice name_or_id, char ret_name[static 201])
     if (!text)
         return ERR_NOMEM;
     int err = db_query(db,
-                       by_id ? "DELETE FROM admin_tokens WHERE id = $1::uuid RETURNING name"
-                             : "DELETE FROM admin_tokens WHERE name = $1 RETURNING name",
+                       by_id ? "SELECT " COLUMNS " FROM admin_tokens WHERE id = $1::uuid"
+                             : "SELECT " COLUMNS " FROM admin_tokens WHERE name = $1",
                        params, 1, &rows);
     if (!err && db_count(rows) == 0)
         err = ERR_NOT_FOUND;
     if (!err)
-        copy_cell(rows, 0, 0, ret_name, 201);
+        take_token(rows, 0, ret_token);
     db_rows_free(rows);
     free(text);
     return err;
+}
+
+int
+token_delete(struct db *db, const char *id)
+{
+    const char *const params[] = {id};
+    return db_query(db, "DELETE FROM admin_tokens WHERE id = $1::uuid", params, 1, NULL);
+}
+
+int
+token_delete_of_user(struct db *db, const char *user)
+{
+    const char *const params[] = {user};
+    return db_query(db, "DELETE FROM admin_tokens WHERE user_name = $1", params, 1, NULL);
 }
 
 int

@@ -6,7 +6,7 @@
 #include "lib/base/hash.h"
 
 struct token {
-    char name[201], id[37], role[16], prefix[16], created_by[201];
+    char name[201], id[37], role[16], user[201], prefix[16], created_by[201]; /* role or user */
     char created_at[32], expires[32]; /* RFC 3339; expires "": never */
     bool expired;
 };
@@ -17,8 +17,11 @@ MUST_CHECK int token_find(struct db *db, const unsigned char digest[static SHA25
 /* expires "" : never. ERR_EXISTS: the name is taken. Fills in id and created_at. */
 MUST_CHECK int token_insert(struct db *db, struct token *t,
                             const unsigned char digest[static SHA256_BYTES]);
-/* By name or id: 0 with the name, or ERR_NOT_FOUND. */
-MUST_CHECK int token_delete(struct db *db, struct slice name_or_id, char ret_name[static 201]);
+/* By name or id: 0 or ERR_NOT_FOUND. */
+MUST_CHECK int token_get(struct db *db, struct slice name_or_id, struct token *ret_token);
+MUST_CHECK int token_delete(struct db *db, const char *id);
+/* Those of a user that is no more. */
+MUST_CHECK int token_delete_of_user(struct db *db, const char *user);
 /* In the order of names; *ret_count of at most limit. */
 MUST_CHECK int token_page(struct db *db, const char *after, struct token *tokens, size_t limit,
                           size_t *ret_count);

@@ -4,6 +4,7 @@ import concurrent.futures
 import datetime
 import time
 
+import httpx
 import pytest
 
 from harness import until
@@ -140,3 +141,62 @@ def test_the_secret_is_shown_once(gateway, key):
                 gateway.admin("GET", "/keys/shown-once").text, gateway.cli("export")):
         assert secret not in out
         assert secret[8:] not in out
+
+
+def test_rotation_keeps_the_secret_before_for_the_grace(gateway, key):
+    first = key("rotated")
+    second = gateway.cli_json("key", "rotate", "rotated", "--grace", "4s")["key"]
+    assert second != first
+    until(lambda: statuses(gateway, second, count=8) == {200}, 2.5, "the new secret in all workers")
+    assert gateway.chat(key=first).status_code in (200, 401)
+    assert gateway.admin("GET", "/keys/rotated").json()["retired_until"]
+    until(lambda: statuses(gateway, first, count=8) == {401}, 8, "the end of the grace")
+    assert statuses(gateway, second, count=8) == {200}
+
+
+def test_both_secrets_work_during_the_grace_and_end_with_the_key(gateway, key):
+    first = key("rotated-long")
+    second = gateway.cli_json("key", "rotate", "rotated-long")["key"]
+    until(lambda: statuses(gateway, second, count=8) == {200}, 2.5, "the new secret in all workers")
+    assert statuses(gateway, first, count=8) == {200}
+    # a second rotation ends the first grace; revocation ends everything
+    third = gateway.cli_json("key", "rotate", "rotated-long")["key"]
+    until(lambda: statuses(gateway, first, count=8) == {401}, 2.5, "the first secret refused")
+    until(lambda: statuses(gateway, third, count=8) == {200}, 2.5, "the third taken")
+    gateway.cli("key", "revoke", "rotated-long")
+    until(lambda: statuses(gateway, second) | statuses(gateway, third) == {401}, 2, "both refused")
+
+
+def test_rotation_without_grace_is_a_revocation(gateway, key):
+    first = key("rotated-hard")
+    second = gateway.cli_json("key", "rotate", "rotated-hard", "--grace", "0")["key"]
+    until(lambda: statuses(gateway, first) == {401}, 2, "all workers refuse the secret before")
+    assert statuses(gateway, second, count=8) == {200}
+
+
+def test_a_key_tells_when_it_was_last_used(gateway, key):
+    secret = key("used")
+    answer = gateway.admin("POST", "/keys", json={"name": "unused", "team": "default"})
+    assert answer.json()["last_used"] is None
+    try:
+        gateway.chat(key=secret)
+        hour = until(lambda: gateway.admin("GET", "/keys/used").json()["last_used"], 5, "the hour of its use")
+        now = datetime.datetime.now(datetime.timezone.utc)
+        assert hour.endswith(":00:00Z")
+        assert abs(now - datetime.datetime.fromisoformat(hour.replace("Z", "+00:00"))) < datetime.timedelta(hours=2)
+        listed = {k["name"]: k["last_used"] for k in gateway.admin("GET", "/keys?limit=1000").json()["data"]}
+        assert listed["used"] == hour and listed["unused"] is None
+    finally:
+        gateway.run("key", "revoke", "unused")
+
+
+def test_f152_a_key_is_compared_whole(gateway, key):
+    secret = key("whole")
+    wrong = [secret[:-1], secret[:20], secret + " x", secret + "x", secret.upper(), secret[:-1] + "\x01",
+             secret[:20] + "A" * (len(secret) - 20), secret + "%00"]
+    for value in wrong:
+        try:
+            status = gateway.chat(key=value).status_code
+        except httpx.LocalProtocolError:
+            continue # our own client refuses to send it
+        assert status in (400, 401), value

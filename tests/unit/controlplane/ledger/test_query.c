@@ -237,7 +237,7 @@ test_accounts_sum_to_zero(void **state)
     int64_t debit = 0, credit = 0;
 
     (void)state;
-    assert_int_equal(query_accounts(app, "", 1000, &rows), 0);
+    assert_int_equal(query_accounts(app, &(struct usage_filter){0}, "", 1000, &rows), 0);
     for (size_t i = 0; i < db_count(rows); i++) {
         debit += db_int(rows, i, 6);
         credit += db_int(rows, i, 7);
@@ -245,7 +245,8 @@ test_accounts_sum_to_zero(void **state)
     assert_int_equal(debit, total_cost(s, 100));
     assert_int_equal(credit, debit);
     db_rows_free(rows);
-    assert_int_equal(query_accounts(app, "provider:openai", 1, &rows), 0);
+    assert_int_equal(query_accounts(app, &(struct usage_filter){0}, "provider:openai", 1, &rows),
+                     0);
     assert_int_equal(strncmp(db_text(rows, 0, 0), "team:", 5), 0);
     db_rows_free(rows);
     free(s);

@@ -1,0 +1,374 @@
+/* See authority.h. */
+#include "controlplane/api/authority.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT_GROUP_DEPTH 64
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+/* A binding or budget for a project is its team's business too. */
+static int
+find_team(struct api_request *r, struct item_place *place)
+{
+    struct item project;
+    if (place->team.len > 0 || place->project.len == 0)
+        return 0;
+    int err = items_find(r->db, kind_at(KIND_PROJECTS), place->project, &project);
+    if (!err)
+        place->team = arena_copy(&r->arena, json_str(json_get(project.body, "team")));
+    item_free(&project);
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+int
+authority_over(struct api_request *r, const char *permission, const struct kind *kind,
+               const char *name, const struct json *body)
+{
+    int number = permission_find(slice_of(permission));
+    struct item_place place = item_place(kind, slice_of(name), body);
+    r->asked = true;
+    if (access_everywhere(r->access, number))
+        return 0;
+    int err = find_team(r, &place);
+    if (err)
+        return err;
+    return access_find(r->access, number, place) ? 0 : ERR_DENIED;
+}
+
+static int
+filter_text(struct api_request *r, const struct json *list, const char **ret)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    int err = json_write(list, false, 0, &text);
+    *ret = err ? NULL : arena_strdup(&r->arena, buf_slice(&text));
+    buf_free(&text);
+    return *ret ? 0 : ERR_NOMEM;
+}
+
+static int
+collect_places(const struct access *a, int permission, struct json *teams, struct json *projects)
+{
+    int err = 0;
+    for (size_t i = 0; i < a->count && !err; i++) {
+        const struct grant *g = &a->at[i];
+        if (permissions_has(&g->permissions, permission))
+            err = g->project[0] ? json_append(projects, json_new_text(slice_of(g->project)))
+                                : json_append(teams, json_new_text(slice_of(g->team)));
+    }
+    return err;
+}
+
+int
+authority_filter(struct api_request *r, struct api_reply *reply, const char *permission,
+                 struct item_filter *ret_filter)
+{
+    int number = permission_find(slice_of(permission));
+    *ret_filter = (struct item_filter){NULL, NULL};
+    r->asked = true;
+    if (access_everywhere(r->access, number))
+        return 0;
+    struct json *teams = json_new_list(), *projects = json_new_list();
+    int err = teams && projects ? collect_places(r->access, number, teams, projects) : ERR_NOMEM;
+    if (!err)
+        err = filter_text(r, teams, &ret_filter->teams);
+    if (!err)
+        err = filter_text(r, projects, &ret_filter->projects);
+    json_free(teams);
+    json_free(projects);
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+static const char *
+verb_of(const struct change *c)
+{
+    return c->verb ? c->verb : !c->before ? "create" : c->after ? "write" : "delete";
+}
+
+static int
+may_change(struct api_request *r, struct api_reply *reply, const struct change *c,
+           const struct json *body)
+{
+    char permission[PERMISSION_TEXT_BYTES];
+    snprintf(permission, sizeof(permission), "%s.%s", c->kind->plural, verb_of(c));
+    int err = body ? authority_over(r, permission, c->kind, c->name, body) : 0;
+    if (err == ERR_DENIED)
+        return api_problem(reply, 403, "forbidden", "%s%sno permission %s for %s '%s'", c->path,
+                           c->path[0] ? ": " : "", permission, c->kind->noun, c->name);
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+int
+authority_to_change(struct api_request *r, struct api_reply *reply, const struct changes *c)
+{
+    int err = 0;
+    for (size_t i = 0; i < c->count && !err; i++) {
+        err = may_change(r, reply, &c->at[i], c->at[i].before);
+        if (!err)
+            err = may_change(r, reply, &c->at[i], c->at[i].after);
+    }
+    return err;
+}
+
+/* ---- nobody gives more than they have -------------------------------------------------------- */
+
+static bool
+is_about_access(const struct kind *kind)
+{
+    return kind->id == KIND_USERS || kind->id == KIND_ROLES || kind->id == KIND_GROUPS ||
+           kind->id == KIND_BINDINGS;
+}
+
+int
+authority_begin(struct api_request *r, struct api_reply *reply, const struct changes *c,
+                struct authority *ret)
+{
+    *ret = (struct authority){0};
+    for (size_t i = 0; i < c->count; i++)
+        ret->concerned = ret->concerned || is_about_access(c->at[i].kind);
+    int err = ret->concerned ? access_load(r->db, NULL, &ret->before) : 0;
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+void
+authority_free(struct authority *a)
+{
+    access_free(&a->before);
+}
+
+static const char *
+scope_text(const struct grant *g, char *into, size_t room)
+{
+    if (g->project[0])
+        snprintf(into, room, "project '%s'", g->project);
+    else if (g->team[0])
+        snprintf(into, room, "team '%s'", g->team);
+    else
+        snprintf(into, room, "the organisation");
+    return into;
+}
+
+static void
+first_missing(const struct access *have, const struct grant *g, char ret[PERMISSION_TEXT_BYTES])
+{
+    struct grant one = *g;
+    snprintf(ret, PERMISSION_TEXT_BYTES, "?");
+    for (size_t i = 0; i < permission_count(); i++) {
+        if (!permissions_has(&g->permissions, (int)i))
+            continue;
+        one.permissions = (struct permissions){{0}};
+        one.permissions.bits[i / 64] = UINT64_C(1) << i % 64;
+        if (access_covers(have, &one)) /* the caller has this one */
+            continue;
+        permission_name(i, ret);
+        return;
+    }
+}
+
+static int
+refuse_escalation(struct api_request *r, struct api_reply *reply, const struct grant *g,
+                  const char *what)
+{
+    char missing[PERMISSION_TEXT_BYTES], scope[ACCESS_NAME_BYTES + 16];
+    first_missing(r->access, g, missing);
+    return api_problem(reply, 403, "escalation",
+                       "%s role '%s' for %s, which has permissions that you do not have there: %s",
+                       what, g->role, scope_text(g, scope, sizeof(scope)), missing);
+}
+
+/* The grants of one user: neighbours in a list that is in the order of users. */
+static struct access
+run_of(const struct access *all, size_t from)
+{
+    struct access run = {&all->at[from], 0};
+    while (from + run.count < all->count &&
+           strcmp(all->at[from + run.count].user, all->at[from].user) == 0)
+        run.count++;
+    return run;
+}
+
+/* Every grant of `now` that `then` did not cover for the same user must be the caller's to give. */
+static int
+check_difference(struct api_request *r, struct api_reply *reply, const struct access *now,
+                 const struct access *then, const char *what)
+{
+    int err = 0;
+    size_t j = 0;
+    for (size_t i = 0; i < now->count && !err;) {
+        struct access mine = run_of(now, i);
+        while (j < then->count && strcmp(then->at[j].user, mine.at->user) < 0)
+            j++;
+        bool had = j < then->count && strcmp(then->at[j].user, mine.at->user) == 0;
+        struct access old = had ? run_of(then, j) : (struct access){0};
+        for (size_t k = 0; k < mine.count && !err; k++) {
+            struct grant new = mine.at[k];
+            new.permissions = access_left(&old, &mine.at[k]);
+            if (!access_covers(r->access, &new))
+                err = refuse_escalation(r, reply, &new, what);
+        }
+        i += mine.count;
+    }
+    return err;
+}
+
+/* A role that is bound to nobody yet is still a promise. */
+static int
+check_role(struct api_request *r, struct api_reply *reply, const char *name,
+           const struct json *body)
+{
+    struct grant g = {.role = ""};
+    const struct json *list = json_get(body, "permissions");
+    snprintf(g.role, sizeof(g.role), "%s", name);
+    for (size_t i = 0; i < json_size(list); i++)
+        (void)permissions_add(&g.permissions, json_str(json_at(list, i)));
+    return access_covers(r->access, &g) ? 0
+                                        : refuse_escalation(r, reply, &g, "this would define the");
+}
+
+static int
+check_roles(struct api_request *r, struct api_reply *reply, const struct changes *c)
+{
+    int err = 0;
+    for (size_t i = 0; i < c->count && !err; i++) {
+        if (c->at[i].kind->id != KIND_ROLES)
+            continue;
+        if (c->at[i].before)
+            err = check_role(r, reply, c->at[i].name, c->at[i].before);
+        if (!err && c->at[i].after)
+            err = check_role(r, reply, c->at[i].name, c->at[i].after);
+    }
+    return err;
+}
+
+/* ---- groups in groups ------------------------------------------------------------------------ */
+
+struct walk {
+    const struct items *groups;
+    unsigned char *done; /* by group: nothing below it comes back */
+    size_t path[LIMIT_GROUP_DEPTH];
+    size_t depth;
+};
+
+static int
+refuse_path(const struct walk *w, size_t from, const char *what, struct api_reply *reply)
+{
+    struct buf text;
+    buf_init(&text, 16384);
+    int err = buf_addf(&text, "groups: %s: ", what);
+    for (size_t i = from; i < w->depth && !err; i++)
+        err = buf_addf(&text, "'%s' > ", w->groups->at[w->path[i]].name);
+    if (!err)
+        err = buf_addf(&text, "'%s'", w->groups->at[w->path[from]].name);
+    const char *why = err ? NULL : buf_str(&text);
+    err = api_problem(reply, 400, "group_cycle", "%s", why ? why : what);
+    buf_free(&text);
+    return err;
+}
+
+/* Depth first; recursion is bounded by LIMIT_GROUP_DEPTH. */
+static int
+visit(struct walk *w, size_t group, struct api_reply *reply)
+{
+    const struct json *inner = json_get(w->groups->at[group].body, "groups");
+    if (w->done[group])
+        return 0;
+    for (size_t i = 0; i < w->depth; i++)
+        if (w->path[i] == group)
+            return refuse_path(w, i, "a group would contain itself", reply);
+    if (w->depth == LIMIT_GROUP_DEPTH)
+        return api_problem(reply, 400, "group_depth", "groups: more than %d within each other",
+                           LIMIT_GROUP_DEPTH);
+    w->path[w->depth++] = group;
+    int err = 0;
+    for (size_t i = 0; i < json_size(inner) && !err; i++) {
+        const struct item *next = items_get(w->groups, json_str(json_at(inner, i)));
+        if (next)
+            err = visit(w, (size_t)(next - w->groups->at), reply);
+    }
+    w->depth--;
+    w->done[group] = 1;
+    return err;
+}
+
+static int
+check_groups(struct api_request *r, struct api_reply *reply)
+{
+    struct items groups = {0};
+    struct walk w = {.groups = &groups};
+    int err = items_load(r->db, kind_at(KIND_GROUPS), NULL, &groups);
+    if (!err && !(w.done = calloc(groups.count + 1, 1)))
+        err = ERR_NOMEM;
+    if (err)
+        err = api_fail(r, reply, err);
+    for (size_t i = 0; i < groups.count && !err; i++)
+        err = visit(&w, i, reply);
+    free(w.done);
+    items_free(&groups);
+    return err;
+}
+
+/* A user that comes back under the same name does not find its old tokens. */
+static int
+drop_tokens(struct api_request *r, struct api_reply *reply, const struct changes *c)
+{
+    int err = 0;
+    for (size_t i = 0; i < c->count && !err; i++)
+        if (c->at[i].kind->id == KIND_USERS && !c->at[i].after)
+            err = token_delete_of_user(r->db, c->at[i].name);
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+int
+authority_end(struct api_request *r, struct api_reply *reply, const struct changes *c,
+              struct authority *a)
+{
+    struct access after;
+    if (!a->concerned)
+        return 0;
+    int err = check_groups(r, reply);
+    if (!err)
+        err = check_roles(r, reply, c);
+    if (err)
+        return err;
+    err = access_load(r->db, NULL, &after);
+    if (err)
+        return api_fail(r, reply, err);
+    err = check_difference(r, reply, &after, &a->before, "this would give somebody");
+    if (!err)
+        err = check_difference(r, reply, &a->before, &after, "this would take from somebody");
+    access_free(&after);
+    return err ? err : drop_tokens(r, reply, c);
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+int
+authority_of_token(struct db *db, const struct token *t, struct access *ret)
+{
+    *ret = (struct access){0};
+    if (!t->user[0])
+        return access_of_role(strcmp(t->role, "admin") == 0 ? "owner" : "auditor", ret);
+    int err = access_user(db, t->user);
+    return err ? err : access_load(db, t->user, ret);
+}
+
+int
+authority_over_token(struct api_request *r, struct api_reply *reply, const struct token *t)
+{
+    struct access its;
+    int err = authority_of_token(r->db, t, &its);
+    if (err == ERR_NOT_FOUND)
+        return 0; /* it opens nothing */
+    if (err)
+        return api_fail(r, reply, err);
+    for (size_t i = 0; i < its.count && !err; i++)
+        if (!access_covers(r->access, &its.at[i]))
+            err = refuse_escalation(r, reply, &its.at[i], "the token has");
+    access_free(&its);
+    return err;
+}

@@ -1,0 +1,192 @@
+"""F158: every operation of docs/openapi.yaml, called by everybody, gives what authz_matrix.txt says.
+
+The table is reviewed by people: a cell is what the caller gets (yes: it is let in, whatever becomes of the call
+then). An operation without a row fails. After a change that is meant, HEADGATE_WRITE_MATRIX=1 writes the table anew;
+read its diff before you commit it.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+
+import httpx
+import pytest
+import yaml
+
+import harness
+
+GOLDEN = pathlib.Path(__file__).with_name("authz_matrix.txt")
+OPENAPI = yaml.safe_load((harness.ROOT / "docs" / "openapi.yaml").read_text())
+ROLES = ("owner", "admin", "team-admin", "developer", "auditor", "billing")
+STRANGERS = ("none", "bad", "expired", "inference-key", "no-role")
+# Who has a role for a part only, and is asked about what is in that part and what is not.
+PARTS = {"team-admin@team": ("team-admin", {"team": "own"}), "developer@team": ("developer", {"team": "own"}),
+         "billing@team": ("billing", {"team": "own"}), "developer@project": ("developer", {"project": "own-p"})}
+COLUMNS = [*STRANGERS, *ROLES, *(f"{who}:{where}" for who in PARTS for where in ("own", "other"))]
+
+
+def objects(where):
+    """One item of each kind, in a form that POST takes; what belongs to no team is the same for both."""
+    return {
+        "providers": {"name": "matrix", "kind": "simulator"},
+        "models": {"name": "matrix-m", "targets": [{"provider": "matrix", "model": "simulator"}]},
+        "teams": {"name": where},
+        "projects": {"name": f"{where}-p", "team": where},
+        "users": {"name": "somebody"},
+        "roles": {"name": "matrix-r", "permissions": ["teams.read"]},
+        "groups": {"name": "matrix-g", "users": ["somebody"]},
+        "bindings": {"name": f"{where}-b", "role": "developer", "users": ["somebody"], "team": where},
+        "keys": {"name": f"{where}-k", "team": where, "project": f"{where}-p"},
+        "prices": {"name": "matrix/x", "provider": "matrix", "model": "x", "free": True},
+        "quotas": {"name": f"{where}-q", "team": where, "requests_per_minute": 1000000},
+        "budgets": {"name": f"{where}-bu", "team": where, "limit_usd": "1000000", "period": "month"},
+    }
+
+
+def kinds():
+    """The kinds that this version has, in the order of the document."""
+    known = [k for k in OPENAPI["components"]["schemas"]["Document"]["properties"]]
+    missing = set(known) - set(objects("own"))
+    assert not missing, f"give objects() one of {missing}"
+    return known
+
+
+def operations():
+    for path, methods in OPENAPI["paths"].items():
+        for method, operation in methods.items():
+            yield operation["operationId"], method.upper(), path
+
+
+class Callers:
+    def __init__(self, gateway):
+        self.gateway = gateway
+        document = {kind: [objects(w)[kind] for w in ("own", "other")] for kind in kinds()}
+        document = {kind: list({i["name"]: i for i in items}.values()) for kind, items in document.items()}
+        users = {**{role: (role, {}) for role in ROLES}, **PARTS}
+        document["users"] += [{"name": who.replace("@", "-at-")} for who in [*users, "no-role"]]
+        document["bindings"] += [{"name": "of-" + who.replace("@", "-at-"), "role": role, **part,
+                                  "users": [who.replace("@", "-at-")]} for who, (role, part) in users.items()]
+        gateway.apply(document)
+        self.tokens = {who: self.token(user=who.replace("@", "-at-")) for who in [*users, "no-role"]}
+        self.tokens.update({"bad": "hgat_" + "x" * 43, "inference-key": gateway.key,
+                            "expired": self.token(role="admin", expires="2020-01-01")})
+
+    def token(self, **members):
+        answer = self.gateway.admin("POST", "/tokens", json={"name": "t-" + harness.marker(), **members})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["token"]
+
+    def prepare(self, operation):
+        if operation in ("create_token", "delete_token"):
+            self.gateway.admin("POST", "/tokens", json={"name": "doomed", "role": "read-only"})
+
+    def body(self, operation, method, path, where):
+        special = {"apply_config": {"document": {}, "dry_run": True}, "rollback": {"dry_run": True},
+                   "rotate_key": {"grace_s": 0}, "create_token": {"name": "doomed", "role": "read-only"}}
+        if operation in special:
+            return special[operation]
+        if "config/apply" in path:
+            return special["apply_config"]
+        if "rollback" in path:
+            return special["rollback"]
+        if method == "PATCH":
+            return {}
+        return objects(where)[path.split("/")[3]] if method in ("POST", "PUT") else None
+
+    def call(self, operation, method, path, who, where):
+        """What is let in changes nothing: names are taken, ETags are stale."""
+        self.prepare(operation)
+        kind = path.split("/")[3] if path.startswith("/api/v1/") else ""
+        name = "doomed" if kind == "tokens" else objects(where).get(kind, {}).get("name", "x")
+        url = path.replace("{name}", name.replace("/", "%2F")).replace("{revision}", "1")
+        headers = {"if-match": '"999999"'}
+        if who != "none":
+            headers["authorization"] = "Bearer " + self.tokens[who]
+        answer = httpx.request(method, self.gateway.admin_url + url, headers=headers, timeout=30,
+                               verify=harness.TRUST, json=self.body(operation, method, path, where))
+        assert answer.status_code < 500, f"{operation} by {who}: {answer.text}"
+        return answer
+
+    def cell(self, operation, method, path, column):
+        who, _, where = column.partition(":")
+        status = self.call(operation, method, path, who, where or "other").status_code
+        return str(status) if status in (401, 403, 404) else "yes"
+
+    def row(self, operation, method, path):
+        return [self.cell(operation, method, path, column) for column in COLUMNS]
+
+
+@pytest.fixture(scope="module")
+def callers():
+    gateway = harness.Gateway(workers=1)
+    try:
+        gateway.up()
+        yield Callers(gateway)
+    finally:
+        gateway.close()
+
+
+def written(table):
+    widths = [max(len(name) for name in table)] + [max(len(c), 4) for c in COLUMNS]
+    lines = [["operation", *COLUMNS], *([name, *table[name]] for name in sorted(table))]
+    return "".join("  ".join(f"{cell:{w}}" for cell, w in zip(line, widths)).rstrip() + "\n" for line in lines)
+
+
+def golden():
+    lines = [line.split() for line in GOLDEN.read_text().splitlines()]
+    assert lines[0][1:] == COLUMNS, "the table has other columns"
+    return {line[0]: line[1:] for line in lines[1:]}
+
+
+def test_f158_everybody_gets_what_the_table_says(callers):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        jobs = {op: pool.submit(callers.row, op, method, path) for op, method, path in operations()
+                if "token" not in op}
+        found = {op: job.result() for op, job in jobs.items()}
+    for op, method, path in operations():
+        if op not in found: # one at a time: they share a token
+            found[op] = callers.row(op, method, path)
+    if os.environ.get("HEADGATE_WRITE_MATRIX"):
+        GOLDEN.write_text(written(found))
+    expected = golden()
+    assert not set(found) - set(expected), f"operations without a row: {sorted(set(found) - set(expected))}"
+    assert not set(expected) - set(found), f"rows without an operation: {sorted(set(expected) - set(found))}"
+    wrong = [f"{op} by {column}: {got}, the table says {want}"
+             for op in sorted(found) for column, got, want in zip(COLUMNS, found[op], expected[op]) if got != want]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_is_sorted_and_denies_by_default():
+    """What a reviewer relies on, held by itself: strangers are let in nowhere but at the probes, and nobody with a
+    part gets at what is outside of it."""
+    assert GOLDEN.read_text() == written(golden())
+    public = {op for op, _, path in operations() if not path.startswith("/api/")}
+    free = {op for op, _, path in operations() if path in ("/api/v1/whoami", "/api/v1/can", "/api/v1/permissions")}
+    # A team's own list is filtered: it is let in, and shows nothing of others (test_authority.c).
+    lists = {op for op, method, path in operations() if method == "GET" and "{" not in path}
+    for op, cells in golden().items():
+        for column, cell in zip(COLUMNS, cells):
+            if column in ("none", "bad", "expired", "inference-key"):
+                assert cell == ("yes" if op in public else "401"), (op, column)
+            elif column == "no-role":
+                assert cell == ("yes" if op in public | free else "403"), (op, column)
+            elif column.endswith(":other"):
+                assert cell != "yes" or op in public | free | lists, (op, column)
+
+
+def test_f177_foreign_and_missing_get_the_same_answer(callers):
+    """By a lead of a team, on each operation with a name: but for the name, byte for byte."""
+    token = {"authorization": "Bearer " + callers.tokens["team-admin@team"], "if-match": "*"}
+    for op, method, path in operations():
+        kind = path.split("/")[3] if path.startswith("/api/v1/") else ""
+        if "{name}" not in path or kind not in ("teams", "projects", "keys", "bindings", "quotas", "budgets"):
+            continue
+        name = objects("other")[kind]["name"]
+        answers = []
+        for asked in (name, "x" * len(name)):
+            answer = httpx.request(method, callers.gateway.admin_url + path.replace("{name}", asked), headers=token,
+                                   json=callers.body(op, method, path, "other"), timeout=30, verify=harness.TRUST)
+            document = {k: v for k, v in answer.json().items() if k != "request_id"}
+            answers.append((answer.status_code, str(document).replace(asked, "NAME")))
+        assert answers[0] == answers[1], op
+        assert answers[0][0] in (403, 404), op
