@@ -155,6 +155,7 @@ struct canon_request {
     struct slice model; /* as the client spelt it */
     bool stream;
     bool include_usage; /* the client wants usage in its stream (always true but for CHAT) */
+    bool old_functions; /* CHAT: the client calls tools functions, and is answered so */
 
     const struct canon_message *messages; /* in order; system messages where they stand */
     size_t message_count;
