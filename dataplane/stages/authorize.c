@@ -59,9 +59,13 @@ write_one(struct request *r, struct buf *into)
 
 /* --- the stage -------------------------------------------------------------------------------- */
 
+/* A name that no header could carry is no model's: not even behind a provider's name, where
+ * anything else goes (F162). */
 static enum verdict
 find_model(struct request *r, struct slice name)
 {
+    if (!http_is_field_value(name))
+        return refuse_model(r, name);
     r->grant.name = name;
     r->grant.model =
         policy_find_model(r->policy, name, &r->grant.scratch, &r->grant.scratch_target);

@@ -134,6 +134,8 @@ test_models(void **state)
         {TEST_KEY, "{\"model\":\"sim/simulator\",\"messages\":[{}]}", "", 200},
         {TEST_KEY, "{\"model\":\"nope\",\"messages\":[]}", "model_not_found", 404},
         {TEST_KEY_LIMITED, HELLO, "model_not_found", 404},
+        {TEST_KEY, "{\"model\":\"sim/a\\r\\nx: y\",\"messages\":[]}", "model_not_found", 404},
+        {TEST_KEY, "{\"model\":\"sim/a\\u0001\",\"messages\":[]}", "model_not_found", 404},
         {TEST_KEY, "{\"messages\":[]}", "missing_required_parameter", 400},
         {TEST_KEY, "{\"model\":7}", "invalid_value", 400},
         {TEST_KEY, "{\"model\":\"unpriced\",\"messages\":[]}", "unpriced_model", 400},
