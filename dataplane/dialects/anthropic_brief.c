@@ -3,18 +3,6 @@
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-enum {
-    BRIEF_MODEL,
-    BRIEF_STREAM,
-    BRIEF_MAX_TOKENS,
-    BRIEF_MESSAGES,
-    BRIEF_TOOLS,
-    BRIEF_METADATA,
-    BRIEF_MEMBERS
-};
-static const char *const members[BRIEF_MEMBERS] = {"model",    "stream", "max_tokens",
-                                                   "messages", "tools",  "metadata"};
-
 static int
 refuse_json(int err, const struct json_error *why, struct dialect_refusal *ret)
 {
@@ -78,28 +66,29 @@ int
 anthropic_brief(struct slice body, const struct dialect_call *call, struct arena *a,
                 struct request_brief *ret, struct dialect_refusal *why)
 {
-    struct json_span at[BRIEF_MEMBERS], root;
+    struct json_span at[ANTHROPIC_MEMBERS], root;
     struct json_error error = {0};
     (void)call;
     *ret = (struct request_brief){.choices = 1};
-    int err = json_scan(body, &json_limits_default, members, BRIEF_MEMBERS, at, &root, &error);
+    int err = json_scan(body, &json_limits_default, anthropic_members, ANTHROPIC_MEMBERS, at, &root,
+                        &error);
     if (err)
         return refuse_json(err, &error, why);
     if (root.kind != JSON_MAP)
         return dialect_refuse(why, ERR_SYNTAX, "", "The body must be a JSON object.");
-    err = require(why, at[BRIEF_MODEL], JSON_TEXT, "model", "a string");
+    err = require(why, at[ANTHROPIC_MODEL], JSON_TEXT, "model", "a string");
     if (!err)
-        err = json_text(body, at[BRIEF_MODEL], a, &ret->model);
+        err = json_text(body, at[ANTHROPIC_MODEL], a, &ret->model);
     if (!err)
-        err = require(why, at[BRIEF_MESSAGES], JSON_LIST, "messages", "a list");
+        err = require(why, at[ANTHROPIC_MESSAGES], JSON_LIST, "messages", "a list");
     if (!err)
-        err = read_max_tokens(body, at[BRIEF_MAX_TOKENS], ret, why);
+        err = read_max_tokens(body, at[ANTHROPIC_MAX_TOKENS], ret, why);
     if (!err)
-        err = read_stream(at[BRIEF_STREAM], ret, why);
+        err = read_stream(at[ANTHROPIC_STREAM], ret, why);
     if (!err)
-        err = read_end_user(body, at[BRIEF_METADATA], a, ret);
-    ret->model_at = at[BRIEF_MODEL];
-    if (at[BRIEF_TOOLS].kind == JSON_LIST)
+        err = read_end_user(body, at[ANTHROPIC_METADATA], a, ret);
+    ret->model_at = at[ANTHROPIC_MODEL];
+    if (at[ANTHROPIC_TOOLS].kind == JSON_LIST)
         ret->tools_member = "tools";
     return err;
 }

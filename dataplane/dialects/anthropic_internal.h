@@ -3,6 +3,7 @@
 #define DATAPLANE_DIALECTS_ANTHROPIC_INTERNAL_H
 
 #include "dataplane/dialects/dialect.h"
+#include "lib/json/emit.h"
 #include "lib/json/view.h"
 
 /* --- untouched (anthropic_brief.c) ------------------------------------------------------------ */
@@ -54,5 +55,110 @@ extern const struct dialect_decoder anthropic_decoder;
 int anthropic_read_error(const struct dialect_fault *f, struct arena *a, struct canon_error *ret);
 int anthropic_write_error(const struct canon_error *e, struct buf *into);
 int anthropic_write_error_event(const struct canon_error *e, struct buf *into);
+
+/* --- requests to a provider ------------------------------------------------------------------- */
+
+struct anthropic_model {
+    const char *begins; /* names that begin so */
+    int64_t max_output;
+    bool thinks;
+    bool manual;   /* thinking with a budget */
+    bool adaptive; /* thinking as much as it sees fit */
+    bool unasked;  /* thinks when nothing is said about it */
+    bool sampling; /* takes temperature, top_p, top_k */
+    bool both;     /* temperature and top_p together */
+    bool schema;   /* output_config.format, strict tools */
+    bool effort;   /* output_config.effort: low, medium, high, and: */
+    bool xhigh, max;
+};
+const struct anthropic_model *anthropic_model_of(struct slice name);
+
+/* Whether a schema can be said as structured output takes it: only closed objects. */
+bool anthropic_schema_fits(struct json_view schema);
+void anthropic_emit_schema(struct json_emit *e, struct json_view schema, struct arena *a);
+
+/* What is decided before anything is written (anthropic_plan.c). */
+struct anthropic_plan {
+    const struct anthropic_model *model;
+    enum { THINK_UNSAID, THINK_OFF, THINK_BUDGET, THINK_ADAPTIVE } thinking;
+    int64_t budget, max_tokens;
+    const char *effort; /* NULL: unsaid */
+    enum { JSON_UNSAID, JSON_NATIVE, JSON_TOOL, JSON_IN_WORDS } json;
+    size_t lead;         /* messages that are the system prompt */
+    bool frames;         /* system messages behind them stand in the user's turns, in a frame */
+    unsigned char *sent; /* one for each part of each message, in order: whether it is written */
+    size_t skip_caches;  /* breakpoints beyond what is allowed: the first ones are left out */
+};
+/* 0, ERR_DENIED, ERR_NOMEM. */
+MUST_CHECK int anthropic_make_plan(const struct canon_request *q, struct dialect_writer *w,
+                                   struct anthropic_plan *ret);
+/* What the client calls a member: for refusals. */
+enum anthropic_said {
+    SAID_REASONING,
+    SAID_TEMPERATURE,
+    SAID_TOP_P,
+    SAID_TOP_K,
+    SAID_FREQUENCY,
+    SAID_PRESENCE,
+    SAID_SEED,
+    SAID_CHOICES,
+    SAID_STOP,
+    SAID_TIER,
+    SAID_MEMBERS
+};
+const char *anthropic_said(const struct canon_request *q, enum anthropic_said what);
+/* Whether a number's text says just that. */
+bool anthropic_number_is(struct slice number, double value);
+bool anthropic_number_above(struct slice number, double value);
+bool anthropic_has_words(struct slice text); /* more than white space */
+
+int anthropic_write_request(const struct canon_request *q, struct dialect_writer *w,
+                            struct buf *into);
+bool anthropic_wants_inline(const struct dialect_target *t, const struct canon_part *part);
+/* The "system" and "messages" members (anthropic_turns.c). 0 or a failure of the emitter. */
+void anthropic_emit_turns(struct json_emit *e, const struct canon_request *q,
+                          struct anthropic_plan *p, struct arena *a);
+/* Whether a media part can be sent: 0; 1 left out; ERR_DENIED. */
+MUST_CHECK int anthropic_check_media(const struct canon_part *part, struct dialect_writer *w,
+                                     const char *member);
+bool anthropic_media_fits(const struct canon_part *part);
+void anthropic_emit_media(struct json_emit *e, const struct canon_part *part, struct arena *a);
+/* The member cache_control, when the part is to have one. */
+void anthropic_emit_cache(struct json_emit *e, struct anthropic_plan *p, enum canon_cache cache);
+
+/* --- requests of a client --------------------------------------------------------------------- */
+
+/* All that is read: none may appear twice. */
+enum anthropic_member {
+    ANTHROPIC_MODEL,
+    ANTHROPIC_STREAM,
+    ANTHROPIC_MAX_TOKENS,
+    ANTHROPIC_MESSAGES,
+    ANTHROPIC_TOOLS,
+    ANTHROPIC_METADATA,
+    ANTHROPIC_SYSTEM,
+    ANTHROPIC_TEMPERATURE,
+    ANTHROPIC_TOP_P,
+    ANTHROPIC_TOP_K,
+    ANTHROPIC_TOOL_CHOICE,
+    ANTHROPIC_STOPS,
+    ANTHROPIC_THINKING,
+    ANTHROPIC_OUTPUT_CONFIG,
+    ANTHROPIC_OUTPUT_FORMAT,
+    ANTHROPIC_TIER,
+    ANTHROPIC_CACHE,
+    ANTHROPIC_MEMBERS
+};
+extern const char *const anthropic_members[ANTHROPIC_MEMBERS];
+
+int anthropic_read_request(struct slice body, const struct dialect_call *call, struct arena *a,
+                           struct canon_request *ret, struct dialect_refusal *why);
+/* "system" and "messages" (anthropic_blocks.c); `cache`: the top-level cache_control, a marker on
+ * the last block that may have one. */
+MUST_CHECK int anthropic_read_messages(struct json_view system, struct json_view messages,
+                                       struct json_view cache, struct arena *a,
+                                       struct canon_request *ret, struct dialect_refusal *why);
+/* {"type":"ephemeral","ttl":...} or null: 0 or ERR_SYNTAX. */
+MUST_CHECK int anthropic_read_cache(struct json_view v, enum canon_cache *ret);
 
 #endif

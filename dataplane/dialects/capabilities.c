@@ -61,7 +61,7 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_CHOICE_NONE]        = { X,     X,     X,    X,     E,    X },
     [FEATURE_CHOICE_REQUIRED]    = { X,     X,     X,    X,     X,    X },
     [FEATURE_CHOICE_NAMED]       = { X,     X,     X,    X,     X,    E },
-    [FEATURE_STRICT_TOOLS]       = { X,     X,     X,    U,     U,    U },
+    [FEATURE_STRICT_TOOLS]       = { X,     X,     E,    U,     U,    U },
     [FEATURE_CUSTOM_TOOLS]       = { X,     U,     U,    U,     U,    U },
     [FEATURE_TOOL_RESULT_IMAGE]  = { U,     U,     X,    U,     X,    U },
     [FEATURE_JSON_OBJECT]        = { X,     X,     E,    X,     E,    X },
@@ -77,7 +77,7 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_REASONING_REPLAY]   = { X,     X,     X,    X,     X,    U },
     [FEATURE_CITATIONS]          = { X,     X,     X,    X,     X,    X },
     [FEATURE_CACHE_MARKERS]      = { U,     U,     X,    U,     X,    U },
-    [FEATURE_TEMPERATURE]        = { X,     X,     X,    X,     X,    X },
+    [FEATURE_TEMPERATURE]        = { X,     X,     E,    X,     X,    X },
     [FEATURE_TOP_P]              = { X,     X,     X,    X,     X,    X },
     [FEATURE_TOP_K]              = { U,     U,     X,    X,     X,    X },
     [FEATURE_PENALTIES]          = { X,     X,     U,    X,     U,    X },
@@ -88,7 +88,7 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_LOGIT_BIAS]         = { X,     X,     U,    U,     U,    U },
     [FEATURE_METADATA]           = { X,     U,     U,    U,     U,    U },
     [FEATURE_USER]               = { X,     X,     X,    U,     U,    U },
-    [FEATURE_SERVICE_TIER]       = { X,     U,     X,    U,     X,    U },
+    [FEATURE_SERVICE_TIER]       = { X,     U,     E,    U,     X,    U },
     [FEATURE_VERBOSITY]          = { X,     U,     U,    U,     U,    U },
 };
 
