@@ -6,9 +6,8 @@
 #include <string.h>
 
 static const struct dialect *const dialects[DIALECTS] = {
-    [DIALECT_CHAT] = &dialect_chat,
-    [DIALECT_RESPONSES] = &dialect_responses,
-    [DIALECT_ANTHROPIC] = &dialect_anthropic,
+    [DIALECT_CHAT] = &dialect_chat,           [DIALECT_RESPONSES] = &dialect_responses,
+    [DIALECT_ANTHROPIC] = &dialect_anthropic, [DIALECT_CONVERSE] = &dialect_converse,
     [DIALECT_GEMINI] = &dialect_gemini,
 };
 

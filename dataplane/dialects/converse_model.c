@@ -1,0 +1,124 @@
+#include "dataplane/dialects/converse_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    struct slice part; /* of the id */
+    enum converse_family family;
+} families[] = {
+    {{"anthropic.claude", 16}, CONVERSE_CLAUDE}, {{"amazon.nova-2", 13}, CONVERSE_NOVA_2},
+    {{"amazon.nova", 11}, CONVERSE_NOVA},        {{"amazon.titan", 12}, CONVERSE_TITAN},
+    {{"mistral.", 8}, CONVERSE_MISTRAL},         {{"meta.llama", 10}, CONVERSE_LLAMA},
+    {{"openai.gpt-oss", 14}, CONVERSE_GPT_OSS},
+};
+
+/* Models without a family of their own that structure their output themselves. */
+static const struct slice natives[] = {
+    {"zai.", 4},    {"qwen.", 5},   {"moonshot", 8}, {"deepseek.v3", 11},
+    {"minimax", 7}, {"google.", 7}, {"nvidia.", 7},
+};
+
+/* Where `part` begins at the id's start or behind one of its dots, slashes and colons. */
+static const char *
+find_part(struct slice id, struct slice part)
+{
+    struct slice rest = id;
+    for (;;) {
+        const char *at = rest.len ? memmem(rest.at, rest.len, part.at, part.len) : NULL;
+        if (!at || at == id.at || at[-1] == '.' || at[-1] == '/' || at[-1] == ':')
+            return at;
+        rest = slice_from(id, (size_t)(at - id.at) + 1);
+    }
+}
+
+static enum converse_family
+family_of(struct slice id)
+{
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+        if (find_part(id, families[i].part))
+            return families[i].family;
+    return CONVERSE_OTHER;
+}
+
+static bool
+is_native(struct slice id)
+{
+    for (size_t i = 0; i < sizeof(natives) / sizeof(natives[0]); i++)
+        if (find_part(id, natives[i]))
+            return true;
+    return false;
+}
+
+/* A number of one or two digits; -1: it is none (dates have eight). */
+static int
+short_number(struct slice word)
+{
+    unsigned long long n;
+    return word.len > 0 && word.len <= 2 && slice_to_u64(word, &n) == 0 ? (int)n : -1;
+}
+
+/* "claude-3-7-sonnet-20250219-v1:0" is 307, "claude-sonnet-4-6" 406, "claude-sonnet-5" 500; 0: not
+ * told. The first one or two short numbers of the name count. */
+static int
+claude_version(struct slice id)
+{
+    struct slice rest = slice_from(id, (size_t)(find_part(id, families[0].part) - id.at));
+    while (rest.at && rest.len > 0) {
+        int major = short_number(slice_cut(&rest, '-'));
+        if (major < 0)
+            continue;
+        int minor = rest.at ? short_number(slice_cut(&rest, '-')) : -1;
+        return major * 100 + (minor > 0 ? minor : 0);
+    }
+    return 0;
+}
+
+static bool
+has(struct slice id, const char *word)
+{
+    return memmem(id.at, id.len, word, strlen(word)) != NULL;
+}
+
+static void
+describe_claude(struct slice id, struct converse_model *m)
+{
+    int version = claude_version(id);
+    m->may_choose_any = m->may_choose_one = m->has_status = m->has_cache = true;
+    m->has_cache_hour = version >= 405;
+    m->is_adaptive = version >= 406;
+    m->no_sampling = version >= 500 || (has(id, "opus") && version >= 407);
+    m->one_of_sampling = version >= 401;
+    m->json = version >= 405 ? CONVERSE_JSON_NATIVE : CONVERSE_JSON_TOOL;
+}
+
+struct converse_model
+converse_model_of(struct slice id)
+{
+    struct converse_model m = {.family = id.len ? family_of(id) : CONVERSE_OTHER,
+                               .json = CONVERSE_JSON_ASKED};
+    switch (m.family) {
+    case CONVERSE_CLAUDE:
+        describe_claude(id, &m);
+        break;
+    case CONVERSE_NOVA:
+    case CONVERSE_NOVA_2:
+        m.may_choose_any = m.may_choose_one = m.has_status = m.has_cache = true;
+        m.json = CONVERSE_JSON_TOOL;
+        break;
+    case CONVERSE_MISTRAL:
+        m.may_choose_any = true;
+        m.json = CONVERSE_JSON_TOOL;
+        break;
+    case CONVERSE_GPT_OSS:
+        m.json = CONVERSE_JSON_NATIVE;
+        break;
+    case CONVERSE_OTHER:
+        m.json = is_native(id) ? CONVERSE_JSON_NATIVE : CONVERSE_JSON_ASKED;
+        break;
+    case CONVERSE_LLAMA:
+    case CONVERSE_TITAN:
+        break;
+    }
+    return m;
+}
