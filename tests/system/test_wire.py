@@ -1,0 +1,189 @@
+"""Recorded provider traffic, replayed through the gateway to a client of each dialect.
+
+Text, tool calls and the reason to stop are those of the recording, whichever dialect the client speaks; the ledger
+has the usage that the provider reported; cut streams never end clean; errors keep their status. The recordings are
+not part of the project: without them (HEADGATE_SHARED, or ../shared) these tests are skipped. EXCEPTIONS names what
+differs, and why; docs/wire.md is the table that `HEADGATE_WIRE_TABLE=docs/wire.md` makes this test write.
+"""
+
+import collections
+import os
+import pathlib
+import re
+
+import pytest
+
+import harness
+import replay
+import speakers
+
+ROOT = pathlib.Path(os.environ.get("HEADGATE_SHARED", harness.ROOT.parent / "shared")) / "wire"
+KINDS = {"anthropic": "anthropic", "azure": "azure-openai", "bedrock": "bedrock", "cohere": "cohere", "google": "gemini",
+         "vertex": "vertex", "openai": "openai", "mistral": "mistral", "groq": "groq", "together": "together",
+         "deepseek": "deepseek", "xai": "xai", "openrouter": "openrouter", "cerebras": "cerebras",
+         "perplexity": "perplexity", "huggingface": "huggingface", "ollama": "ollama", "vllm": "vllm"}
+# The APIs that a turn of a conversation can be asked of, with the path that the gateway adds to an address.
+APIS = {"openai.chat": r"/chat/completions$", "openai.responses": r"/responses$", "anthropic.messages": r"/messages$",
+        "google.generateContent": r"/models/[^/]+:generateContent$",
+        "google.streamGenerateContent": r"/models/[^/]+:stream[A-Za-z]*$",
+        "bedrock.converse": r"/model/[^/]+/converse$", "bedrock.converse_stream": r"/model/[^/]+/converse-stream$",
+        "cohere.v2.chat": r"/chat$"}
+OWN = {"openai.chat": "chat", "openai.responses": "responses", "anthropic.messages": "messages",
+       "google.generateContent": "generate", "google.streamGenerateContent": "generate"}
+
+# (case, client or "*"): why what the client is told differs from the recording.
+EXCEPTIONS = {}
+
+if not ROOT.exists():
+    pytest.skip("there are no recordings", allow_module_level=True)
+
+CASES = [case for case in replay.load(ROOT) if case.row["api"] in APIS]
+
+
+def provider_of(case, port):
+    """A provider of the configuration whose upstream is this one recording."""
+    api, meta = case.row["api"], case.request
+    kind = KINDS.get(case.row["provider"], "openai-compatible")
+    if api == "openai.responses" and kind not in ("openai", "azure-openai", "xai"):
+        kind = "openai"
+    prefix = re.sub(APIS[api], "", meta["path"])
+    document = {"name": f"c{case.number}", "kind": kind, "allow_private": True, "credential": "recorded"}
+    if kind == "azure-openai":
+        version = (meta.get("query") or {}).get("api-version")
+        if "/deployments/" in meta["path"] and version:
+            document["api_version"] = version if isinstance(version, str) else version[0]
+        prefix = ""
+    if kind == "vertex":
+        place = re.match(r"(/v1(?:beta1)?)/projects/([^/]+)/locations/([^/]+)/", meta["path"])
+        prefix, document["project"], document["location"] = place.groups()
+    if kind == "bedrock":
+        prefix, document["region"] = "", "us-east-1"
+    document["base_url"] = f"http://127.0.0.1:{port}/c/{case.number}{prefix}"
+    return document
+
+
+def model_of(case):
+    """The provider's own name of the model, as the recorded call says it."""
+    found = re.search(r"/model(?:s)?/([^/:]+(?:%3A[^/:]+|:\d+)?)[/:]", case.request["path"])
+    if found:
+        return found.group(1).replace("%3A", ":")
+    found = re.search(r"/deployments/([^/]+)/", case.request["path"])
+    return found.group(1) if found else (case.asked or {}).get("model") or case.row["model"] or "m"
+
+
+@pytest.fixture(scope="module")
+def stand():
+    gateway, upstream = harness.Gateway(workers=1), replay.Replay(replay.load(ROOT))
+    try:
+        gateway.up()
+        gateway.apply({"providers": [provider_of(case, upstream.port) for case in CASES],
+                       "prices": [{"provider": f"c{case.number}", "model": "*", "free": True} for case in CASES]})
+        yield gateway, upstream
+    finally:
+        gateway.close()
+        upstream.close()
+
+
+def tools_of(case):
+    return sorted({call["name"] for call in (case.expect or {}).get("tool_calls") or []})
+
+
+def same(a, b):
+    """Texts but for blanks at the ends, which translations between blocks do not keep."""
+    return a.strip() == (b or "").strip()
+
+
+def differences(case, said):
+    """What the client was told, held against the recording: one line a difference."""
+    want = case.expect
+    if not same(said.text, want["text"]):
+        yield f"text {said.text[:80]!r}, want {(want['text'] or '')[:80]!r}"
+    calls = [(c["name"], c["arguments"] or {}) for c in want["tool_calls"]]
+    if said.calls != calls:
+        yield f"calls {said.calls}, want {calls}"
+    if want["finish_reason_openai"] and said.finish != want["finish_reason_openai"]:
+        yield f"finish {said.finish!r}, want {want['finish_reason_openai']!r}"
+
+
+def usage_wanted(case):
+    u = case.row["usage"]
+    if not u or u.get("prompt_tokens") is None or u.get("completion_tokens") is None:
+        return None
+    output = u["completion_tokens"]
+    if u.get("reasoning_outside_completion"):
+        output += u.get("reasoning_tokens") or 0
+    return u["prompt_tokens"], output, u.get("cached_tokens") or 0
+
+
+def booked(gateway, response):
+    event = gateway.wait_usage(response.headers["x-request-id"])[0]
+    return (event["input_tokens"], event["output_tokens"], event["cached_input_tokens"]), event
+
+
+def is_cut(case):
+    return "x-stream-" in case.path or "no_terminal_event" in case.row["quirks"]
+
+
+def check(case, speaker, gateway, response):
+    if case.row["status"] >= 400:
+        want = 502 if case.row["status"] == 401 else case.row["status"]
+        if response.status_code != want:
+            yield f"status {response.status_code}, want {want}: {response.text[:200]}"
+        elif response.headers.get("x-headgate-error-source") != "provider":
+            yield "the error does not say that it is the provider's"
+        return
+    if response.status_code != 200 and not is_cut(case):
+        yield f"status {response.status_code}: {response.text[:300]}"
+        return
+    said = speakers.heard(speaker, response)
+    if is_cut(case):
+        if said.clean and not said.error:
+            yield "a cut stream ended clean"
+        return
+    if said.error or not said.clean:
+        yield f"no clean end: {said.error}"
+        return
+    yield from differences(case, said)
+    want = usage_wanted(case)
+    if want:
+        got, event = booked(gateway, response)
+        if got != want or event["estimated"]:
+            yield f"booked {got}{' (estimated)' if event['estimated'] else ''}, want {want}"
+
+
+def run(stand, speaker, piece):
+    gateway, upstream = stand
+    upstream.piece = piece
+    failed, passed, excepted = {}, collections.Counter(), collections.Counter()
+    for case in CASES:
+        if case.expect is None and case.row["status"] < 400 and not is_cut(case):
+            continue
+        if piece and not case.is_stream:
+            continue
+        try:
+            response = speakers.ask(gateway, speaker, f"c{case.number}/{model_of(case)}", case.is_stream, tools_of(case))
+            found = list(check(case, speaker, gateway, response))
+        except Exception as e:  # noqa: BLE001: whatever it is, the case has failed
+            found = [f"{type(e).__name__}: {e}"]
+        reason = EXCEPTIONS.get((case.path, speaker.name)) or EXCEPTIONS.get((case.path, "*"))
+        if found and reason:
+            excepted[case.row["api"]] += 1
+        elif found:
+            failed[case.path] = found
+        else:
+            passed[case.row["api"]] += 1
+    return failed, passed, excepted
+
+
+TABLE = {}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("piece", [0, 1, 7])
+@pytest.mark.parametrize("speaker", speakers.ALL, ids=lambda s: s.name)
+def test_every_recording(stand, speaker, piece):
+    failed, passed, excepted = run(stand, speaker, piece)
+    if piece == 0:
+        TABLE[speaker.name] = (passed, excepted, failed)
+    lines = [f"{path}: {'; '.join(found)}" for path, found in failed.items()]
+    assert not failed, f"{len(failed)} of {len(failed) + sum(passed.values())} recordings:\n" + "\n".join(lines[:400])
