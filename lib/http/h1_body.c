@@ -1,7 +1,6 @@
 #include "lib/http/h1_body.h"
 
-/* A chunked body of which less than a quarter is content is refused once its framing has cost this
- * much: so a small write a chunk passes, a byte a chunk does not. */
+/* A chunked body of which too little is content is refused once its framing has cost this much. */
 #define OVERHEAD_FREE_BYTES (100 * 1024)
 #define MAX_DIGITS 16
 
@@ -28,7 +27,7 @@ enum chunk_state {
 void
 h1_body_init(struct h1_body *b, enum h1_body_mode mode, uint64_t length, uint64_t max_bytes)
 {
-    *b = (struct h1_body){.mode = mode, .max_bytes = max_bytes};
+    *b = (struct h1_body){.mode = mode, .max_bytes = max_bytes, .least_share = H1_BODY_REQUEST};
     if (mode == H1_BODY_LENGTH)
         b->left = length;
     b->done = mode == H1_BODY_NONE || (mode == H1_BODY_LENGTH && length == 0);
@@ -162,7 +161,7 @@ framing_byte(struct h1_body *b, char c, const struct http_limits *limits)
 {
     enum chunk_state state = (enum chunk_state)b->state;
     b->overhead++;
-    if (b->overhead > OVERHEAD_FREE_BYTES && b->seen < (b->seen + b->overhead) / 4)
+    if (b->overhead > OVERHEAD_FREE_BYTES && b->seen < (b->seen + b->overhead) / b->least_share)
         return ERR_PROTOCOL;
     if (state == DATA_CR) {
         b->state = DATA_LF;

@@ -12,11 +12,18 @@
 
 enum h1_body_mode { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED, H1_BODY_CLOSE };
 
+/* Of a request a quarter must be content: a small write a chunk passes, a byte a chunk does not. A
+ * provider that we chose to call may write each byte by itself (a sixth), but not send framing
+ * alone.
+ */
+enum h1_body_share { H1_BODY_REQUEST = 4, H1_BODY_RESPONSE = 32 };
+
 struct h1_body {
     enum h1_body_mode mode;
     uint8_t state;       /* of the chunk decoder */
     uint8_t digits;      /* of the chunk size so far */
     bool done;           /* the body is complete */
+    uint8_t least_share; /* one part in so many must be content: enum h1_body_share */
     uint32_t line_bytes; /* of the chunk line, then of the trailers */
     uint64_t left;       /* of the length, or of the chunk */
     uint64_t seen;       /* body bytes so far */

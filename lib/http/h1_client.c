@@ -103,6 +103,7 @@ begin_body(struct h1_client_conn *c, const struct h1_framing *f, int status)
         h1_body_init(&c->body, H1_BODY_LENGTH, (uint64_t)f->length, 0);
     else
         h1_body_init(&c->body, H1_BODY_CLOSE, 0, 0);
+    c->body.least_share = H1_BODY_RESPONSE;
     c->phase = BODY;
 }
 

@@ -6,6 +6,8 @@ Said = text, reasoning, calls [(name, arguments)], finish (OpenAI's word), usage
 import dataclasses
 import json
 
+import httpx
+
 import harness
 
 STOPS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls",
@@ -55,6 +57,9 @@ class Chat:
         message, choice = answer["choices"][0]["message"], answer["choices"][0]
         calls = [(c["function"]["name"], loads(c["function"]["arguments"])) for c in message.get("tool_calls") or []
                  if c["type"] == "function"]
+        old = message.get("function_call")
+        if old:
+            calls.append((old["name"], loads(old["arguments"])))
         return Said(message.get("content") or "", message.get("reasoning_content") or "", calls,
                     choice["finish_reason"], cls.usage(answer.get("usage")), clean=True)
 
@@ -70,7 +75,7 @@ class Chat:
                 said.error = data["error"]
                 continue
             said.usage = cls.usage(data.get("usage")) or said.usage
-            for choice in data.get("choices") or []:
+            for choice in (c for c in data.get("choices") or [] if c.get("index", 0) == 0):
                 delta = choice.get("delta") or {}
                 said.text += delta.get("content") or ""
                 said.reasoning += delta.get("reasoning_content") or ""
@@ -251,8 +256,14 @@ def ask(gateway, speaker, model, stream, tools=(), body=None):
     path = speaker.path
     if speaker is Generate:
         path = (Generate.stream_path if stream else Generate.path).format(model)
-    with gateway.http() as http:
-        response = http.post(path, json=body or speaker.ask(model, stream, tools))
+    with gateway.http() as http, http.stream("POST", path, json=body or speaker.ask(model, stream, tools)) as response:
+        kept = []
+        try:
+            for piece in response.iter_raw():
+                kept.append(piece)
+        except httpx.RemoteProtocolError:
+            response.broken = True  # what a stream that broke ends with
+        response._content = b"".join(kept)
     return response
 
 
@@ -260,5 +271,7 @@ def heard(speaker, response):
     if response.status_code != 200:
         return Said(error=response.json().get("error"))
     if response.headers["content-type"].startswith("text/event-stream"):
-        return speaker.stream(response.text)
+        said = speaker.stream(response.text)
+        said.clean = said.clean and not hasattr(response, "broken")
+        return said
     return speaker.whole(response.json())

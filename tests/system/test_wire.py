@@ -10,6 +10,7 @@ import collections
 import os
 import pathlib
 import re
+import urllib.parse
 
 import pytest
 
@@ -37,7 +38,7 @@ EXCEPTIONS = {}
 if not ROOT.exists():
     pytest.skip("there are no recordings", allow_module_level=True)
 
-CASES = [case for case in replay.load(ROOT) if case.row["api"] in APIS]
+CASES = [case for case in replay.load(ROOT) if case.row["api"] in APIS and re.search(os.environ.get("HEADGATE_WIRE_CASES", ""), case.row["api"])]
 
 
 def provider_of(case, port):
@@ -49,9 +50,9 @@ def provider_of(case, port):
     prefix = re.sub(APIS[api], "", meta["path"])
     document = {"name": f"c{case.number}", "kind": kind, "allow_private": True, "credential": "recorded"}
     if kind == "azure-openai":
-        version = (meta.get("query") or {}).get("api-version")
+        version = dict(urllib.parse.parse_qsl(meta.get("query") or "")).get("api-version")
         if "/deployments/" in meta["path"] and version:
-            document["api_version"] = version if isinstance(version, str) else version[0]
+            document["api_version"] = version
         prefix = ""
     if kind == "vertex":
         place = re.match(r"(/v1(?:beta1)?)/projects/([^/]+)/locations/([^/]+)/", meta["path"])
@@ -96,6 +97,8 @@ def same(a, b):
 def differences(case, said):
     """What the client was told, held against the recording: one line a difference."""
     want = case.expect
+    if "choices" in want:
+        want = want["choices"][0]
     if not same(said.text, want["text"]):
         yield f"text {said.text[:80]!r}, want {(want['text'] or '')[:80]!r}"
     calls = [(c["name"], c["arguments"] or {}) for c in want["tool_calls"]]
@@ -185,5 +188,7 @@ def test_every_recording(stand, speaker, piece):
     failed, passed, excepted = run(stand, speaker, piece)
     if piece == 0:
         TABLE[speaker.name] = (passed, excepted, failed)
-    lines = [f"{path}: {'; '.join(found)}" for path, found in failed.items()]
+    lines = [f"{path}: {'; '.join(found)}"[:400] for path, found in failed.items()]
+    if os.environ.get("HEADGATE_WIRE_FAILURES"):
+        pathlib.Path(os.environ["HEADGATE_WIRE_FAILURES"] + f".{speaker.name}.{piece}").write_text("\n".join(lines))
     assert not failed, f"{len(failed)} of {len(failed) + sum(passed.values())} recordings:\n" + "\n".join(lines[:400])

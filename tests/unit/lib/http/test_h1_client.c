@@ -461,6 +461,36 @@ test_f063_good_answers_at_every_split(void **state)
         }
 }
 
+/* A provider may write each byte by itself; framing alone is refused as it is of a client. */
+static void
+test_f014_overhead_of_a_response(void **state)
+{
+    static const struct {
+        const char *chunk;
+        size_t count;
+        bool good;
+    } cases[] = {
+        {"1\r\nx\r\n", 60000, true},
+        {"1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n", 4000, false}};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct buf b;
+        buf_init(&b, 0);
+        assert_int_equal(buf_add_str(&b, CHUNKED), 0);
+        for (size_t n = 0; n < cases[i].count; n++)
+            assert_int_equal(buf_add_str(&b, cases[i].chunk), 0);
+        assert_int_equal(buf_add_str(&b, "0\r\n\r\n"), 0);
+        server.answers[0] = b.at;
+        server.lens[0] = b.len;
+        server.endings[0] = KEEP;
+        server.answers[1] = NULL;
+        struct result r = fetch();
+        assert_int_equal(r.ends, cases[i].good ? 1 : 0);
+        buf_free(&r.body);
+        buf_free(&b);
+    }
+}
+
 static void
 test_head_and_its_like_have_no_body(void **state)
 {
@@ -1240,6 +1270,7 @@ main(void)
         TEST(test_the_request_as_it_is_sent),
         TEST(test_a_large_body_is_sent_from_where_it_lies),
         TEST(test_f063_good_answers_at_every_split),
+        TEST(test_f014_overhead_of_a_response),
         TEST(test_head_and_its_like_have_no_body),
         TEST(test_an_answer_before_the_request_is_out),
         TEST(test_f068_bad_answers_at_every_split),
