@@ -218,6 +218,9 @@ struct dialect {
 extern const struct dialect dialect_chat, dialect_responses, dialect_anthropic, dialect_gemini,
     dialect_converse, dialect_cohere;
 
+/* Whether a provider's answers differ so much from the dialect they claim to be in that clients of
+ * that dialect cannot read them: they are translated, though the request is not. */
+bool dialect_answers_deviate(const struct policy_provider *p);
 const struct dialect *dialect_get(enum dialect_id id);
 /* The dialect that a provider is spoken to in, for a client of dialect `client`: the client's own
  * where the provider speaks it, else the provider's first. */

@@ -47,6 +47,12 @@ dialect_for(const struct policy_provider *p, enum dialect_id client)
     return dialect_get(spoken[p->kind].also & BIT(client) ? client : own);
 }
 
+bool
+dialect_answers_deviate(const struct policy_provider *p)
+{
+    return p->kind == PROVIDER_MISTRAL; /* content that is a list of parts, calls without a type */
+}
+
 /* --- refusals --------------------------------------------------------------------------------- */
 
 int

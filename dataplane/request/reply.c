@@ -36,6 +36,7 @@ const struct problem_row problems[PROBLEMS] = {
     [PROBLEM_SCOPE_PARAMETER]      = { 403, "parameter_not_allowed",    DENIED,  0 },
     [PROBLEM_MODEL_NOT_FOUND]      = { 404, "model_not_found",          INVALID, 0 },
     [PROBLEM_UNSUPPORTED]          = { 400, "unsupported_feature",      INVALID, 0 },
+    [PROBLEM_MEDIA]                = { 400, "media_unavailable",        INVALID, 0 },
     [PROBLEM_WRONG_PROVIDER]       = { 400, "endpoint_not_served",      INVALID, 0 },
     [PROBLEM_UNPRICED_MODEL]       = { 400, "unpriced_model",           INVALID, 0 },
     [PROBLEM_LEDGER]               = { 503, "ledger_unavailable",       SERVER,  5 },

@@ -53,12 +53,12 @@ struct endpoint {
     bool streams; /* whatever the body says: the path asks for a stream */
 };
 
-/* A request that changes dialect; in its arena, but for the body. */
+/* A request that changes dialect, or whose answer must; in its arena, but for the body. */
 struct translated {
     struct canon_request request;
     struct dialect_exchange exchange;
     struct answer_names names;
-    struct buf body;    /* in the provider's dialect */
+    struct buf body;    /* in the provider's dialect; empty where the client's own goes up */
     size_t body_charge; /* of the worker's budget */
 };
 
@@ -125,7 +125,9 @@ struct request {
         struct slice directives;
         struct slice degraded; /* members that were left out: "a, b"; empty: none */
         unsigned char attempt_id[ATTEMPT_ID_BYTES];
-        struct translated *translated; /* NULL: the body goes untouched */
+        struct media_fetch *media; /* what a URL names is being fetched */
+        unsigned fetches;
+        struct translated *translated; /* NULL: body and answer pass untouched */
     } wire;
 
     struct { /* stages/exchange.c; deliver.c feeds passage, tail and report once it has taken over

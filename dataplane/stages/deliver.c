@@ -82,14 +82,17 @@ static size_t
 answer_fields(struct request *r, struct http_field *fields)
 {
     size_t n = reply_fields(r, fields);
-    bool translated = r->wire.translated != NULL;
+    bool is_stream = r->answer.mode == ANSWER_STREAM;
+    bool own = r->wire.translated || is_stream; /* not every provider says what a stream is */
     for (size_t i = 0; i < r->answer.field_count && n < 2 * LIMIT_ANSWER_FIELDS; i++)
-        if (!translated || !slice_eq(r->answer.fields[i].name, SLICE("content-type")))
+        if (!own || !slice_eq(r->answer.fields[i].name, SLICE("content-type")))
             fields[n++] = r->answer.fields[i];
-    if (translated)
-        fields[n++] = (struct http_field){
-            SLICE("content-type"),
-            r->body.brief.stream ? SLICE("text/event-stream") : SLICE("application/json"), false};
+    if (own)
+        fields[n++] =
+            (struct http_field){SLICE("content-type"),
+                                is_stream || r->body.brief.stream ? SLICE("text/event-stream")
+                                                                  : SLICE("application/json"),
+                                false};
     return n;
 }
 

@@ -256,9 +256,26 @@ take_stream(struct request *r, struct slice bytes)
     }
 }
 
+/* Some send a stream and call it JSON. The first bytes tell: no JSON text begins so. */
+static bool
+begins_stream(const struct request *r, struct slice bytes)
+{
+    return r->body.brief.stream && r->answer.held.len == 0 &&
+           r->wire.dialect->framing == FRAMING_SSE &&
+           (slice_starts(bytes, SLICE("data:")) || slice_starts(bytes, SLICE("event:")));
+}
+
 static void
 take_whole(struct request *r, struct slice bytes)
 {
+    if (begins_stream(r, bytes)) {
+        const char *why = begin_stream(r);
+        if (why)
+            give_up(r, ERR_NOMEM, why);
+        else
+            take_stream(r, bytes);
+        return;
+    }
     int err = hold(r, bytes);
     if (err) {
         give_up(r, ERR_NOMEM, NULL);

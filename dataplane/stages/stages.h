@@ -21,6 +21,7 @@ enum verdict exchange(struct request *r);     /* send; await an answer worth pas
 enum verdict deliver(struct request *r);      /* give it to the client */
 
 void receive_cancel(struct request *r);
+void translate_cancel(struct request *r);
 void exchange_cancel(struct request *r);
 void deliver_cancel(struct request *r);
 

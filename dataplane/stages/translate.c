@@ -9,6 +9,7 @@
  */
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/upstream/media.h"
 #include "lib/base/encode.h"
 #include "lib/base/rand.h"
 
@@ -153,7 +154,7 @@ static void
 add_passed_up(struct request *r, const struct http_head *head)
 {
     const char *const *names = r->wire.dialect->passed_up;
-    if (r->wire.translated)
+    if (r->wire.dialect->id != r->endpoint->dialect)
         return;
     for (size_t i = 0; names && names[i] && i < LIMIT_PASSED_UP; i++)
         add(r, slice_of(names[i]), http_field_get(head, names[i]));
@@ -265,7 +266,7 @@ write_body(struct request *r, const struct dialect_target *target)
     if (!services_hold(r->svc, t->body.len))
         return refuse_memory(r);
     t->body_charge = t->body.len;
-    t->exchange = (struct dialect_exchange){&t->request, w.json_by_tool};
+    t->exchange.json_by_tool = w.json_by_tool;
     if (!note_degraded(r, &w))
         return refuse_memory(r);
     r->wire.pieces[0] = buf_slice(&t->body);
@@ -288,10 +289,118 @@ read_request(struct request *r)
     if (err)
         return refuse_request(r, err, &why);
     t->request.stream = r->body.brief.stream;
+    t->exchange.request = &t->request;
     t->names = (struct answer_names){.id = slice_make(r->id + 4, REQUEST_ID_BYTES - 5),
                                      .model = r->grant.name,
                                      .now_unix_s = r->started_wall_ms / 1000};
     return NEXT;
+}
+
+/* --- media by URL ------------------------------------------------------------------------------
+ *
+ * Where the provider takes only bytes, what a URL names is fetched, one after the other, and put
+ * into the canonical part as if the client had sent it.
+ */
+
+static enum verdict fetch_media(struct request *r);
+
+static bool
+wants_inline(const struct request *r, const struct canon_part *part)
+{
+    const struct dialect_target target = {r->plan.target->provider, r->plan.target->model};
+    const struct canon_media *m = &part->media;
+    return m->url.at && !m->data.at && r->wire.dialect->wants_inline(&target, part);
+}
+
+/* The next one whose bytes are missing; NULL: none. */
+static struct canon_part *
+find_missing(const struct request *r, const struct canon_part *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (wants_inline(r, &parts[i]))
+            return (struct canon_part *)(uintptr_t)&parts[i]; /* the request's own, in its arena */
+        struct canon_part *inner = find_missing(r, parts[i].parts, parts[i].part_count);
+        if (inner)
+            return inner;
+    }
+    return NULL;
+}
+
+static struct canon_part *
+next_missing(const struct request *r)
+{
+    const struct canon_request *q = &r->wire.translated->request;
+    for (size_t i = 0; i < q->message_count && r->wire.dialect->wants_inline; i++) {
+        struct canon_part *p = find_missing(r, q->messages[i].parts, q->messages[i].count);
+        if (p)
+            return p;
+    }
+    return NULL;
+}
+
+static enum verdict
+refuse_media(struct request *r, struct slice url, const char *why)
+{
+    if (url.len > 200)
+        url.len = 200;
+    return reply_refuse(r, PROBLEM_MEDIA, "'%.*s' cannot be sent to the provider: %s.",
+                        SLICE_ARG(url), why);
+}
+
+static bool
+put_media(struct request *r, struct canon_part *part, const struct media_result *result)
+{
+    char *text = arena_alloc(&r->arena, BASE64_BYTES(result->bytes.len));
+    if (!text)
+        return false;
+    part->media.data = slice_make(text, base64_encode(result->bytes.at, result->bytes.len, text));
+    if (!part->media.mime.len)
+        part->media.mime = arena_copy(&r->arena, result->mime);
+    return part->media.mime.at != NULL;
+}
+
+static void
+on_media(void *ctx, const struct media_result *result)
+{
+    struct request *r = ctx;
+    struct canon_part *part = next_missing(r);
+    enum verdict v;
+    r->wire.media = NULL;
+    if (result->err)
+        v = refuse_media(r, part->media.url, result->why);
+    else if (!put_media(r, part, result))
+        v = refuse_memory(r);
+    else
+        v = fetch_media(r);
+    if (v != WAIT)
+        request_resume(r, v);
+}
+
+static enum verdict
+write_now(struct request *r)
+{
+    const struct dialect_target target = {r->plan.target->provider, r->plan.target->model};
+    return write_body(r, &target);
+}
+
+static enum verdict
+fetch_media(struct request *r)
+{
+    const struct canon_part *part = next_missing(r);
+    if (!part)
+        return write_now(r);
+    if (r->wire.fetches++ == LIMIT_MEDIA_FETCHES)
+        return refuse_media(r, part->media.url, "a request may name 20 files by URL");
+    r->wire.media = media_fetch_start(r->svc, part->media.url,
+                                      r->plan.target->provider->allow_private_media, on_media, r);
+    return r->wire.media ? WAIT : refuse_memory(r);
+}
+
+void
+translate_cancel(struct request *r)
+{
+    media_fetch_cancel(r->wire.media);
+    r->wire.media = NULL;
 }
 
 /* --- the stage -------------------------------------------------------------------------------- */
@@ -318,9 +427,11 @@ translate(struct request *r)
         return reply_refuse_member(r, PROBLEM_WRONG_PROVIDER, "model",
                                    "The provider '%.*s' of this model does not serve %s.",
                                    SLICE_ARG(provider->name), r->endpoint->name);
-    if (!same && read_request(r) == REPLY)
+    bool translate_answer =
+        !same || (r->endpoint->way == WAY_CHAT && dialect_answers_deviate(provider));
+    if (translate_answer && read_request(r) == REPLY)
         return REPLY;
     if (!find_address(r, &target) || !make_fields(r))
         return refuse_memory(r);
-    return same ? pass_body(r) : write_body(r, &target);
+    return same ? pass_body(r) : fetch_media(r);
 }

@@ -58,7 +58,7 @@ class Chat:
         calls = [(c["function"]["name"], loads(c["function"]["arguments"])) for c in message.get("tool_calls") or []
                  if c["type"] == "function"]
         old = message.get("function_call")
-        if old:
+        if old and old.get("name"):
             calls.append((old["name"], loads(old["arguments"])))
         return Said(message.get("content") or "", message.get("reasoning_content") or "", calls,
                     choice["finish_reason"], cls.usage(answer.get("usage")), clean=True)

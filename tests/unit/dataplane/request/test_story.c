@@ -33,6 +33,7 @@ enum verdict translate(struct request *r) { (void)r; note('e'); return plan[TRAN
 enum verdict exchange(struct request *r) { (void)r; note('f'); return plan[EXCHANGE]; }
 enum verdict deliver(struct request *r) { (void)r; note('g'); return plan[DELIVER]; }
 void receive_cancel(struct request *r) { (void)r; note('B'); }
+void translate_cancel(struct request *r) { (void)r; note('E'); }
 void exchange_cancel(struct request *r) { (void)r; note('F'); }
 void deliver_cancel(struct request *r) { (void)r; note('G'); }
 void settle(struct request *r, enum usage_outcome why) { (void)r; note('$'); settled_as = why; }
@@ -122,8 +123,8 @@ test_abort_at_each_wait_cancels_it_and_settles_once(void **state)
         const char *script, *trail;
         unsigned resumes;
     } cases[] = {
-        {".w.....", "abB$.", 0},     {".....w.", "abcdefF$.", 0},  {"......w", "abcdefgG$.", 0},
-        {".w...w.", "abcdefF$.", 1}, {".w...ww", "abcdefgG$.", 2},
+        {".w.....", "abB$.", 0},      {"....w..", "abcdeE$.", 0},  {".....w.", "abcdefF$.", 0},
+        {"......w", "abcdefgG$.", 0}, {".w...w.", "abcdefF$.", 1}, {".w...ww", "abcdefgG$.", 2},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct request r = {0};
@@ -142,7 +143,8 @@ static void
 test_every_stage_that_can_wait_has_a_cancel_and_a_name(void **state)
 {
     (void)state;
-    static const bool waits[END] = {[RECEIVE] = true, [EXCHANGE] = true, [DELIVER] = true};
+    static const bool waits[END] = {
+        [RECEIVE] = true, [TRANSLATE] = true, [EXCHANGE] = true, [DELIVER] = true};
     for (unsigned i = 0; i < END; i++) {
         assert_non_null(story[i].name);
         assert_non_null(story[i].run);
