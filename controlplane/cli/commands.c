@@ -75,6 +75,11 @@ const struct command commands[] = {
     {"price set", "change members of one; null removes a member", "NAME MEMBER=VALUE [...]",
      "headgate price set local/m1 output_per_mtok_usd=12", item_set_run, &item_prices, false},
     {"price delete", "delete one", "NAME", "headgate price delete local/m1", item_delete_run, &item_prices, false},
+    {"prices import", "import a published price list as one revision", "FILE",
+     "headgate prices import prices.json --dry-run\nheadgate prices import prices.json --provider openai",
+     prices_import_run, NULL, false},
+    {"prices list", "show what models cost, and where each price comes from", "",
+     "headgate prices list --provider openai --model 'gpt-4o*'", prices_list_run, NULL, false},
 
     {"usage", "sum up requests, tokens and cost", "", "headgate usage --group-by team,model --from 2026-11-01",
      usage_run, NULL, false},

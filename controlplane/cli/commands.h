@@ -16,6 +16,7 @@ command_run rollback_run, revisions_run;                 /* its history */
 command_run item_list_run, item_show_run, item_create_run, item_set_run, item_delete_run;
 command_run key_create_run, key_rotate_run, key_revoke_run;
 command_run role_list_run, role_show_run, can_run; /* who may do what */
+command_run prices_import_run, prices_list_run;
 command_run usage_run, events_run, ledger_run;
 command_run workers_run, snapshots_run;
 command_run audit_list_run, audit_verify_run;

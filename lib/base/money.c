@@ -64,6 +64,78 @@ money_parse_per_mtok(struct slice text, picos_tok *ret_price)
     return e < 0 ? e : to_int64(v, ret_price);
 }
 
+/* "e-06": -6; the text is at the 'e', or empty. */
+static int
+parse_exponent(struct slice text, int *ret_exponent)
+{
+    bool negative = text.len > 1 && text.at[1] == '-';
+    size_t at = text.len > 1 && (negative || text.at[1] == '+') ? 2 : 1;
+    int e = 0;
+    *ret_exponent = 0;
+    if (text.len == 0)
+        return 0;
+    if (at >= text.len)
+        return ERR_SYNTAX;
+    for (; at < text.len; at++) {
+        if (!is_digit(text.at[at]))
+            return ERR_SYNTAX;
+        if (e < 1000)
+            e = e * 10 + (text.at[at] - '0');
+    }
+    *ret_exponent = negative ? -e : e;
+    return 0;
+}
+
+/* The digits of "12.50", and how many stand behind the point. */
+static int
+parse_digits(struct slice text, __int128 *ret_digits, int *ret_places)
+{
+    __int128 v = 0;
+    int fraction = -1;
+    if (text.len == 0 || !is_digit(text.at[0]) || !is_digit(text.at[text.len - 1]))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == '.' && fraction < 0) {
+            fraction = 0;
+            continue;
+        }
+        if (!is_digit(text.at[i]))
+            return ERR_SYNTAX;
+        if (i >= MAX_DIGITS)
+            return ERR_RANGE;
+        v = v * 10 + (text.at[i] - '0');
+        fraction += fraction >= 0;
+    }
+    *ret_digits = v;
+    *ret_places = fraction < 0 ? 0 : fraction;
+    return 0;
+}
+
+int
+money_parse_number(struct slice text, int places, int64_t *ret_value)
+{
+    size_t mark = slice_find(text, 'e', 0);
+    __int128 v;
+    int behind, exponent, shift, e;
+    if (mark == text.len)
+        mark = slice_find(text, 'E', 0);
+    if (text.len && text.at[0] == '-')
+        return ERR_RANGE;
+    if ((e = parse_digits(slice_make(text.at, mark), &v, &behind)) != 0 ||
+        (e = parse_exponent(slice_from(text, mark), &exponent)) != 0)
+        return e;
+    *ret_value = 0;
+    if (v == 0)
+        return 0;
+    for (shift = places + exponent - behind; shift > 0; shift--)
+        if (v > INT64_MAX || (v *= 10) > INT64_MAX)
+            return ERR_RANGE;
+    for (; shift < 0; shift++, v /= 10)
+        if (v % 10 != 0)
+            return ERR_RANGE;
+    return to_int64(v, ret_value);
+}
+
 /* v / 10^places, without trailing zeros beyond the second place. Written from the right, by hand:
  * every answer carries a cost. */
 static void

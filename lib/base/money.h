@@ -23,6 +23,9 @@ MUST_CHECK int money_parse_usd(struct slice text, nanos *ret_amount);
 void money_format_usd(nanos amount, char ret_text[static MONEY_TEXT_BYTES]);
 /* USD per million tokens, at most 6 fraction digits, not negative: 0, ERR_SYNTAX, ERR_RANGE. */
 MUST_CHECK int money_parse_per_mtok(struct slice text, picos_tok *ret_price);
+/* A JSON number's own text ("2.5e-06"), times 10^places: exact, never through a double, or not at
+ * all. Not negative. 0, ERR_SYNTAX, ERR_RANGE (also: finer than that). */
+MUST_CHECK int money_parse_number(struct slice text, int places, int64_t *ret_value);
 void money_format_per_mtok(picos_tok price, char ret_text[static MONEY_TEXT_BYTES]);
 
 /* A cost is summed exactly in picodollars and rounded up once to nanodollars:

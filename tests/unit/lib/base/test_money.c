@@ -163,6 +163,52 @@ test_line_does_not_overflow(void **state)
 }
 
 static void
+test_parse_number(void **state)
+{
+    static const struct {
+        const char *text;
+        int places, err;
+        int64_t want;
+    } cases[] = {
+        {"2.5e-06", 12, 0, 2500000},
+        {"2.5E-6", 12, 0, 2500000},
+        {"0.0000025", 12, 0, 2500000},
+        {"25e-07", 12, 0, 2500000},
+        {"2.50000e-06", 12, 0, 2500000}, /* zeros behind it are no digits more */
+        {"1", 0, 0, 1},
+        {"1e3", 0, 0, 1000},
+        {"1e+3", 0, 0, 1000},
+        {"0.0e-999999999999", 12, 0, 0},
+        {"0", 12, 0, 0},
+        {"9223372036854775807", 0, 0, INT64_MAX},
+        {"9223372036854775808", 0, ERR_RANGE, 0},
+        {"9.3e18", 0, ERR_RANGE, 0},
+        {"1e999999999999", 0, ERR_RANGE, 0},
+        {"1e-999999999999", 0, ERR_RANGE, 0},
+        {"1e-13", 12, ERR_RANGE, 0}, /* finer */
+        {"2.9999999999999997e-07", 12, ERR_RANGE, 0},
+        {"-1", 0, ERR_RANGE, 0},
+        {"1234567890123456789012345678901", 0, ERR_RANGE, 0},
+        {"", 0, ERR_SYNTAX, 0},
+        {"e5", 0, ERR_SYNTAX, 0},
+        {"1e", 0, ERR_SYNTAX, 0},
+        {"1e+", 0, ERR_SYNTAX, 0},
+        {"1e5x", 0, ERR_SYNTAX, 0},
+        {".5", 0, ERR_SYNTAX, 0},
+        {"5.", 0, ERR_SYNTAX, 0},
+        {"1.2.3", 0, ERR_SYNTAX, 0},
+        {"much", 0, ERR_SYNTAX, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        int64_t v = 0;
+        int err = money_parse_number(slice_of(cases[i].text), cases[i].places, &v);
+        if (err != cases[i].err || (!err && v != cases[i].want))
+            fail_msg("%s: %d, %lld", cases[i].text, err, (long long)v);
+    }
+}
+
+static void
 test_add(void **state)
 {
     nanos sum = 0;
@@ -185,6 +231,7 @@ main(void)
         cmocka_unit_test(test_round),
         cmocka_unit_test(test_round_is_nearest),
         cmocka_unit_test(test_line_does_not_overflow),
+        cmocka_unit_test(test_parse_number),
         cmocka_unit_test(test_add),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
