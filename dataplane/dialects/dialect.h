@@ -112,7 +112,8 @@ MUST_CHECK int dialect_need(struct dialect_writer *w, enum feature feature, cons
  */
 MUST_CHECK int dialect_leave_out(struct dialect_writer *w, const char *member, const char *reason);
 /* All extras of a request from another dialect, but for the `harmless` ones (NULL-terminated names
- * that change nothing about the answer): 0 when none is left, 1 when all others were left out. */
+ * that change nothing about the answer): 0 when none is left, 1 when all others were left out.
+ * What names something that only the dialect's own server keeps is refused in any case. */
 MUST_CHECK int dialect_leave_extras(struct dialect_writer *w, const struct canon_request *q,
                                     const char *const *harmless);
 

@@ -104,6 +104,42 @@ is_harmless(struct slice name, const char *const *harmless)
     return false;
 }
 
+/* Members of Responses that ask for what only its own server holds or does. Leaving them out would
+ * change what is answered, so they are refused whatever the key allows. */
+static const struct {
+    const char *name, *advice;
+} stateful[] = {
+    {"previous_response_id", "keeps no responses: send the earlier items again in 'input'"},
+    {"conversation", "keeps no conversations: send their items again in 'input'"},
+    {"prompt", "keeps no prompts: send its text as 'instructions' and 'input'"},
+    {"background", "answers at once or not at all: leave it out, and stream instead"},
+};
+
+static int
+refuse_stateful(struct dialect_writer *w, struct slice name)
+{
+    for (size_t i = 0; i < sizeof(stateful) / sizeof(stateful[0]); i++)
+        if (slice_is(name, stateful[i].name))
+            return dialect_refuse(w->why, ERR_DENIED, stateful[i].name, "'%s': provider '%.*s' %s.",
+                                  stateful[i].name, SLICE_ARG(w->target->provider->name),
+                                  stateful[i].advice);
+    return 0;
+}
+
+/* Of Responses: what only says how the answer is delivered, cached or filed, or what is read
+ * already and is kept as it was written. */
+static const char *const responses_harmless[] = {"include",
+                                                 "instructions",
+                                                 "max_tool_calls",
+                                                 "prompt_cache_options",
+                                                 "stream_options",
+                                                 "safety_identifier",
+                                                 "prompt_cache_retention",
+                                                 "tool_choice",
+                                                 "tools",
+                                                 "truncation",
+                                                 NULL};
+
 int
 dialect_leave_extras(struct dialect_writer *w, const struct canon_request *q,
                      const char *const *harmless)
@@ -111,8 +147,13 @@ dialect_leave_extras(struct dialect_writer *w, const struct canon_request *q,
     int left = 0;
     char name[96];
     for (size_t i = 0; i < q->extra_count; i++) {
-        if (is_harmless(q->extras[i].name, harmless))
+        bool responses = q->origin == DIALECT_RESPONSES;
+        if (is_harmless(q->extras[i].name, harmless) ||
+            (responses && is_harmless(q->extras[i].name, responses_harmless)))
             continue;
+        int stays = responses ? refuse_stateful(w, q->extras[i].name) : 0;
+        if (stays)
+            return stays;
         snprintf(name, sizeof(name), "%.*s", SLICE_ARG(q->extras[i].name));
         int err = dialect_leave_out(w, name, "is spoken to in a dialect that has no such member");
         if (err < 0)

@@ -58,6 +58,59 @@ MUST_CHECK int responses_message_extra(struct json_view item, struct arena *a, s
  * ERR_NOMEM. */
 MUST_CHECK int responses_read_call(struct json_view item, struct arena *a, struct canon_part *ret);
 
+/* --- requests of clients (responses_request.c, responses_items.c, responses_tools.c) -----------
+ */
+
+/* What a request is read with. Texts for refusals are made where they are needed. */
+struct responses_reader {
+    struct arena *a;
+    struct dialect_refusal *why;
+    struct canon_request *q;
+    struct canon_extra *extras; /* of q, growing */
+    size_t extra_cap;
+};
+/* "'MEMBER' must be WHAT." ERR_SYNTAX. */
+MUST_CHECK int responses_must(const struct responses_reader *r, const char *member,
+                              const char *what);
+/* Text, absent or null; else refused as member. */
+MUST_CHECK int responses_opt_text(const struct responses_reader *r, const char *member,
+                                  struct json_view v, struct slice *ret);
+/* The same for a member of a map; its name in a refusal is OUTER.NAME. */
+MUST_CHECK int responses_get_text(const struct responses_reader *r, const char *outer,
+                                  struct json_view map, const char *name, struct slice *ret);
+/* Keeps a member that has no canonical meaning. name is static or in the arena. 0 or ERR_NOMEM. */
+MUST_CHECK int responses_keep(struct responses_reader *r, struct slice name, struct slice raw);
+/* The raw text of an extra; empty when the request has none of that name. */
+struct slice responses_extra(const struct canon_request *q, const char *name);
+
+/* instructions and input, as q's messages. */
+MUST_CHECK int responses_read_input(struct responses_reader *r, struct json_view instructions,
+                                    struct json_view input);
+/* tools and tool_choice; a choice among some tools leaves the others out. */
+MUST_CHECK int responses_read_tools(struct responses_reader *r, struct json_view tools,
+                                    struct json_view choice);
+int responses_read_request(struct slice body, const struct dialect_call *call, struct arena *a,
+                           struct canon_request *ret, struct dialect_refusal *why);
+
+/* --- requests to providers (responses_order.c, responses_input.c) ------------------------------
+ */
+
+/* What a request is written with. */
+struct responses_order {
+    const struct canon_request *q;
+    struct dialect_writer *w;
+    struct json_emit e;
+};
+/* The list of the input's items, from message `first` on. 0; ERR_DENIED: *w->why says why; or
+ * another error; that of e comes on top. */
+MUST_CHECK int responses_write_input(struct responses_order *o, size_t first);
+int responses_write_request(const struct canon_request *q, struct dialect_writer *w,
+                            struct buf *into);
+/* A tool as it stands in requests and is repeated in answers; with strict: null where absent. */
+void responses_emit_tool(struct json_emit *e, const struct canon_tool *t, bool in_answer);
+void responses_emit_format(struct json_emit *e, const struct canon_request *q);
+void responses_emit_choice(struct json_emit *e, const struct canon_request *q);
+
 /* --- answers of providers (responses_answer.c, responses_stream.c) ---------------------------- */
 
 int responses_read_answer(struct slice body, const struct dialect_exchange *x, struct arena *a,
