@@ -111,6 +111,96 @@ void responses_emit_tool(struct json_emit *e, const struct canon_tool *t, bool i
 void responses_emit_format(struct json_emit *e, const struct canon_request *q);
 void responses_emit_choice(struct json_emit *e, const struct canon_request *q);
 
+/* --- answers for clients (responses_object.c, responses_encode.c, responses_error.c) -----------
+ */
+
+/* What a response object says besides what its request said. */
+struct responses_object {
+    struct slice id, model, service_tier;
+    int64_t created_unix_s;
+    const char *status;            /* "in_progress", "completed", "incomplete", "failed" */
+    const char *incomplete_reason; /* NULL: none */
+    struct slice output;           /* the items, joined by commas */
+    struct usage_report usage;     /* not seen: null */
+};
+void responses_emit_object(struct json_emit *e, const struct canon_request *q,
+                           const struct responses_object *o);
+/* One annotation of a text that has `length` characters so far. */
+void responses_emit_citation(struct json_emit *e, const struct canon_citation *c, int64_t length);
+int responses_write_answer(const struct canon_request *q, const struct canon_answer *answer,
+                           const struct answer_names *names, struct buf *into);
+extern const struct dialect_encoder responses_encoder;
+
+/* What an encoder keeps of the answer that goes by (responses_output.c): its terminal repeats all.
+ */
+#define LIMIT_ENCODED_BYTES ((size_t)32 << 20)
+#define LIMIT_ENCODED_PARTS 4096
+
+/* A part, and what of it goes into its item. */
+struct responses_piece {
+    unsigned item;              /* whose it is */
+    unsigned content;           /* its place in a message */
+    struct canon_part of;       /* its texts lie in the encoder's arena; not those that grow */
+    struct buf text, signature; /* text: arguments, base64 too */
+    struct buf notes, logprobs; /* the elements of lists, joined by commas */
+    unsigned note_count;
+    bool begun, ended; /* begun: something of it was told beyond its item */
+};
+
+enum responses_item_kind { ITEM_MESSAGE, ITEM_REASONING, ITEM_CALL, ITEM_IMAGE, ITEM_OPAQUE };
+
+struct responses_item {
+    enum responses_item_kind kind;
+    struct slice id, phase; /* phase: members of the message, {"phase":...} */
+    size_t first;           /* of its pieces */
+    unsigned pieces;
+    bool done;
+    struct buf json; /* when done */
+};
+
+struct responses_encoding {
+    const struct canon_request *q;
+    struct answer_names names;
+    struct arena own;
+    struct responses_piece *pieces; /* by the number of the part */
+    size_t piece_count, piece_cap;
+    struct responses_item *items;
+    size_t item_count, item_cap;
+    size_t bytes; /* held in buffers */
+    int64_t sequence;
+    struct responses_object object;
+    enum canon_finish finish;
+    struct buf logprobs;          /* that wait for a text */
+    size_t object_at, object_len; /* of the terminal's response, in what it was written into */
+    bool started, ended;
+};
+/* Adds to a buffer of the encoding's, counted. 0, ERR_LIMIT, ERR_NOMEM. */
+MUST_CHECK int responses_hold(struct responses_encoding *s, struct buf *b, struct slice text);
+/* The same for the next element of a list. */
+MUST_CHECK int responses_hold_element(struct responses_encoding *s, struct buf *list,
+                                      struct slice element);
+/* Moves a text into the encoding's arena, counted. */
+MUST_CHECK int responses_keep_slice(struct responses_encoding *s, struct slice *text);
+/* The new last item; an id is made where none is given. 0, ERR_LIMIT, ERR_NOMEM. */
+MUST_CHECK int responses_new_item(struct responses_encoding *s, enum responses_item_kind kind,
+                                  const char *prefix, struct slice given);
+/* The part that PART_START tells of. 0, ERR_LIMIT, ERR_PROTOCOL: it was told before; ERR_NOMEM. */
+MUST_CHECK int responses_new_piece(struct responses_encoding *s, const struct canon_event *e,
+                                   struct responses_piece **ret);
+/* NULL: it has not begun. */
+struct responses_piece *responses_piece_of(struct responses_encoding *s, unsigned part);
+void responses_emit_list(struct json_emit *e, const char *name, const struct buf *elements);
+/* A piece of a message; not whole: without what it says. */
+void responses_emit_piece(struct json_emit *e, const struct responses_piece *p, bool whole);
+MUST_CHECK int responses_emit_item(struct responses_encoding *s, struct json_emit *e,
+                                   const struct responses_item *item, const char *status);
+
+int responses_write_error(const struct canon_error *e, struct buf *into);
+int responses_write_error_event(const struct canon_error *e, struct buf *into);
+/* The error event with its place in the stream. */
+MUST_CHECK int responses_add_error_event(const struct canon_error *e, int64_t sequence,
+                                         struct buf *into);
+
 /* --- answers of providers (responses_answer.c, responses_stream.c) ---------------------------- */
 
 int responses_read_answer(struct slice body, const struct dialect_exchange *x, struct arena *a,

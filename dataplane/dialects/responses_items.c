@@ -331,6 +331,8 @@ read_call(struct inputs *in, struct json_view item)
         snprintf(member, sizeof(member), "%s.name", in->member);
         return responses_must(in->r, member, "a text that is not empty");
     }
+    if (canon_unpack_id(in->r->a, part.id, &part.id, &part.origin, &part.signature))
+        part.raw = (struct slice){0}; /* members of ours, and it is another's call */
     err = join_assistant(in, false);
     in->has_call = true;
     in->calls[in->call_count++ % KNOWN_CALLS] = part;
@@ -352,6 +354,8 @@ read_result(struct inputs *in, struct json_view item)
 {
     struct canon_part part = {.kind = PART_TOOL_RESULT, .origin = DIALECT_RESPONSES};
     struct responses_parts list = {0};
+    struct slice signature;
+    enum dialect_id origin;
     char member[96];
     part.custom = json_view_is(json_view_get(item, "type"), "custom_tool_call_output");
     snprintf(member, sizeof(member), "%s.call_id", in->member);
@@ -362,6 +366,7 @@ read_result(struct inputs *in, struct json_view item)
         err = read_content(in, "output", json_view_get(item, "output"), &list);
     if (!err && !(in->open && in->role == ROLE_TOOL))
         err = open_message(in, ROLE_TOOL);
+    canon_unpack_id(in->r->a, part.id, &part.id, &origin, &signature);
     part.name = name_of_call(in, part.id);
     part.parts = list.at;
     part.part_count = list.count;

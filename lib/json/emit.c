@@ -2,6 +2,8 @@
 
 #include "lib/json/scan.h"
 
+#include <string.h>
+
 static void
 put(struct json_emit *e, struct slice s)
 {
@@ -107,13 +109,24 @@ emit_null(struct json_emit *e)
     emit_raw(e, SLICE("null"));
 }
 
+/* Without the blanks of JSON around it. */
+static struct slice
+trim(struct slice s)
+{
+    while (s.len && strchr(" \t\r\n", s.at[0]))
+        s = slice_from(s, 1);
+    while (s.len && strchr(" \t\r\n", s.at[s.len - 1]))
+        s.len--;
+    return s;
+}
+
 void
 emit_members_of(struct json_emit *e, struct slice map)
 {
-    map = slice_trim(map);
+    map = trim(map);
     if (map.len < 2)
         return;
-    struct slice inner = slice_trim(slice_make(map.at + 1, map.len - 2));
+    struct slice inner = trim(slice_make(map.at + 1, map.len - 2));
     if (inner.len)
         emit_raw(e, inner);
 }
