@@ -47,8 +47,30 @@ static const char *const openai_models[] = {"gpt-5.6",
                                             "text-embedding-3-small",
                                             "text-embedding-3-large",
                                             NULL};
+static const char *const anthropic_models[] = {
+    "claude-opus-5",     "claude-sonnet-5",   "claude-opus-4-8",
+    "claude-opus-4-6",   "claude-sonnet-4-6", "claude-opus-4-5",
+    "claude-sonnet-4-5", "claude-haiku-4-5",  NULL};
+static const char *const gemini_models[] = {"gemini-3-pro-preview", "gemini-2.5-pro",
+                                            "gemini-2.5-flash", "gemini-2.5-flash-lite", NULL};
+static const char *const no_models[] = {NULL};
+/* The variables are those that the vendors' own SDKs read. */
 static const struct known_provider known_providers[] = {
     {"openai", "OPENAI_API_KEY", openai_models},
+    {"anthropic", "ANTHROPIC_API_KEY", anthropic_models},
+    {"gemini", "GEMINI_API_KEY", gemini_models},
+    {"gemini", "GOOGLE_API_KEY", gemini_models},
+    {"cohere", "COHERE_API_KEY", no_models},
+    {"mistral", "MISTRAL_API_KEY", no_models},
+    {"groq", "GROQ_API_KEY", no_models},
+    {"together", "TOGETHER_API_KEY", no_models},
+    {"deepseek", "DEEPSEEK_API_KEY", no_models},
+    {"xai", "XAI_API_KEY", no_models},
+    {"openrouter", "OPENROUTER_API_KEY", no_models},
+    {"fireworks", "FIREWORKS_API_KEY", no_models},
+    {"cerebras", "CEREBRAS_API_KEY", no_models},
+    {"perplexity", "PERPLEXITY_API_KEY", no_models},
+    {"huggingface", "HF_TOKEN", no_models},
 };
 
 /* --- the admin token ---------------------------------------------------------------------------

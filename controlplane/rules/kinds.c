@@ -52,6 +52,7 @@ static const struct field_row provider_rows[] = {
     {.name = "location", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "vertex: the location, or global."},
     {.name = "api_version", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "azure-openai: v1 (the default), or the date of the deployments API."},
     {.name = "allow_private", .kind = FIELD_BOOL, .help = "Private, loopback and link-local addresses are refused without it."},
+    {.name = "responses", .kind = FIELD_BOOL, .help = "An OpenAI-compatible server that has the Responses API too: its clients' requests then go there untouched."},
     {.name = "allow_private_media", .kind = FIELD_BOOL, .help = "URLs in requests (images, files) that the gateway fetches for this provider may name private addresses."},
     {.name = "http", .kind = FIELD_ENUM, .values = http_versions, .help = "Protocol to the upstream."},
     {.name = "timeouts", .kind = FIELD_MAP, .item = &timeout_table, .help = "Milliseconds; absent: the gateway's defaults."},

@@ -1,5 +1,8 @@
 #include "dataplane/dialects/capabilities.h"
 
+#include "dataplane/dialects/dialect.h"
+#include "lib/json/emit.h"
+
 /* clang-format off */
 const char *const feature_names[FEATURES] = {
     [FEATURE_SYSTEM]             = "messages.system",
@@ -135,4 +138,88 @@ capability_of(enum provider_kind kind, enum feature f)
         if (differences[i].kind == kind && differences[i].feature == f)
             return differences[i].capability;
     return (enum capability)table[f][family_of(kind)];
+}
+
+/* --- what clients can say --------------------------------------------------------------------- */
+
+#define BIT(feature) (UINT64_C(1) << (feature))
+_Static_assert(FEATURES <= 64, "a bit each");
+
+/* What a client dialect has no words for. */
+static const uint64_t unsaid[CLIENT_DIALECTS] = {
+    [DIALECT_CHAT] = BIT(FEATURE_TOOL_RESULT_IMAGE) | BIT(FEATURE_FILE_URL) |
+                     BIT(FEATURE_REASONING_BUDGET) | BIT(FEATURE_TOP_K),
+    [DIALECT_RESPONSES] = BIT(FEATURE_REASONING_BUDGET) | BIT(FEATURE_TOP_K) |
+                          BIT(FEATURE_CACHE_MARKERS) | BIT(FEATURE_PENALTIES) | BIT(FEATURE_SEED) |
+                          BIT(FEATURE_STOP) | BIT(FEATURE_CHOICES) | BIT(FEATURE_LOGIT_BIAS) |
+                          BIT(FEATURE_AUDIO_OUTPUT),
+    [DIALECT_ANTHROPIC] = BIT(FEATURE_CUSTOM_TOOLS) | BIT(FEATURE_JSON_OBJECT) |
+                          BIT(FEATURE_AUDIO_INPUT) | BIT(FEATURE_AUDIO_OUTPUT) |
+                          BIT(FEATURE_PENALTIES) | BIT(FEATURE_SEED) | BIT(FEATURE_CHOICES) |
+                          BIT(FEATURE_LOGPROBS) | BIT(FEATURE_LOGIT_BIAS) | BIT(FEATURE_METADATA) |
+                          BIT(FEATURE_VERBOSITY),
+    [DIALECT_GEMINI] = BIT(FEATURE_MID_SYSTEM) | BIT(FEATURE_PARALLEL_TOOLS_OFF) |
+                       BIT(FEATURE_STRICT_TOOLS) | BIT(FEATURE_CUSTOM_TOOLS) |
+                       BIT(FEATURE_CACHE_MARKERS) | BIT(FEATURE_LOGIT_BIAS) | BIT(FEATURE_USER) |
+                       BIT(FEATURE_VERBOSITY),
+};
+
+bool
+capability_is_said(enum dialect_id client, enum feature f)
+{
+    return !(unsaid[client] & BIT(f));
+}
+
+enum capability
+capability_between(enum dialect_id client, enum provider_kind kind, enum feature f)
+{
+    const struct policy_provider p = {.kind = kind};
+    enum capability c = capability_of(kind, f);
+    if (!capability_is_said(client, f))
+        return UNSUPPORTED;
+    return c == EMULATED && dialect_for(&p, client)->id == client ? EXACT : c;
+}
+
+const char *
+capability_name(enum capability c)
+{
+    static const char *const names[] = {
+        [UNSUPPORTED] = "unsupported", [EMULATED] = "emulated", [EXACT] = "exact"};
+    return names[c];
+}
+
+/* --- told ------------------------------------------------------------------------------------- */
+
+static void
+write_kind(struct json_emit *e, enum provider_kind kind)
+{
+    emit_map(e);
+    emit_str_member(e, "kind", provider_kind_name(kind));
+    emit_name(e, "clients");
+    emit_map(e);
+    for (enum dialect_id d = 0; d < CLIENT_DIALECTS; d++) {
+        emit_name(e, dialect_get(d)->name);
+        emit_map(e);
+        for (enum feature f = 0; f < FEATURES; f++)
+            emit_str_member(e, feature_names[f], capability_name(capability_between(d, kind, f)));
+        emit_end_map(e);
+    }
+    emit_end_map(e);
+    emit_end_map(e);
+}
+
+int
+capabilities_write(const bool used[static PROVIDER_KINDS], struct buf *into)
+{
+    struct json_emit e = json_emit_into(into);
+    emit_map(&e);
+    emit_str_member(&e, "object", "list");
+    emit_name(&e, "data");
+    emit_list(&e);
+    for (enum provider_kind k = 1; k < PROVIDER_KINDS; k++)
+        if (used[k])
+            write_kind(&e, k);
+    emit_end_list(&e);
+    emit_end_map(&e);
+    return e.err;
 }

@@ -6,6 +6,7 @@
 #ifndef DATAPLANE_DIALECTS_CAPABILITIES_H
 #define DATAPLANE_DIALECTS_CAPABILITIES_H
 
+#include "dataplane/dialects/canonical.h"
 #include "lib/policy/policy.h"
 
 enum capability {
@@ -60,5 +61,15 @@ enum feature {
 extern const char *const feature_names[FEATURES]; /* "tools.parallel", public and stable */
 
 enum capability capability_of(enum provider_kind kind, enum feature f);
+/* Whether a client of the dialect can ask for the feature at all. */
+bool capability_is_said(enum dialect_id client, enum feature f);
+/* What becomes of the feature for a client of that dialect at a provider of that kind: what the
+ * dialect cannot say is UNSUPPORTED; where both speak the same dialect nothing is emulated. */
+enum capability capability_between(enum dialect_id client, enum provider_kind kind, enum feature f);
+const char *capability_name(enum capability c); /* "exact" */
+
+/* Appends {"object":"list","data":[{"kind":"anthropic","clients":{"chat":{"tools":"exact",...}}}]}
+ * for the kinds in `used`. 0, ERR_NOMEM, ERR_LIMIT. */
+MUST_CHECK int capabilities_write(const bool used[static PROVIDER_KINDS], struct buf *into);
 
 #endif

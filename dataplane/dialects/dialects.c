@@ -44,7 +44,10 @@ const struct dialect *
 dialect_for(const struct policy_provider *p, enum dialect_id client)
 {
     enum dialect_id own = spoken[p->kind].own;
-    return dialect_get(spoken[p->kind].also & BIT(client) ? client : own);
+    unsigned also = spoken[p->kind].also;
+    if (p->responses && own == DIALECT_CHAT)
+        also |= BIT(DIALECT_RESPONSES);
+    return dialect_get(also & BIT(client) ? client : own);
 }
 
 bool

@@ -12,14 +12,20 @@ static const struct endpoint
     messages_models = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_ANTHROPIC, NULL, false, false},
     generate        = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, false, false},
     stream_generate = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, true, true},
+    capabilities    = {ENDPOINT_CAPABILITIES, "capabilities", WAY_OWN, DIALECT_CHAT, NULL, false, false},
     gemini_models   = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_GEMINI, NULL, false, false};
 /* clang-format on */
 
 const char *const front_endpoint_names[ENDPOINT_KINDS + 1] = {
-    [ENDPOINT_CHAT] = "chat.completions",     [ENDPOINT_COMPLETIONS] = "completions",
-    [ENDPOINT_EMBEDDINGS] = "embeddings",     [ENDPOINT_MODELS] = "models",
-    [ENDPOINT_RESPONSES] = "responses",       [ENDPOINT_MESSAGES] = "messages",
-    [ENDPOINT_GENERATE] = "generate_content", [ENDPOINT_KINDS] = "none",
+    [ENDPOINT_CHAT] = "chat.completions",
+    [ENDPOINT_COMPLETIONS] = "completions",
+    [ENDPOINT_EMBEDDINGS] = "embeddings",
+    [ENDPOINT_MODELS] = "models",
+    [ENDPOINT_RESPONSES] = "responses",
+    [ENDPOINT_MESSAGES] = "messages",
+    [ENDPOINT_GENERATE] = "generate_content",
+    [ENDPOINT_CAPABILITIES] = "capabilities",
+    [ENDPOINT_KINDS] = "none",
 };
 
 enum { GET, POST };
@@ -59,6 +65,7 @@ static const struct row {
     { OPENAI,    "/completions",      NULL,                     POST, ROUTE_REQUEST, &completions },
     { OPENAI,    "/embeddings",       NULL,                     POST, ROUTE_REQUEST, &embeddings },
     { OPENAI,    "/responses",        NULL,                     POST, ROUTE_REQUEST, &responses },
+    { OPENAI,    "/capabilities",     NULL,                     GET,  ROUTE_REQUEST, &capabilities },
     { ANTHROPIC, "/messages",         NULL,                     POST, ROUTE_REQUEST, &messages },
     { GEMINI,    "/models/",          ":generateContent",       POST, ROUTE_REQUEST, &generate },
     { GEMINI,    "/models/",          ":streamGenerateContent", POST, ROUTE_REQUEST, &stream_generate },

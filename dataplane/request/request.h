@@ -36,6 +36,7 @@ enum endpoint_kind {
     ENDPOINT_RESPONSES,
     ENDPOINT_MESSAGES,
     ENDPOINT_GENERATE,
+    ENDPOINT_CAPABILITIES,
     ENDPOINT_KINDS
 };
 enum endpoint_way {

@@ -2,6 +2,7 @@
  * authorize: may this key use this model? A model that does not exist and one that the key may not
  * use give the same answer. The list of models is the answer to the same question for all of them.
  */
+#include "dataplane/dialects/capabilities.h"
 #include "dataplane/dialects/models.h"
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
@@ -61,6 +62,16 @@ write_one(struct request *r, struct buf *into)
 
 /* A name that no header could carry is no model's: not even behind a provider's name, where
  * anything else goes (F162). */
+/* Of the kinds that are configured, each once. */
+static int
+write_capabilities(struct request *r, struct buf *into)
+{
+    bool used[PROVIDER_KINDS] = {false};
+    for (size_t i = 0; i < policy_provider_count(r->policy); i++)
+        used[policy_provider_at(r->policy, i)->kind] = true;
+    return capabilities_write(used, into);
+}
+
 static enum verdict
 find_model(struct request *r, struct slice name)
 {
@@ -146,6 +157,8 @@ authorize(struct request *r)
     if (r->who.key->team->disabled)
         return reply_refuse(r, PROBLEM_TEAM_DISABLED, "The team of this key is disabled.");
     bool own = r->endpoint->way == WAY_OWN;
+    if (r->endpoint->kind == ENDPOINT_CAPABILITIES)
+        return reply_list(r, write_capabilities);
     if (own && !name.at)
         return reply_list(r, write_models);
     if (!own && read_model(r, &name) == REPLY)

@@ -28,7 +28,7 @@ struct section_pair { /* a header, a tag */
 struct section_provider {
     struct slice name, kind, base_url, sealed_credential, http, on_disconnect;
     struct slice region, project, location, api_version;
-    bool allow_private, allow_private_media;
+    bool allow_private, allow_private_media, responses;
     uint32_t connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
     const struct section_pair *headers;
     size_t header_count;

@@ -36,6 +36,7 @@ struct policy_provider {
     int http;                                                  /* 0: automatic, 1, 2 */
     int connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
     bool drain_on_disconnect;
+    bool responses;           /* the server has the Responses API too, beside chat */
     bool allow_private_media; /* URLs in requests may name private addresses */
     struct slice region, project, location, api_version; /* empty: not given */
     struct secret credential; /* opened; empty: none. Only in a worker (control plane: empty) */

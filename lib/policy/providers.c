@@ -289,6 +289,7 @@ fill_provider(struct policy_core *c, const struct place *at, const struct sectio
     to->name = arena_copy(&c->arena, p->name);
     to->allow_private = p->allow_private;
     to->allow_private_media = p->allow_private_media;
+    to->responses = p->responses;
     if (!to->name.at)
         return bad(at, ERR_NOMEM, "", "no memory");
     if ((err = take_address(c, at, p, to)) != 0 || (err = take_http(at, p, to)) != 0 ||

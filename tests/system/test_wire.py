@@ -45,10 +45,10 @@ def provider_of(case, port):
     """A provider of the configuration whose upstream is this one recording."""
     api, meta = case.row["api"], case.request
     kind = KINDS.get(case.row["provider"], "openai-compatible")
-    if api == "openai.responses" and kind not in ("openai", "azure-openai", "xai"):
-        kind = "openai"
     prefix = re.sub(APIS[api], "", meta["path"])
     document = {"name": f"c{case.number}", "kind": kind, "allow_private": True, "credential": "recorded"}
+    if api == "openai.responses":
+        document["responses"] = True
     if kind == "azure-openai":
         version = dict(urllib.parse.parse_qsl(meta.get("query") or "")).get("api-version")
         if "/deployments/" in meta["path"] and version:
