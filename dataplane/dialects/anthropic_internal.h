@@ -161,4 +161,29 @@ MUST_CHECK int anthropic_read_messages(struct json_view system, struct json_view
 /* {"type":"ephemeral","ttl":...} or null: 0 or ERR_SYNTAX. */
 MUST_CHECK int anthropic_read_cache(struct json_view v, enum canon_cache *ret);
 
+/* --- answers to a client ---------------------------------------------------------------------- */
+
+int anthropic_write_answer(const struct canon_request *q, const struct canon_answer *answer,
+                           const struct answer_names *names, struct buf *into);
+extern const struct dialect_encoder anthropic_encoder;
+/* "end_turn", ... */
+const char *anthropic_reason_of(enum canon_finish finish, bool has_refusal);
+/* Anthropic tells why it refused outside the content: the member stop_details. */
+void anthropic_emit_details(struct json_emit *e, struct slice explanation);
+/* The id of a message: the provider's own where it is Anthropic's, else "msg_" and ours. */
+void anthropic_emit_id(struct json_emit *e, struct slice own, enum dialect_id origin,
+                       const struct answer_names *names);
+/* The usage object; of message_delta where it is not `whole`. */
+void anthropic_emit_usage(struct json_emit *e, const struct usage_report *u, bool whole);
+void anthropic_emit_citation(struct json_emit *e, const struct canon_citation *c);
+/* The members of a call's block, with `input` as an object, or empty when its pieces follow. */
+void anthropic_emit_call(struct json_emit *e, const struct canon_part *p, bool pieces_follow,
+                         struct arena *a);
+/* What of foreign reasoning or of a foreign item must come back, packed. 0, ERR_LIMIT, ERR_NOMEM.
+ */
+MUST_CHECK int anthropic_pack_foreign(const struct canon_part *p, struct arena *a,
+                                      struct slice *ret);
+/* The arguments as an object: what the model wrote, unless it is none. */
+void anthropic_emit_input(struct json_emit *e, const struct canon_part *p);
+
 #endif

@@ -83,32 +83,13 @@ emit_reasoning(struct turns *t, const struct canon_part *p)
     emit_text_member(t->e, "signature", p->signature);
 }
 
-/* Arguments as an object: what the model wrote, unless it is none. */
-static void
-emit_input(struct json_emit *e, const struct canon_part *p)
-{
-    struct json_span root = {0};
-    struct json_error why;
-    emit_name(e, "input");
-    bool valid = !p->custom &&
-                 json_scan(p->arguments, &json_limits_default, NULL, 0, NULL, &root, &why) == 0;
-    if (valid && root.kind == JSON_MAP) {
-        emit_raw(e, p->arguments);
-        return;
-    }
-    emit_map(e);
-    if (p->arguments.len && root.kind != JSON_NULL_)
-        emit_text_member(e, "input", p->arguments);
-    emit_end_map(e);
-}
-
 static void
 emit_call(struct turns *t, const struct canon_part *p)
 {
     emit_str_member(t->e, "type", "tool_use");
     emit_text_member(t->e, "id", canon_fit_id(t->arena, p->id, TOOL_ID_BYTES));
     emit_text_member(t->e, "name", p->name);
-    emit_input(t->e, p);
+    anthropic_emit_input(t->e, p);
     if (p->origin == DIALECT_ANTHROPIC && p->raw.at)
         emit_members_of(t->e, p->raw);
 }

@@ -29,6 +29,8 @@ struct run {
     struct gather *gather;
     struct canon_error error; /* class only */
     bool failed, decode;
+    void *encoder; /* NULL: not encoded again */
+    struct buf encoded;
     uint64_t sum; /* of the events' bytes */
     int err;
 };
@@ -37,6 +39,8 @@ static int
 take(void *ctx, const struct canon_event *e)
 {
     struct run *r = ctx;
+    if (r->encoder)
+        assert_int_equal(anthropic->encoder->event(r->encoder, e, &r->encoded), 0);
     if (e->kind == EVENT_ERROR) {
         r->failed = true;
         r->error.kind = e->error.kind;
@@ -102,30 +106,39 @@ push(struct run *r, struct slice bytes)
     assert_int_equal(r->err, 0);
 }
 
-/* Everything that was gathered, as text: what is equal says the same. */
+/* An answer, as text: what is equal says the same. */
 static struct slice
-told(struct run *r, struct arena *a)
+told_answer(const struct canon_answer *answer, struct arena *a)
 {
-    struct canon_answer answer;
     struct buf b;
     buf_init(&b, 0);
-    assert_int_equal(gather_answer(r->gather, a, &answer), 0);
-    const struct canon_choice_answer *c = &answer.choices[0];
-    int err = buf_addf(&b, "%.*s %.*s %d %.*s %lld %lld\n", SLICE_ARG(answer.id),
-                       SLICE_ARG(answer.model), (int)c->finish, SLICE_ARG(c->native_finish),
-                       (long long)tokens_input(&answer.usage.tokens),
-                       (long long)tokens_output(&answer.usage.tokens));
+    const struct canon_choice_answer *c = &answer->choices[0];
+    int err = buf_addf(&b, "%.*s %.*s %d %.*s|%.*s %lld %lld %lld\n", SLICE_ARG(answer->id),
+                       SLICE_ARG(answer->model), (int)c->finish, SLICE_ARG(c->native_finish),
+                       SLICE_ARG(c->stop_sequence), (long long)tokens_input(&answer->usage.tokens),
+                       (long long)tokens_output(&answer->usage.tokens),
+                       (long long)answer->usage.tokens.web_searches);
     for (size_t i = 0; i < c->count && !err; i++) {
         const struct canon_part *p = &c->parts[i];
-        err = buf_addf(&b, "%d|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%zu\n", (int)p->kind,
-                       SLICE_ARG(p->id), SLICE_ARG(p->name), SLICE_ARG(p->text),
-                       SLICE_ARG(p->arguments), SLICE_ARG(p->signature), SLICE_ARG(p->encrypted),
-                       SLICE_ARG(p->raw), p->citation_count);
+        err =
+            buf_addf(&b, "%d|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s\n", (int)p->kind, SLICE_ARG(p->id),
+                     SLICE_ARG(p->name), SLICE_ARG(p->text), SLICE_ARG(p->arguments),
+                     SLICE_ARG(p->signature), SLICE_ARG(p->encrypted), SLICE_ARG(p->raw));
+        for (size_t j = 0; j < p->citation_count && !err; j++)
+            err = buf_addf(&b, "  %.*s\n", SLICE_ARG(p->citations[j].raw));
     }
     assert_int_equal(err, 0);
     struct slice s = arena_copy(a, buf_slice(&b));
     buf_free(&b);
     return s;
+}
+
+static struct slice
+told(struct run *r, struct arena *a)
+{
+    struct canon_answer answer;
+    assert_int_equal(gather_answer(r->gather, a, &answer), 0);
+    return told_answer(&answer, a);
 }
 
 static uint64_t
@@ -170,6 +183,33 @@ check_splits(const struct wire_case *c, struct slice bytes, struct slice want)
     arena_free(&a);
 }
 
+/* What a client of the same dialect would get says the same. */
+static void
+check_encoded(const struct wire_case *c, struct slice bytes)
+{
+    struct answer_names names = {.id = SLICE("x"), .model = SLICE("m")};
+    struct arena a;
+    struct run r, again;
+    arena_init(&a, 0);
+    run_init(&r, true);
+    r.encoder = calloc(1, anthropic->encoder->state_bytes);
+    buf_init(&r.encoded, 0);
+    assert_int_equal(anthropic->encoder->init(r.encoder, &r.keep, NULL, &names), 0);
+    push(&r, bytes);
+    run_init(&again, true);
+    push(&again, buf_slice(&r.encoded));
+    assert_int_equal(again.failed, r.failed);
+    struct slice want = told(&r, &a), got = told(&again, &a);
+    if (!r.failed && !slice_eq(want, got))
+        fail_msg("%s:\n%.*s\n%.*s", c->name, SLICE_ARG(want), SLICE_ARG(got));
+    anthropic->encoder->fini(r.encoder);
+    free(r.encoder);
+    buf_free(&r.encoded);
+    run_fini(&r);
+    run_fini(&again);
+    arena_free(&a);
+}
+
 static void
 check_stream(const struct wire_case *c)
 {
@@ -190,6 +230,7 @@ check_stream(const struct wire_case *c)
     if (broken)
         assert_int_equal(r.error.kind, ERROR_OVERLOAD);
     check_splits(c, bytes, told(&r, &a));
+    check_encoded(c, bytes);
     run_fini(&r);
     arena_free(&a);
     streams++;
@@ -215,6 +256,24 @@ check_cuts(const struct wire_case *c)
 
 /* --- whole answers ---------------------------------------------------------------------------- */
 
+/* Written for a client and read again it is the same. */
+static void
+check_written(const struct wire_case *c, const struct canon_answer *answer, struct arena *a)
+{
+    struct answer_names names = {.id = SLICE("x"), .model = SLICE("m")};
+    struct dialect_exchange x = {0};
+    struct canon_answer again;
+    const char *why;
+    struct buf b;
+    buf_init(&b, 0);
+    assert_int_equal(anthropic->write_answer(NULL, answer, &names, &b), 0);
+    assert_int_equal(anthropic->read_answer(buf_slice(&b), &x, a, &again, &why), 0);
+    struct slice want = told_answer(answer, a), got = told_answer(&again, a);
+    if (!slice_eq(want, got))
+        fail_msg("%s:\n%.*s\n%.*s", c->name, SLICE_ARG(want), SLICE_ARG(got));
+    buf_free(&b);
+}
+
 static void
 check_whole(const struct wire_case *c)
 {
@@ -234,6 +293,7 @@ check_whole(const struct wire_case *c)
     assert_int_equal(anthropic->look(body, &seen, &is_error), 0);
     assert_false(is_error);
     assert_memory_equal(&seen.tokens, &answer.usage.tokens, sizeof(seen.tokens));
+    check_written(c, &answer, &a);
     arena_free(&a);
     answers++;
 }
