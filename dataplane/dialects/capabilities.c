@@ -64,9 +64,9 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_CHOICE_NONE]        = { X,     X,     X,    X,     E,    X },
     [FEATURE_CHOICE_REQUIRED]    = { X,     X,     X,    X,     X,    X },
     [FEATURE_CHOICE_NAMED]       = { X,     X,     X,    X,     X,    E },
-    [FEATURE_STRICT_TOOLS]       = { X,     X,     E,    U,     U,    U },
+    [FEATURE_STRICT_TOOLS]       = { X,     X,     E,    E,     U,    U },
     [FEATURE_CUSTOM_TOOLS]       = { X,     U,     U,    U,     U,    U },
-    [FEATURE_TOOL_RESULT_IMAGE]  = { U,     U,     X,    U,     X,    U },
+    [FEATURE_TOOL_RESULT_IMAGE]  = { U,     U,     X,    E,     X,    U },
     [FEATURE_JSON_OBJECT]        = { X,     X,     E,    X,     E,    X },
     [FEATURE_JSON_SCHEMA]        = { X,     X,     E,    X,     E,    X },
     [FEATURE_IMAGE_URL]          = { X,     X,     X,    E,     E,    X },
@@ -79,7 +79,7 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_REASONING_BUDGET]   = { E,     E,     X,    X,     X,    X },
     [FEATURE_REASONING_REPLAY]   = { X,     X,     X,    X,     X,    U },
     [FEATURE_CITATIONS]          = { X,     X,     X,    X,     X,    X },
-    [FEATURE_CACHE_MARKERS]      = { U,     U,     X,    U,     X,    U },
+    [FEATURE_CACHE_MARKERS]      = { U,     U,     X,    E,     X,    U },
     [FEATURE_TEMPERATURE]        = { X,     X,     E,    X,     X,    X },
     [FEATURE_TOP_P]              = { X,     X,     X,    X,     X,    X },
     [FEATURE_TOP_K]              = { U,     U,     X,    X,     X,    X },
@@ -90,8 +90,8 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_LOGPROBS]           = { X,     X,     U,    X,     U,    U },
     [FEATURE_LOGIT_BIAS]         = { X,     X,     U,    U,     U,    U },
     [FEATURE_METADATA]           = { X,     U,     U,    U,     U,    U },
-    [FEATURE_USER]               = { X,     X,     X,    U,     U,    U },
-    [FEATURE_SERVICE_TIER]       = { X,     U,     E,    U,     X,    U },
+    [FEATURE_USER]               = { X,     X,     X,    E,     U,    U },
+    [FEATURE_SERVICE_TIER]       = { X,     U,     E,    X,     X,    U },
     [FEATURE_VERBOSITY]          = { X,     U,     U,    U,     U,    U },
 };
 
@@ -101,6 +101,7 @@ static const struct {
     enum capability capability;
 } differences[] = {
     {PROVIDER_VERTEX,     FEATURE_METADATA,         EXACT}, /* labels */
+    {PROVIDER_VERTEX,     FEATURE_SERVICE_TIER,     UNSUPPORTED}, /* said by fields */
     {PROVIDER_OPENROUTER, FEATURE_CACHE_MARKERS,    EXACT},
     {PROVIDER_PERPLEXITY, FEATURE_TOOLS,            UNSUPPORTED},
 };

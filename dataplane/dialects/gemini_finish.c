@@ -75,7 +75,6 @@ gemini_finish_word(enum canon_finish finish, struct slice native, enum dialect_i
             if (slice_is(native, words[i]))
                 return words[i];
     switch (finish) {
-    case FINISH_NONE:
     case FINISH_ERROR:
         return "OTHER";
     case FINISH_LENGTH:
@@ -83,6 +82,7 @@ gemini_finish_word(enum canon_finish finish, struct slice native, enum dialect_i
     case FINISH_CONTENT_FILTER:
     case FINISH_REFUSAL:
         return "SAFETY";
+    case FINISH_NONE:
     case FINISH_STOP:
     case FINISH_STOP_SEQUENCE:
     case FINISH_TOOL_CALLS:

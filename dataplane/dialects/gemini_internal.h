@@ -34,6 +34,10 @@ struct json_view gemini_get(struct json_view map, const char *camel);
 /* Several at once, as json_view_fields. */
 void gemini_fields(struct json_view map, const char *const *camel, size_t count,
                    struct json_view *ret);
+/* Walks a list; where there is one thing instead of a list of it, which Google's parsers take too,
+ * that. As json_view_next. */
+bool gemini_each(struct json_view list, size_t *cursor, struct json_view *ret);
+size_t gemini_count(struct json_view list);
 /* An enum's word: a text as it is written, a number by its place in words. Empty: neither. */
 struct slice gemini_enum(struct json_view v, const char *const *words, size_t count);
 
@@ -75,5 +79,27 @@ int gemini_write_error_event(const struct canon_error *e, struct buf *into);
 /* "/models/{model}:{method}" or Vertex's longer path. 0 or ERR_NOMEM. */
 MUST_CHECK int gemini_path(const struct dialect_target *t, const char *method, struct arena *a,
                            struct slice *ret);
+
+/* --- what a provider answers (gemini_stream.c) ------------------------------------------------ */
+
+extern const struct dialect_decoder gemini_decoder;
+int gemini_read_answer(struct slice body, const struct dialect_exchange *x, struct arena *a,
+                       struct canon_answer *ret, const char **ret_why);
+
+/* --- what a provider is asked (gemini_order.c, gemini_media.c) -------------------------------- */
+
+int gemini_write_request(const struct canon_request *q, struct dialect_writer *w, struct buf *into);
+bool gemini_wants_inline(const struct dialect_target *t, const struct canon_part *part);
+
+/* --- what a client asks (gemini_request.c) ---------------------------------------------------- */
+
+int gemini_read_request(struct slice body, const struct dialect_call *call, struct arena *a,
+                        struct canon_request *ret, struct dialect_refusal *why);
+
+/* --- what a client gets (gemini_answer.c, gemini_encode.c) ------------------------------------ */
+
+int gemini_write_answer(const struct canon_request *q, const struct canon_answer *answer,
+                        const struct answer_names *names, struct buf *into);
+extern const struct dialect_encoder gemini_encoder;
 
 #endif

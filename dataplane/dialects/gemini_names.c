@@ -40,6 +40,22 @@ gemini_get(struct json_view map, const char *camel)
     return found;
 }
 
+bool
+gemini_each(struct json_view list, size_t *cursor, struct json_view *ret)
+{
+    struct slice name;
+    if (list.kind == JSON_LIST)
+        return json_view_next(list, cursor, &name, ret);
+    *ret = list;
+    return list.kind == JSON_MAP && (*cursor)++ == 0;
+}
+
+size_t
+gemini_count(struct json_view list)
+{
+    return list.kind == JSON_LIST ? json_view_count(list) : list.kind == JSON_MAP;
+}
+
 struct slice
 gemini_enum(struct json_view v, const char *const *words, size_t count)
 {

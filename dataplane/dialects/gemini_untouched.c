@@ -82,8 +82,7 @@ gemini_brief(struct slice body, const struct dialect_call *call, struct arena *a
         return dialect_refuse(why, ERR_SYNTAX, "", "The body must be a JSON object.");
     ret->model = call->path_model;
     ret->stream = call->path_stream;
-    if (at[TOP_TOOLS].kind == JSON_LIST &&
-        json_view_count((struct json_view){JSON_LIST, json_raw(body, at[TOP_TOOLS])}) > 0)
+    if (gemini_count((struct json_view){at[TOP_TOOLS].kind, json_raw(body, at[TOP_TOOLS])}) > 0)
         ret->tools_member = "tools";
     err = one_of(at, TOP_CONFIG, TOP_CONFIG_SNAKE, "generationConfig", why, &config);
     if (!err && config.kind == JSON_MAP)
