@@ -8,7 +8,7 @@
 static const struct dialect *const dialects[DIALECTS] = {
     [DIALECT_CHAT] = &dialect_chat,           [DIALECT_RESPONSES] = &dialect_responses,
     [DIALECT_ANTHROPIC] = &dialect_anthropic, [DIALECT_CONVERSE] = &dialect_converse,
-    [DIALECT_GEMINI] = &dialect_gemini,
+    [DIALECT_GEMINI] = &dialect_gemini,       [DIALECT_COHERE] = &dialect_cohere,
 };
 
 const struct dialect *
