@@ -1,4 +1,5 @@
 /* What the gateway must see of requests and answers that pass between equals. */
+#include "dataplane/dialects/anthropic_count.h"
 #include "dataplane/dialects/anthropic_internal.h"
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -62,13 +63,12 @@ read_stream(struct json_span at, struct request_brief *ret, struct dialect_refus
     return 0;
 }
 
-int
-anthropic_brief(struct slice body, const struct dialect_call *call, struct arena *a,
-                struct request_brief *ret, struct dialect_refusal *why)
+static int
+read_brief(struct slice body, bool counts, struct arena *a, struct request_brief *ret,
+           struct dialect_refusal *why)
 {
     struct json_span at[ANTHROPIC_MEMBERS], root;
     struct json_error error = {0};
-    (void)call;
     *ret = (struct request_brief){.choices = 1};
     int err = json_scan(body, &json_limits_default, anthropic_members, ANTHROPIC_MEMBERS, at, &root,
                         &error);
@@ -81,9 +81,9 @@ anthropic_brief(struct slice body, const struct dialect_call *call, struct arena
         err = json_text(body, at[ANTHROPIC_MODEL], a, &ret->model);
     if (!err)
         err = require(why, at[ANTHROPIC_MESSAGES], JSON_LIST, "messages", "a list");
-    if (!err)
+    if (!err && !counts)
         err = read_max_tokens(body, at[ANTHROPIC_MAX_TOKENS], ret, why);
-    if (!err)
+    if (!err && !counts)
         err = read_stream(at[ANTHROPIC_STREAM], ret, why);
     if (!err)
         err = read_end_user(body, at[ANTHROPIC_METADATA], a, ret);
@@ -91,6 +91,21 @@ anthropic_brief(struct slice body, const struct dialect_call *call, struct arena
     if (at[ANTHROPIC_TOOLS].kind == JSON_LIST)
         ret->tools_member = "tools";
     return err;
+}
+
+int
+anthropic_brief(struct slice body, const struct dialect_call *call, struct arena *a,
+                struct request_brief *ret, struct dialect_refusal *why)
+{
+    (void)call;
+    return read_brief(body, false, a, ret, why);
+}
+
+int
+anthropic_count_brief(struct slice body, struct arena *a, struct request_brief *ret,
+                      struct dialect_refusal *why)
+{
+    return read_brief(body, true, a, ret, why);
 }
 
 /* --- streams ---------------------------------------------------------------------------------- */
