@@ -269,7 +269,7 @@ prices_import_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
     struct client client;
-    struct price_import in;
+    struct price_import in = {0};
     struct import_options o = {0};
     const struct option_row rows[] = {
         {.name = "provider",
@@ -290,8 +290,8 @@ prices_import_run(const struct command *command, int argc, char **argv)
     if (e != CLI_GO_ON)
         return e;
     o.file = c.argv[1];
-    if (read_list(o.file, &in) != CLI_OK)
-        return CLI_FAILED;
+    if ((e = read_list(o.file, &in)) != CLI_OK)
+        return e;
     e = client_open(&client, &c);
     if (e == CLI_OK)
         e = import(&c, &client, &o, &in);

@@ -29,12 +29,12 @@ static const struct dimension {
 /* What is summed, and shown of single attempts: the same in both tables, in the order of enum
  * usage_sum (and of the events' columns from EVENT_INPUT to EVENT_COST). */
 static const char *const amounts[SUM_COUNT] = {
-    [SUM_INPUT] = "tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h + "
-                  "coalesce(tokens_audio_input, 0) + coalesce(tokens_image_input, 0)",
+    [SUM_INPUT] = ("tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h "
+                   "+ coalesce(tokens_audio_input, 0) + coalesce(tokens_image_input, 0)"),
     [SUM_CACHED_INPUT] = "tokens_cache_read",
     [SUM_CACHE_WRITE] = "tokens_cache_write + tokens_cache_write_1h",
-    [SUM_OUTPUT] = "tokens_output + tokens_reasoning + coalesce(tokens_audio_output, 0) + "
-                   "coalesce(tokens_image_output, 0)",
+    [SUM_OUTPUT] = ("tokens_output + tokens_reasoning + coalesce(tokens_audio_output, 0) + "
+                    "coalesce(tokens_image_output, 0)"),
     [SUM_REASONING] = "tokens_reasoning",
     [SUM_AUDIO_INPUT] = "tokens_audio_input",
     [SUM_AUDIO_OUTPUT] = "tokens_audio_output",

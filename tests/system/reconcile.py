@@ -44,8 +44,9 @@ EMPTY = {
 }
 
 COLUMNS = ("attempt_id", "end_user", "outcome", "error_code", "status", "estimated", "incomplete", "cost_nanos",
-           "tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h",
-           "tokens_output + tokens_reasoning")
+           "tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h"
+           " + coalesce(tokens_audio_input, 0) + coalesce(tokens_image_input, 0)",
+           "tokens_output + tokens_reasoning + coalesce(tokens_audio_output, 0) + coalesce(tokens_image_output, 0)")
 Row = collections.namedtuple("Row", "attempt user outcome error status estimated incomplete cost given made")
 
 
