@@ -23,6 +23,8 @@ const char *const openai_members[OPENAI_MEMBERS] = {
 /* The counts as providers spell them. -1: absent. */
 struct counts {
     int64_t prompt, completion, total, cached, cache_write, reasoning;
+    int64_t audio[2], image[2]; /* in, out */
+    bool out;                   /* the details at hand are those of the output */
     bool suspect;
 };
 
@@ -63,9 +65,23 @@ static const struct count_row {
     {{"cached_tokens", 13}, 1, offsetof(struct counts, cached)},           /* Together, Moonshot */
 };
 
+/* Kinds that both sides have by the same name. */
+static void
+take_kind(struct slice name, const char *value, const char *end, struct counts *c)
+{
+    if (slice_is(name, "audio_tokens"))
+        c->audio[c->out] = read_count(value, end, c);
+    else if (slice_is(name, "image_tokens"))
+        c->image[c->out] = read_count(value, end, c);
+}
+
 static void
 take_member(struct slice name, unsigned depth, const char *value, const char *end, struct counts *c)
 {
+    if (depth == 1 && slice_ends(name, SLICE("_details")))
+        c->out = slice_is(name, "completion_tokens_details");
+    else if (depth == 2)
+        take_kind(name, value, end, c);
     for (size_t i = 0; i < sizeof(count_rows) / sizeof(count_rows[0]); i++) {
         const struct count_row *row = &count_rows[i];
         if (depth == row->depth && slice_eq(name, row->name))
@@ -133,10 +149,19 @@ read_counts(struct slice text, struct counts *c)
     }
 }
 
+/* Moves what is of this kind out of the plain tokens: as much as is left of them, since cached ones
+ * and thoughts of that kind have been counted already. */
+static void
+take_out(int64_t *plain, int64_t kind, int64_t *ret)
+{
+    *ret = kind < 0 ? 0 : kind < *plain ? kind : *plain;
+    *plain -= *ret;
+}
+
 void
 openai_read_usage(struct slice object, struct usage_report *report)
 {
-    struct counts c = {-1, -1, -1, -1, -1, -1, false};
+    struct counts c = {-1, -1, -1, -1, -1, -1, {-1, -1}, {-1, -1}, false, false};
     struct tokens t = {0};
     read_counts(object, &c);
     if (c.prompt < 0 && c.completion < 0 && c.total >= 0)
@@ -151,9 +176,13 @@ openai_read_usage(struct slice object, struct usage_report *report)
         output += c.reasoning;
     t.reasoning = usage_part(c.reasoning, output, &c.suspect);
     t.output = output - t.reasoning;
+    take_out(&t.output, c.audio[1], &t.audio_output);
+    take_out(&t.output, c.image[1], &t.image_output);
     t.cache_read = usage_part(c.cached, prompt, &c.suspect);
     t.cache_write = usage_part(c.cache_write, prompt - t.cache_read, &c.suspect);
     t.input = prompt - t.cache_read - t.cache_write;
+    take_out(&t.input, c.audio[0], &t.audio_input);
+    take_out(&t.input, c.image[0], &t.image_input);
 
     usage_merge(report, &(struct usage_report){.seen = true,
                                                .has_input = c.prompt >= 0,

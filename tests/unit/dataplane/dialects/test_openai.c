@@ -53,6 +53,49 @@ test_usage_classes_are_disjoint(void **state)
     }
 }
 
+/* Sound and pictures leave the text, on their own side; what is cached stays cached. */
+static void
+test_kinds_of_tokens_are_told_apart(void **state)
+{
+    static const struct {
+        const char *text;
+        struct tokens want;
+    } rows[] = {
+        {"{\"prompt_tokens\":100,\"completion_tokens\":50,\"prompt_tokens_details\":"
+         "{\"cached_tokens\":10,\"audio_tokens\":30,\"image_tokens\":5,\"text_tokens\":55},"
+         "\"completion_tokens_details\":{\"reasoning_tokens\":8,\"audio_tokens\":20,"
+         "\"image_tokens\":2}}",
+         {.input = 55,
+          .cache_read = 10,
+          .audio_input = 30,
+          .image_input = 5,
+          .output = 20,
+          .reasoning = 8,
+          .audio_output = 20,
+          .image_output = 2}},
+        /* the details' order does not matter */
+        {"{\"completion_tokens_details\":{\"audio_tokens\":7},\"prompt_tokens_details\":"
+         "{\"audio_tokens\":3},\"completion_tokens\":10,\"prompt_tokens\":10}",
+         {.input = 7, .audio_input = 3, .output = 3, .audio_output = 7}},
+        /* part of the sound was cached */
+        {"{\"prompt_tokens\":100,\"completion_tokens\":0,\"prompt_tokens_details\":"
+         "{\"cached_tokens\":90,\"audio_tokens\":60}}",
+         {.cache_read = 90, .audio_input = 10}},
+        {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":"
+         "{\"audio_tokens\":null},\"completion_tokens_details\":{\"audio_tokens\":0}}",
+         {.input = 10, .output = 5}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct usage_report r = {0};
+        openai_read_usage(slice_of(rows[i].text), &r);
+        assert_false(r.suspect);
+        for (int c = 0; c < USAGE_CLASSES; c++)
+            if (r.tokens.of[c] != rows[i].want.of[c])
+                fail_msg("row %zu: %s", i, usage_class_name((enum usage_class)c));
+    }
+}
+
 /* What is not reported, or not believed, is not taken for zero. */
 static void
 test_f067_missing_sides_are_told(void **state)
@@ -178,6 +221,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_usage_classes_are_disjoint),
+        cmocka_unit_test(test_kinds_of_tokens_are_told_apart),
         cmocka_unit_test(test_f067_missing_sides_are_told),
         cmocka_unit_test(test_f067_running_counts_do_not_shrink),
         cmocka_unit_test(test_errors_of_all_shapes),
