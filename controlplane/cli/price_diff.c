@@ -34,7 +34,7 @@ price_amount(struct slice text)
 {
     int64_t v;
 
-    return text.at && money_parse_number(text, 12, &v) == 0 ? v : -1;
+    return text.at && money_parse_number(text, 9, &v) == 0 ? v : -1;
 }
 
 /* --- what applies today ----------------------------------------------------------------------- */

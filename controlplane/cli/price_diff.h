@@ -22,7 +22,7 @@ struct price_state {
 const struct json *price_state_find(const struct price_state *s, struct slice provider,
                                     struct slice kind, struct slice model, bool *ret_own);
 
-/* "2.50" as an integer to compare; -1: no amount. */
+/* "2.50" as an integer to compare, in nanodollars; -1: no amount, or one beyond nine billion. */
 int64_t price_amount(struct slice text);
 
 struct price_diff {

@@ -224,9 +224,10 @@ static int
 set_amount(struct json *price, const struct member *m, struct slice digits, int places)
 {
     char text[MONEY_TEXT_BYTES];
-    int err = canonical(digits, m->unit, places, text);
+    int64_t v;
 
-    if (err)
+    if (canonical(digits, m->unit, places, text) != 0 ||
+        money_parse_number(slice_of(text), 9, &v) != 0 || v > LIMIT_IMPORT_USD * NANOS_PER_USD)
         return ERR_RANGE;
     if ((is_zero(text) && !m->zero_counts) || json_get(price, m->ours))
         return 0;

@@ -25,6 +25,8 @@ enum import_skip {
 };
 const char *import_skip_reason(enum import_skip s); /* for people */
 
+/* Of an amount, for a million tokens or for one of anything else. */
+#define LIMIT_IMPORT_USD INT64_C(1000000)
 #define LIMIT_IMPORT_BYTES ((size_t)16 << 20)
 
 struct price_import {

@@ -121,6 +121,10 @@ test_what_a_list_says_and_we_pass_over(void **state)
     expect_skip("[{" MODEL ",\"input_per_mtok_usd\":\"-1\"}]", SKIP_FINE);
     expect_skip("[{" MODEL ",\"input_per_mtok_usd\":\"much\"}]", SKIP_FINE);
     expect_skip("[{" MODEL ",\"input_per_mtok_usd\":\"1e30\"}]", SKIP_FINE);
+    expect_skip("[{" MODEL ",\"input_per_mtok_usd\":\"1000000.000001\"}]", SKIP_FINE);
+    expect_rows("[{" MODEL ",\"input_per_mtok_usd\":\"1000000\"}]",
+                "[{\"source\":\"openai\",\"kind\":\"openai\",\"model\":\"m\",\"price\":"
+                "{\"input_per_mtok_usd\":\"1000000.00\",\"output_per_mtok_usd\":\"0.00\"}}]");
     expect_skip("[{" MODEL ",\"input_per_mtok_usd\":\"1\"},{" MODEL
                 ",\"input_per_mtok_usd\":\"2\"}]",
                 SKIP_TWICE);
