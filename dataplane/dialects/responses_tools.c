@@ -124,7 +124,7 @@ allow_some(struct responses_reader *r, struct json_view choice, struct json_view
         return responses_must(r, "tool_choice.mode", "auto or required");
     if (allowed.kind != JSON_LIST || json_view_count(allowed) > LIMIT_ALLOWED_TOOLS)
         return responses_must(r, "tool_choice.tools", "a list of at most 1024 tools");
-    for (size_t i = 0; i < r->q->tool_count; i++)
+    for (size_t i = 0; list && i < r->q->tool_count; i++)
         if (is_allowed(allowed, &list[i]))
             list[kept++] = list[i];
     if (kept == 0)
