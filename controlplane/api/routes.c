@@ -63,6 +63,8 @@ const struct route api_routes[] = {
     RESOURCE("keys", "key", key_fields, " team"),
     {"POST",   "/api/v1/keys/{name}/rotate",            "keys.rotate",    API_WRITE | API_SCOPED, &rotate_body, keys_rotate,      "key.rotate",        "Give a key a new secret", NULL},
     RESOURCE("prices", "price", price_fields, ""),
+    RESOURCE("quotas", "quota", quota_fields, ""),
+    RESOURCE("budgets", "budget", budget_fields, ""),
     {"GET",    "/api/v1/pricebook",                     "prices.read",    API_READ,  NULL,           pricebook_list,     NULL,                "List the built-in price book", "limit cursor kind"},
     {"GET",    "/api/v1/config",                        "config.read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
     {"POST",   "/api/v1/config/apply",                  "config.apply",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},

@@ -75,6 +75,19 @@ static const struct table_column key_columns[] = {
     {"LAST USED", "last_used", false, 7},
 };
 
+static const struct table_column quota_columns[] = {
+    {"NAME", "name", false, 0},       {"MODE", "mode", false, 2},  {"METRIC", "metric", false, 0},
+    {"WINDOW", "window", false, 1},   {"LIMIT", "limit", true, 0}, {"USED", "spent", true, 0},
+    {"SUBJECT", "subject", false, 3},
+};
+static const struct table_column budget_columns[] = {
+    {"NAME", "name", false, 0},          {"PERIOD", "period", false, 1},
+    {"MODE", "mode", false, 3},          {"LIMIT", "limit", true, 0},
+    {"SPENT", "spent", true, 0},         {"HELD", "held", true, 2},
+    {"REMAINING", "remaining", true, 0}, {"UNTIL", "period_end", false, 4},
+    {"SUBJECT", "subject", false, 5},
+};
+
 const struct item_kind item_teams = {"team", "teams", COLUMNS(team_columns)};
 const struct item_kind item_projects = {"project", "projects", COLUMNS(project_columns)};
 const struct item_kind item_users = {"user", "users", COLUMNS(user_columns)};
@@ -84,6 +97,8 @@ const struct item_kind item_bindings = {"binding", "bindings", COLUMNS(binding_c
 const struct item_kind item_providers = {"provider", "providers", COLUMNS(provider_columns)};
 const struct item_kind item_models = {"model", "models", COLUMNS(model_columns)};
 const struct item_kind item_prices = {"price", "prices", COLUMNS(price_columns)};
+const struct item_kind item_quotas = {"quota", "quotas", COLUMNS(quota_columns)};
+const struct item_kind item_budgets = {"budget", "budgets", COLUMNS(budget_columns)};
 const struct item_kind item_keys = {"key", "keys", COLUMNS(key_columns)};
 
 /* --- list and show -------------------------------------------------------------------------------

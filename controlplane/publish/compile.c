@@ -448,7 +448,7 @@ make_sections(struct job *j)
     int err = j->in->base ? take_changes(j) : take_everything(j);
 
     for (size_t i = 0; i < FIXED_SECTIONS; i++)
-        j->dirty[i] = j->dirty[i] || j->in->refresh;
+        j->dirty[i] = j->dirty[i] || j->in->refresh || !j->sections->fixed[i];
     j->dirty[SECTION_PROVIDERS] = true; /* a credential may have changed behind its reference */
     j->dirty[SECTION_SETTINGS] = true;
     if (!err && !j->in->fixed_given)

@@ -9,6 +9,7 @@
 #include "lib/base/encode.h"
 #include "lib/base/rand.h"
 #include "lib/control/section.h"
+#include "lib/policy/limits.h"
 #include "lib/policy/provider_kinds.h"
 
 /* What one conversion needs; memory for lists and texts is the arena's. */
@@ -354,6 +355,116 @@ put_price(struct job *j, struct buf *into)
     return section_put_price(into, &p);
 }
 
+/* --- limits -------------------------------------------------------------------------------- */
+
+static struct section_selector
+selector(struct job *j)
+{
+    const struct json *body = j->s->body;
+    struct section_selector s = {
+        .key = text(body, "key"),
+        .user = text(body, "user"),
+        .team = text(body, "team"),
+        .project = text(body, "project"),
+        .model = text(body, "model"),
+        .provider = text(body, "provider"),
+        .end_user = text(body, "end_user"),
+    };
+
+    s.tags = pairs(j, json_get(body, "tag"), &s.tag_count);
+    return s;
+}
+
+static int
+put_quota(struct job *j, struct buf *into)
+{
+    const struct json *body = j->s->body;
+    struct section_rate rates[QUOTA_RATES];
+    struct section_quota q = {
+        .name = j->s->name,
+        .per = text(body, "per"),
+        .shadow = slice_is(text(body, "mode"), "shadow"),
+        .selector = selector(j),
+        .rates = rates,
+    };
+
+    for (size_t i = 0; i < QUOTA_RATES; i++) {
+        int64_t amount = number(j, body, quota_rates[i].member, 0);
+
+        if (amount)
+            rates[q.rate_count++] = (struct section_rate){slice_of(quota_rates[i].metric), amount,
+                                                          quota_rates[i].window_ms};
+    }
+    return j->err ? j->err : section_put_quota(into, &q);
+}
+
+/* A text that means `absent` where it is not given. */
+static struct slice
+text_or(const struct json *map, const char *name, struct slice absent)
+{
+    struct slice s = text(map, name);
+
+    return s.len ? s : absent;
+}
+
+static void
+usd(struct job *j, const char *member, int64_t *ret)
+{
+    char decimal[JSON_DECIMAL_BYTES];
+
+    if (json_decimal(json_get(j->s->body, member), decimal) != 0 ||
+        money_parse_usd(slice_of(decimal), ret) != 0)
+        fail(j, ERR_SYNTAX, member, "is no amount");
+}
+
+static size_t
+thresholds(struct job *j, uint32_t ret[static LIMIT_THRESHOLDS])
+{
+    static const uint32_t usual[] = {50, 80, 95, 100};
+    const struct json *list = json_get(j->s->body, "thresholds");
+    size_t n = json_size(list);
+
+    if (!list) {
+        memcpy(ret, usual, sizeof(usual));
+        return sizeof(usual) / sizeof(*usual);
+    }
+    if (n > LIMIT_THRESHOLDS)
+        n = 0, fail(j, ERR_LIMIT, "thresholds", "too many");
+    for (size_t i = 0; i < n; i++) {
+        int64_t percent = 0;
+
+        if (json_to_int(json_at(list, i), &percent) != 0 || percent < 1 || percent > 1000)
+            fail(j, ERR_SYNTAX, "thresholds", "out of range");
+        ret[i] = (uint32_t)percent;
+    }
+    return n;
+}
+
+static int
+put_budget(struct job *j, struct buf *into)
+{
+    const struct json *body = j->s->body;
+    uint32_t percents[LIMIT_THRESHOLDS];
+    bool in_tokens = json_get(body, "limit_tokens") != NULL;
+    struct section_budget b = {
+        .name = j->s->name,
+        .per = text(body, "per"),
+        .unit = in_tokens ? SLICE("tokens") : SLICE("usd"),
+        .period = text(body, "period"),
+        .time_zone = text_or(body, "time_zone", SLICE("UTC")),
+        .mode = text_or(body, "mode", SLICE("strict")),
+        .on_unverifiable = text_or(body, "on_unverifiable", SLICE("deny")),
+        .selector = selector(j),
+        .amount = number(j, body, "limit_tokens", 0),
+        .thresholds = percents,
+    };
+
+    if (!in_tokens)
+        usd(j, "limit_usd", &b.amount);
+    b.threshold_count = thresholds(j, percents);
+    return j->err ? j->err : section_put_budget(into, &b);
+}
+
 /* --- all ----------------------------------------------------------------------------------- */
 
 static int
@@ -377,6 +488,10 @@ put(struct job *j, struct buf *into, unsigned char *ret_digest)
     case KIND_ROLES: /* of the admin API: no worker asks */
     case KIND_GROUPS:
     case KIND_BINDINGS:
+    case KIND_QUOTAS:
+        return put_quota(j, into);
+    case KIND_BUDGETS:
+        return put_budget(j, into);
     case KIND_COUNT:
         break;
     }
@@ -422,7 +537,7 @@ item_section(enum kind_id kind)
     static const char *const sections[KIND_COUNT] = {
         [KIND_PROVIDERS] = "providers", [KIND_MODELS] = "models", [KIND_TEAMS] = "teams",
         [KIND_PROJECTS] = "teams",      [KIND_USERS] = "teams",   [KIND_KEYS] = "keys",
-        [KIND_PRICES] = "prices",
+        [KIND_PRICES] = "prices",       [KIND_QUOTAS] = "limits", [KIND_BUDGETS] = "limits",
     };
 
     return sections[kind] ? sections[kind] : "";

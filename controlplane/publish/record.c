@@ -137,6 +137,8 @@ insert_sections(struct db *db, const struct head *h, const struct head *before)
     return err;
 }
 
+_Static_assert(FIXED_SECTIONS == 6, "the statement below names as many");
+
 static int
 forget_old(struct db *db, const struct head *h)
 {
@@ -153,7 +155,8 @@ forget_old(struct db *db, const struct head *h)
         err =
             db_query(db,
                      "DELETE FROM snapshot_sections WHERE published_at < now() - interval '1 hour' "
-                     "AND sha256 NOT IN ($1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bytea)",
+                     "AND sha256 NOT IN ($1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bytea, "
+                     "$6::bytea)",
                      params, FIXED_SECTIONS, NULL);
     if (!err)
         err = db_query(db,

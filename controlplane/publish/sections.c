@@ -7,8 +7,8 @@
 #include "lib/base/encode.h"
 
 static const char *const fixed_names[FIXED_SECTIONS] = {
-    [SECTION_MODELS] = "models",     [SECTION_PRICES] = "prices", [SECTION_PROVIDERS] = "providers",
-    [SECTION_SETTINGS] = "settings", [SECTION_TEAMS] = "teams",
+    [SECTION_LIMITS] = "limits",       [SECTION_MODELS] = "models",     [SECTION_PRICES] = "prices",
+    [SECTION_PROVIDERS] = "providers", [SECTION_SETTINGS] = "settings", [SECTION_TEAMS] = "teams",
 };
 
 const char *

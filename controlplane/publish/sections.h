@@ -17,6 +17,7 @@
 #define SHARDS 256
 
 enum section_id {
+    SECTION_LIMITS,
     SECTION_MODELS,
     SECTION_PRICES,
     SECTION_PROVIDERS,

@@ -50,6 +50,15 @@ field_is_pattern(struct slice text, const char **ret_why)
 }
 
 bool
+field_is_zone(struct slice text, const char **ret_why)
+{
+    if (text.len > 0 && text.at[0] >= 'A' && text.at[0] <= 'Z' && all_of(text, "_+-/"))
+        return true;
+    *ret_why = "the name of a time zone, like UTC or Europe/Berlin";
+    return false;
+}
+
+bool
 field_is_text(struct slice text, const char **ret_why)
 {
     for (size_t i = 0; i < text.len; i++)

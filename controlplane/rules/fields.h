@@ -12,6 +12,8 @@ bool field_is_name(struct slice text, const char **ret_why);
 bool field_is_model(struct slice text, const char **ret_why);
 /* The same with '*' anywhere. */
 bool field_is_pattern(struct slice text, const char **ret_why);
+/* The name of a time zone, as far as its form tells: "UTC", "America/New_York". */
+bool field_is_zone(struct slice text, const char **ret_why);
 /* Printable UTF-8 without control characters. */
 bool field_is_text(struct slice text, const char **ret_why);
 /* An http or https URL without userinfo, query or fragment. */

@@ -23,6 +23,7 @@ size_limit(enum field_kind kind)
 {
     switch (kind) {
     case FIELD_TEXTS:
+    case FIELD_INTS:
         return LIMIT_TEXTS;
     case FIELD_TAGS:
         return LIMIT_TAGS;

@@ -11,6 +11,7 @@
 #include "controlplane/rules/price.h"
 #include "controlplane/secrets/seal.h"
 #include "lib/base/near.h"
+#include "lib/base/money.h"
 #include "lib/base/rand.h"
 #include "lib/http/message.h"
 #include "lib/http/url.h"
@@ -230,6 +231,86 @@ static const struct kind_default price_defaults[] = {
     {NULL, "free", "false"}, {"variants", "service_tier", "\"standard\""}, {"variants", "input_tokens_over", "0"},
 };
 
+/* ---- quotas and budgets ------------------------------------------------------------------------ */
+
+/* Whom a limit counts. */
+#define SELECTOR_ROWS                                                                                                                                     \
+    {.name = "key", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Requests with this key."},                       \
+    {.name = "user", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of this user's keys."},                         \
+    {.name = "team", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of this team's keys."},                         \
+    {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of this project's keys."},                   \
+    {.name = "model", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "For this model as clients name it, or a pattern with '*'."}, \
+    {.name = "provider", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "That go to this provider."},                \
+    {.name = "tag", .kind = FIELD_TAGS, .max = 1024, .help = "Of keys with these tags."},                                                                     \
+    {.name = "end_user", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "Whose own `user` member says this."},       \
+    {.name = "per", .kind = FIELD_ENUM, .values = limit_pers, .help = "A counter of its own for each value of this; what has none shares one."}
+
+static const char *const limit_pers[] = {"key", "user", "end_user", "project", "team", "model", "provider", NULL};
+static const char *const quota_modes[] = {"enforce", "shadow", NULL};
+static const char *const budget_modes[] = {"strict", "estimate", "shadow", NULL};
+static const char *const budget_periods[] = {"hour", "day", "week", "month", "lifetime", NULL};
+static const char *const unverifiables[] = {"deny", "allow_capped", "allow", NULL};
+
+#define RATE(name_, help_) {.name = (name_), .kind = FIELD_INT, .min = 1, .max = INT64_C(1000000000000), .help = (help_)}
+
+static const struct field_row quota_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name, told to who is refused."},
+    SELECTOR_ROWS,
+    RATE("requests_per_minute", "In any minute, not only in those of the clock."),
+    RATE("requests_per_hour", "In any hour."),
+    RATE("requests_per_day", "In any 24 hours."),
+    RATE("tokens_per_minute", "Input and output; reserved before, corrected after the answer."),
+    RATE("tokens_per_hour", "Likewise."),
+    RATE("tokens_per_day", "Likewise."),
+    RATE("input_tokens_per_minute", "All input, cached included."),
+    RATE("input_tokens_per_hour", "Likewise."),
+    RATE("input_tokens_per_day", "Likewise."),
+    RATE("output_tokens_per_minute", "All output, reasoning included."),
+    RATE("output_tokens_per_hour", "Likewise."),
+    RATE("output_tokens_per_day", "Likewise."),
+    RATE("concurrent_requests", "At one time."),
+    {.name = "mode", .kind = FIELD_ENUM, .values = quota_modes, .help = "shadow: counted and told, nothing is refused."},
+};
+
+const struct quota_rate quota_rates[QUOTA_RATES] = {
+    {"requests_per_minute", "requests", 60000},
+    {"requests_per_hour", "requests", 3600000},
+    {"requests_per_day", "requests", 86400000},
+    {"tokens_per_minute", "tokens", 60000},
+    {"tokens_per_hour", "tokens", 3600000},
+    {"tokens_per_day", "tokens", 86400000},
+    {"input_tokens_per_minute", "input_tokens", 60000},
+    {"input_tokens_per_hour", "input_tokens", 3600000},
+    {"input_tokens_per_day", "input_tokens", 86400000},
+    {"output_tokens_per_minute", "output_tokens", 60000},
+    {"output_tokens_per_hour", "output_tokens", 3600000},
+    {"output_tokens_per_day", "output_tokens", 86400000},
+    {"concurrent_requests", "concurrent_requests", 0},
+};
+
+static const struct field_row budget_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name, told to who is refused."},
+    SELECTOR_ROWS,
+    {.name = "limit_usd", .kind = FIELD_USD, .help = "Dollars a period; this or limit_tokens."},
+    {.name = "limit_tokens", .kind = FIELD_INT, .min = 1, .max = INT64_C(1000000000000000), .help = "Tokens a period, input and output."},
+    {.name = "period", .kind = FIELD_ENUM, .required = true, .values = budget_periods, .help = "Of the calendar, in time_zone; spending counts from when the budget is there."},
+    {.name = "time_zone", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_zone, .help = "Where its days begin: Europe/Berlin."},
+    {.name = "mode", .kind = FIELD_ENUM, .values = budget_modes, .help = "strict: never exceeded, since what a request may cost at most is reserved; estimate: what it will likely cost; shadow: nothing is refused."},
+    {.name = "on_unverifiable", .kind = FIELD_ENUM, .values = unverifiables, .help = "When the control plane is away and the slice in hand is spent."},
+    {.name = "thresholds", .kind = FIELD_INTS, .min = 1, .max = 1000, .help = "Per cent of the limit whose crossing is recorded, rising."},
+};
+
+#define SELECTOR_REFERENCES                                                                                            \
+    {"key", NULL, false, KIND_KEYS}, {"user", NULL, false, KIND_USERS}, {"team", NULL, false, KIND_TEAMS},              \
+        {"project", NULL, false, KIND_PROJECTS}, {"provider", NULL, false, KIND_PROVIDERS}
+
+static const struct kind_reference limit_references[] = {SELECTOR_REFERENCES};
+static const struct kind_default quota_defaults[] = {{NULL, "mode", "\"enforce\""}};
+static const struct kind_default budget_defaults[] = {
+    {NULL, "time_zone", "\"UTC\""}, {NULL, "mode", "\"strict\""},
+    {NULL, "on_unverifiable", "\"deny\""}, {NULL, "thresholds", "[50,80,95,100]"},
+};
+
 /* ---- the kinds --------------------------------------------------------------------------------- */
 
 const struct field_table provider_fields = TABLE("provider", provider_rows);
@@ -242,6 +323,8 @@ const struct field_table group_fields = TABLE("group", group_rows);
 const struct field_table binding_fields = TABLE("binding", binding_rows);
 const struct field_table key_fields = TABLE("key", key_rows);
 const struct field_table price_fields = TABLE("price", price_rows);
+const struct field_table quota_fields = TABLE("quota", quota_rows);
+const struct field_table budget_fields = TABLE("budget", budget_rows);
 
 static const struct field_row document_rows[] = {
     {.name = "providers", .kind = FIELD_LIST, .item = &provider_fields, .help = "Upstreams."},
@@ -254,6 +337,8 @@ static const struct field_row document_rows[] = {
     {.name = "bindings", .kind = FIELD_LIST, .item = &binding_fields, .help = "Who has which role, and where."},
     {.name = "keys", .kind = FIELD_LIST, .item = &key_fields, .help = "API keys, without their secrets."},
     {.name = "prices", .kind = FIELD_LIST, .item = &price_fields, .help = "What providers' models cost."},
+    {.name = "quotas", .kind = FIELD_LIST, .item = &quota_fields, .help = "How much in how long, over all workers."},
+    {.name = "budgets", .kind = FIELD_LIST, .item = &budget_fields, .help = "What may be spent in a period, over all workers."},
 };
 const struct field_table document_table = TABLE("configuration", document_rows);
 
@@ -263,6 +348,8 @@ static int check_team(const struct json *item, const char *path, struct buf *why
 static int check_role(const struct json *item, const char *path, struct buf *why);
 static int check_binding(const struct json *item, const char *path, struct buf *why);
 static int check_key(const struct json *item, const char *path, struct buf *why);
+static int check_quota(const struct json *item, const char *path, struct buf *why);
+static int check_budget(const struct json *item, const char *path, struct buf *why);
 
 #define ROWS(array) (array), COUNT(array)
 const struct kind kinds[KIND_COUNT] = {
@@ -276,6 +363,8 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_BINDINGS, "bindings", "binding", &binding_fields, ROWS(binding_references), NULL, 0, false, check_binding},
     {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},
     {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(price_defaults), true, price_check},
+    {KIND_QUOTAS, "quotas", "quota", &quota_fields, ROWS(limit_references), ROWS(quota_defaults), false, check_quota},
+    {KIND_BUDGETS, "budgets", "budget", &budget_fields, ROWS(limit_references), ROWS(budget_defaults), false, check_budget},
 };
 // clang-format on
 
@@ -535,4 +624,64 @@ check_key(const struct json *item, const char *path, struct buf *why)
 {
     int err = check_scope(item, path, "", why);
     return err ? err : check_tags(item, path, why);
+}
+
+#define LIMIT_SELECTOR_TAGS 4
+
+static int
+check_selector(const struct json *item, const char *path, struct buf *why)
+{
+    const struct json *tags = json_get(item, "tag");
+    void *iter = NULL;
+    const char *name, *reason;
+    struct json *value, *map = tags ? json_ref((struct json *)(uintptr_t)tags) : NULL;
+    int err = 0;
+    if (tags && (json_size(tags) == 0 || json_size(tags) > LIMIT_SELECTOR_TAGS))
+        err = refuse(why, path, "tag", "name 1 to %d tags", LIMIT_SELECTOR_TAGS);
+    while (!err && map && json_each(map, &iter, &name, &value))
+        if (!field_is_name(slice_of(name), &reason) || !json_str(value).len)
+            err = refuse(why, path, "tag", "'%.64s': a tag's name and its value are needed", name);
+    json_free(map);
+    return err;
+}
+
+static int
+check_quota(const struct json *item, const char *path, struct buf *why)
+{
+    for (size_t i = 0; i < QUOTA_RATES; i++)
+        if (json_get(item, quota_rates[i].member))
+            return check_selector(item, path, why);
+    return refuse(why, path, "",
+                  "limits nothing: give requests_per_minute, tokens_per_day, "
+                  "concurrent_requests or the like");
+}
+
+static int
+check_thresholds(const struct json *list, const char *path, struct buf *why)
+{
+    int64_t last = 0, n;
+    if (json_size(list) > 16)
+        return refuse(why, path, "thresholds", "at most 16 are allowed");
+    for (size_t i = 0; i < json_size(list); i++) {
+        if (json_to_int(json_at(list, i), &n) != 0 || n <= last)
+            return refuse(why, path, "thresholds", "must rise");
+        last = n;
+    }
+    return 0;
+}
+
+static int
+check_budget(const struct json *item, const char *path, struct buf *why)
+{
+    const struct json *usd = json_get(item, "limit_usd"), *tokens = json_get(item, "limit_tokens");
+    char text[JSON_DECIMAL_BYTES];
+    int64_t amount = 0;
+    if (!usd == !tokens)
+        return refuse(why, path, "limit_usd", "give limit_usd or limit_tokens, one of the two");
+    if (usd && (json_decimal(usd, text) != 0 || money_parse_usd(slice_of(text), &amount) != 0 ||
+                amount <= 0))
+        return refuse(why, path, "limit_usd",
+                      "must be above zero; to allow nothing, disable the key or the team");
+    int err = check_thresholds(json_get(item, "thresholds"), path, why);
+    return err ? err : check_selector(item, path, why);
 }

@@ -23,6 +23,8 @@ enum kind_id {
     KIND_BINDINGS,
     KIND_KEYS,
     KIND_PRICES,
+    KIND_QUOTAS,
+    KIND_BUDGETS,
     KIND_COUNT
 };
 
@@ -63,9 +65,19 @@ struct kind {
 
 extern const struct kind kinds[KIND_COUNT];
 extern const struct field_table provider_fields, model_fields, team_fields, project_fields,
-    user_fields, role_fields, group_fields, binding_fields, key_fields, price_fields;
+    user_fields, role_fields, group_fields, binding_fields, key_fields, price_fields, quota_fields,
+    budget_fields;
 /* All lists as members of one map: the schema of a configuration document. */
 extern const struct field_table document_table;
+
+/* A quota's rates: the member that gives each, and what it counts in which window (0: at a time).
+ */
+struct quota_rate {
+    const char *member, *metric;
+    int64_t window_ms;
+};
+#define QUOTA_RATES 13
+extern const struct quota_rate quota_rates[QUOTA_RATES];
 
 const struct kind *kind_find(struct slice plural); /* or NULL */
 /* "teams", KIND_TEAMS of every name below */

@@ -240,6 +240,65 @@ section_put_key(struct buf *into, const struct section_key *k)
     return w.err;
 }
 
+static void
+put_selector(struct wire *w, unsigned field, const struct section_selector *s)
+{
+    size_t at = wire_begin(w);
+
+    wire_text(w, 1, s->key);
+    wire_text(w, 2, s->user);
+    wire_text(w, 3, s->team);
+    wire_text(w, 4, s->project);
+    wire_text(w, 5, s->model);
+    wire_text(w, 6, s->provider);
+    wire_text(w, 7, s->end_user);
+    put_pairs(w, 8, s->tags, s->tag_count);
+    wire_end(w, field, at);
+}
+
+int
+section_put_quota(struct buf *into, const struct section_quota *q)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, q->name);
+    put_selector(&w, 2, &q->selector);
+    wire_text(&w, 3, q->per);
+    wire_bool(&w, 4, q->shadow);
+    for (size_t i = 0; i < q->rate_count; i++) {
+        size_t inner = wire_begin(&w);
+
+        wire_text(&w, 1, q->rates[i].metric);
+        wire_int(&w, 2, q->rates[i].amount);
+        wire_int(&w, 3, q->rates[i].window_ms);
+        wire_end(&w, 5, inner);
+    }
+    wire_end(&w, 1, at);
+    return w.err;
+}
+
+int
+section_put_budget(struct buf *into, const struct section_budget *b)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, b->name);
+    put_selector(&w, 2, &b->selector);
+    wire_text(&w, 3, b->per);
+    wire_text(&w, 4, b->unit);
+    wire_int(&w, 5, b->amount);
+    wire_text(&w, 6, b->period);
+    wire_text(&w, 7, b->time_zone);
+    wire_text(&w, 8, b->mode);
+    wire_text(&w, 9, b->on_unverifiable);
+    for (size_t i = 0; i < b->threshold_count; i++)
+        wire_uint(&w, 10, b->thresholds[i]);
+    wire_end(&w, 2, at);
+    return w.err;
+}
+
 /* --- reading --------------------------------------------------------------------------------- */
 
 static const struct {
@@ -251,6 +310,7 @@ static const struct {
     {"models", 1, SECTION_MODEL},         {"teams", 1, SECTION_TEAM},
     {"teams", 2, SECTION_PROJECT},        {"teams", 3, SECTION_USER},
     {"prices", 1, SECTION_PRICE_VERSION}, {"prices", 2, SECTION_PRICE},
+    {"limits", 1, SECTION_QUOTA},         {"limits", 2, SECTION_BUDGET},
 };
 
 static int
@@ -560,4 +620,76 @@ section_get_key(struct slice item, struct arena *a, struct section_key *ret)
         .retired = m->retired,
     };
     return get_scope(m->scope, a, &ret->scope);
+}
+
+static int
+get_selector(const Headgate__Snapshot__Selector *m, struct arena *a, struct section_selector *ret)
+{
+    struct section_pair *tags;
+
+    *ret = (struct section_selector){0};
+    if (!m)
+        return 0; /* proto3 leaves an empty one out */
+    if (!(tags = arena_alloc(a, (m->n_tags + 1) * sizeof(*tags))))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_tags; i++)
+        tags[i] = (struct section_pair){text(m->tags[i]->key), text(m->tags[i]->value)};
+    *ret = (struct section_selector){
+        .key = text(m->key),
+        .user = text(m->user),
+        .team = text(m->team),
+        .project = text(m->project),
+        .model = text(m->model),
+        .provider = text(m->provider),
+        .end_user = text(m->end_user),
+        .tags = tags,
+        .tag_count = m->n_tags,
+    };
+    return 0;
+}
+
+int
+section_get_quota(struct slice item, struct arena *a, struct section_quota *ret)
+{
+    const Headgate__Snapshot__Quota *m =
+        message_read(&headgate__snapshot__quota__descriptor, item, a);
+    struct section_rate *rates;
+
+    if (!m || !(rates = arena_alloc(a, (m->n_rates + 1) * sizeof(*rates))) ||
+        get_selector(m->selector, a, &ret->selector) != 0)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_rates; i++)
+        rates[i] = (struct section_rate){text(m->rates[i]->metric), m->rates[i]->amount,
+                                         m->rates[i]->window_ms};
+    ret->name = text(m->name);
+    ret->per = text(m->per);
+    ret->shadow = m->shadow;
+    ret->rates = rates;
+    ret->rate_count = m->n_rates;
+    return 0;
+}
+
+int
+section_get_budget(struct slice item, struct arena *a, struct section_budget *ret)
+{
+    const Headgate__Snapshot__Budget *m =
+        message_read(&headgate__snapshot__budget__descriptor, item, a);
+    uint32_t *thresholds;
+
+    if (!m || !(thresholds = arena_alloc(a, (m->n_thresholds + 1) * sizeof(*thresholds))) ||
+        get_selector(m->selector, a, &ret->selector) != 0)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_thresholds; i++)
+        thresholds[i] = m->thresholds[i];
+    ret->name = text(m->name);
+    ret->per = text(m->per);
+    ret->unit = text(m->unit);
+    ret->period = text(m->period);
+    ret->time_zone = text(m->time_zone);
+    ret->mode = text(m->mode);
+    ret->on_unverifiable = text(m->on_unverifiable);
+    ret->amount = m->amount;
+    ret->thresholds = thresholds;
+    ret->threshold_count = m->n_thresholds;
+    return 0;
 }

@@ -122,6 +122,33 @@ struct section_key {
     bool retired; /* an earlier secret: its name and id are there twice */
 };
 
+struct section_selector { /* empty: not given */
+    struct slice key, user, team, project, model, provider, end_user;
+    const struct section_pair *tags;
+    size_t tag_count;
+};
+
+struct section_rate {
+    struct slice metric;
+    int64_t amount, window_ms;
+};
+
+struct section_quota {
+    struct slice name, per;
+    struct section_selector selector;
+    bool shadow;
+    const struct section_rate *rates;
+    size_t rate_count;
+};
+
+struct section_budget {
+    struct slice name, per, unit, period, time_zone, mode, on_unverifiable;
+    struct section_selector selector;
+    int64_t amount;
+    const uint32_t *thresholds;
+    size_t threshold_count;
+};
+
 /* --- writing: append one item of its section. 0, ERR_NOMEM, ERR_LIMIT ------------------------ */
 
 MUST_CHECK int section_put_pepper(struct buf *into, struct slice sealed); /* "settings", whole */
@@ -132,6 +159,8 @@ MUST_CHECK int section_put_project(struct buf *into, const struct section_projec
 MUST_CHECK int section_put_user(struct buf *into, const struct section_user *u);
 MUST_CHECK int section_put_price_version(struct buf *into, struct slice version); /* of the list */
 MUST_CHECK int section_put_price(struct buf *into, const struct section_price *p);
+MUST_CHECK int section_put_quota(struct buf *into, const struct section_quota *q);
+MUST_CHECK int section_put_budget(struct buf *into, const struct section_budget *b);
 MUST_CHECK int section_put_key(struct buf *into, const struct section_key *k);
 
 /* --- reading --------------------------------------------------------------------------------- */
@@ -147,6 +176,8 @@ enum section_item {
     SECTION_PRICE_VERSION, /* the item is the text itself */
     SECTION_PRICE,
     SECTION_KEY,
+    SECTION_QUOTA,
+    SECTION_BUDGET,
 };
 
 /* The next known item of the section called `name` (unknown fields are passed over): which, and its
@@ -166,6 +197,8 @@ MUST_CHECK int section_get_team(struct slice item, struct arena *a, struct secti
 MUST_CHECK int section_get_project(struct slice item, struct arena *a, struct section_project *ret);
 MUST_CHECK int section_get_user(struct slice item, struct arena *a, struct section_user *ret);
 MUST_CHECK int section_get_price(struct slice item, struct arena *a, struct section_price *ret);
+MUST_CHECK int section_get_quota(struct slice item, struct arena *a, struct section_quota *ret);
+MUST_CHECK int section_get_budget(struct slice item, struct arena *a, struct section_budget *ret);
 MUST_CHECK int section_get_key(struct slice item, struct arena *a, struct section_key *ret);
 
 #endif

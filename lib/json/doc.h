@@ -81,6 +81,7 @@ enum field_kind {
     FIELD_MAP,   /* `item` describes it */
     FIELD_TEXTS, /* list of strings */
     FIELD_TAGS,  /* map of string to string */
+    FIELD_INTS,  /* list of integers, each within min and max */
 };
 
 struct field_table;

@@ -179,8 +179,9 @@ check_list(struct check *c, const struct field_row *row, const struct json *v)
         return wrong_kind(c, "a list", v);
     for (size_t i = 0; e == 0 && i < json_size(v); i++) {
         enter_index(c, i);
-        e = row->kind == FIELD_TEXTS ? check_text(c, row, json_at(v, i))
-                                     : check_map(c, json_at(v, i), row->item);
+        e = row->kind == FIELD_TEXTS  ? check_text(c, row, json_at(v, i))
+            : row->kind == FIELD_INTS ? check_int(c, row, json_at(v, i))
+                                      : check_map(c, json_at(v, i), row->item);
         leave_to(c, len);
     }
     return e;
@@ -227,6 +228,7 @@ check_value(struct check *c, const struct field_row *row, const struct json *v)
         return check_enum(c, row, v);
     case FIELD_LIST:
     case FIELD_TEXTS:
+    case FIELD_INTS:
         return check_list(c, row, v);
     case FIELD_MAP:
         return check_map(c, v, row->item);

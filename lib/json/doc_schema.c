@@ -128,6 +128,9 @@ of_row(const struct field_row *row)
     case FIELD_TEXTS:
         put_list(&s, of_type("string"));
         break;
+    case FIELD_INTS:
+        put_list(&s, of_type("integer"));
+        break;
     case FIELD_MAP:
         json_free(s.map);
         s.map = of_table(row->item, false);

@@ -68,6 +68,7 @@ item_next(struct item_walk *w, struct slice *ret_item, struct buf *why)
 struct roles {
     const struct policy_section *core[CORE_SECTIONS];
     const struct policy_section *teams;
+    const struct policy_section *limits; /* NULL: signed before there were any */
     const struct policy_section *keys[KEY_SHARDS];
 };
 
@@ -81,6 +82,8 @@ role_of(struct roles *r, struct slice name)
             return &r->core[i];
     if (slice_is(name, "teams"))
         return &r->teams;
+    if (slice_is(name, "limits"))
+        return &r->limits;
     if (name.len == 7 && slice_starts(name, SLICE("keys/")) &&
         hex_decode(slice_from(name, 5), &number, 1) == 0)
         return &r->keys[number];
@@ -198,6 +201,24 @@ take_shard(const struct policy_input *in, const struct policy_section *s, unsign
 }
 
 static int
+take_limits(const struct policy_input *in, const struct roles *r, struct policy *p, struct buf *why)
+{
+    struct policy_limits *old = in->previous ? in->previous->limits : NULL;
+    bool known = old && r->limits && limits_are(old, r->limits->digest);
+
+    if (!r->limits)
+        return 0;
+    if (known && p->core == in->previous->core) {
+        p->limits = limits_ref(old);
+        return 0;
+    }
+    if (!r->limits->bytes.at && !known)
+        return missing(why, "limits");
+    return limits_compile(r->limits->bytes.at ? r->limits->bytes : limits_bytes(old), p->core,
+                          &p->limits, why);
+}
+
+static int
 take_keys(const struct policy_input *in, const struct roles *r, struct policy *p, struct buf *why)
 {
     for (unsigned i = 0; i < KEY_SHARDS; i++) {
@@ -226,6 +247,7 @@ policy_compile(const struct policy_input *in, struct policy **ret_policy, struct
     p->revision = in->revision;
     if ((err = assign_roles(in, &roles, why)) != 0 || (err = take_core(in, &roles, p, why)) != 0 ||
         (err = take_people(in, &roles, p, why)) != 0 ||
+        (err = take_limits(in, &roles, p, why)) != 0 ||
         (err = take_keys(in, &roles, p, why)) != 0) {
         policy_unref(p);
         return err;
@@ -245,6 +267,8 @@ policy_has_section(const struct policy *p, struct slice name,
             return same(p->core->digests[i], digest);
     if (slice_is(name, "teams"))
         return same(p->people->digest, digest);
+    if (slice_is(name, "limits"))
+        return p->limits && limits_are(p->limits, digest);
     return name.len == 7 && slice_starts(name, SLICE("keys/")) &&
            hex_decode(slice_from(name, 5), &number, 1) == 0 && p->bindings[number] &&
            same(binding_digest(p->bindings[number]), digest);

@@ -19,6 +19,7 @@ policy_unref(struct policy *p)
     for (size_t i = 0; i < KEY_SHARDS; i++)
         binding_unref(p->bindings[i]);
     people_unref(p->people);
+    limits_unref(p->limits);
     core_unref(p->core);
     free(p);
 }

@@ -145,6 +145,18 @@ const unsigned char *binding_digest(const struct key_binding *b);
 bool binding_find(const struct key_binding *b, const unsigned char digest[static SHA256_BYTES],
                   struct policy_key *ret);
 
+/* --- limits -------------------------------------------------------------------------------- */
+
+struct policy_limits;
+
+/* Looks at core while it compiles: limits are made anew when it changes. */
+MUST_CHECK int limits_compile(struct slice bytes, const struct policy_core *core,
+                              struct policy_limits **ret_limits, struct buf *why);
+struct policy_limits *limits_ref(struct policy_limits *p);
+void limits_unref(struct policy_limits *p);
+bool limits_are(const struct policy_limits *p, const unsigned char digest[static SHA256_BYTES]);
+struct slice limits_bytes(const struct policy_limits *p); /* what they were compiled from */
+
 /* --- all together -------------------------------------------------------------------------- */
 
 struct policy {
@@ -152,6 +164,7 @@ struct policy {
     uint64_t epoch, version, revision;
     struct policy_core *core;
     struct policy_people *people;
+    struct policy_limits *limits;             /* NULL: a root without them */
     struct key_binding *bindings[KEY_SHARDS]; /* NULL: an empty shard */
     size_t key_count;
 };

@@ -124,6 +124,26 @@ static const struct refusal refusals[] = {
      "{\"provider\":\"p\",\"model\":\"a*b\",\"input_per_mtok_usd\":\"1\",\"output_per_mtok_usd\":"
      "\"1\"}",
      "x[1].model: '*' is allowed at the end only"},
+    {"quotas", "{\"name\":\"q\"}", "x[1]: limits nothing"},
+    {"quotas", "{\"name\":\"q\",\"requests_per_minute\":0}", "x[1].requests_per_minute: "},
+    {"quotas", "{\"name\":\"q\",\"requests_per_fortnight\":1}",
+     "x[1].requests_per_fortnight: unknown field"},
+    {"quotas", "{\"name\":\"q\",\"requests_per_minute\":1,\"tag\":{}}", "x[1].tag: name 1 to 4"},
+    {"quotas", "{\"name\":\"q\",\"requests_per_minute\":1,\"tag\":{\"a\":\"\"}}", "x[1].tag"},
+    {"quotas", "{\"name\":\"q\",\"requests_per_minute\":1,\"per\":\"moon\"}",
+     "x[1].per: unknown value"},
+    {"budgets", "{\"name\":\"b\",\"period\":\"day\"}", "x[1].limit_usd: give limit_usd or"},
+    {"budgets", "{\"name\":\"b\",\"period\":\"day\",\"limit_usd\":\"1\",\"limit_tokens\":1}",
+     "x[1].limit_usd: give limit_usd or"},
+    {"budgets", "{\"name\":\"b\",\"period\":\"day\",\"limit_usd\":\"0\"}",
+     "x[1].limit_usd: must be above zero"},
+    {"budgets", "{\"name\":\"b\",\"limit_usd\":\"1\"}", "x[1].period: is required"},
+    {"budgets", "{\"name\":\"b\",\"limit_usd\":\"1\",\"period\":\"day\",\"time_zone\":\"berlin\"}",
+     "x[1].time_zone: the name of a time zone"},
+    {"budgets", "{\"name\":\"b\",\"limit_usd\":\"1\",\"period\":\"day\",\"thresholds\":[80,80]}",
+     "x[1].thresholds: must rise"},
+    {"budgets", "{\"name\":\"b\",\"limit_usd\":\"1\",\"period\":\"day\",\"thresholds\":[\"80\"]}",
+     "x[1].thresholds[0]: "},
 };
 
 static void

@@ -8,16 +8,17 @@
 #include "lib/control/snapshot.h"
 #include "lib/policy/compile.h"
 
-#define FIXTURE_SECTIONS 261
+#define FIXTURE_SECTIONS 262
 
 static const unsigned char fixture_seal_key[SEAL_KEY_BYTES] = "a seal key of thirty-two bytes!";
 static const char fixture_pepper[] = "pepper of the tests";
 #define FIXTURE_CLUSTER "cluster-of-the-tests"
 
-/* Sections by name, in the order of a root: 256 shards, then the five others. */
+/* Sections by name, in the order of a root: 256 shards, then the others. */
 struct fixture {
     struct buf shards[256];
     struct buf models, prices, providers, settings, teams;
+    struct buf limits; /* empty: the root has no such section */
     struct policy_section list[FIXTURE_SECTIONS];
     struct section_ref refs[FIXTURE_SECTIONS];
     char names[FIXTURE_SECTIONS][12];
@@ -160,6 +161,7 @@ fixture_free(struct fixture *f)
     buf_free(&f->providers);
     buf_free(&f->settings);
     buf_free(&f->teams);
+    buf_free(&f->limits);
 }
 
 static inline void
@@ -188,6 +190,8 @@ fixture_list(struct fixture *f)
         if (f->shards[i].len)
             fixture_list_one(f, name, &f->shards[i]);
     }
+    if (f->limits.len)
+        fixture_list_one(f, "limits", &f->limits);
     fixture_list_one(f, "models", &f->models);
     fixture_list_one(f, "prices", &f->prices);
     fixture_list_one(f, "providers", &f->providers);
