@@ -10,6 +10,7 @@
 #include "dataplane/stages/stages.h"
 #include "dataplane/state/estimates.h"
 #include "dataplane/state/follow.h"
+#include "dataplane/state/lease.h"
 #include "dataplane/state/pin.h"
 #include "dataplane/state/upload.h"
 #include "dataplane/stream/outlet.h"
@@ -22,8 +23,9 @@
 #define SAMPLE_MS 1000
 #define LAST_ACCEPT_MS 20 /* who has connected already is served */
 #define FAREWELL_MS 200   /* for last words to leave */
-#define UPLOAD_MS 1000    /* for the last records to leave: the rest waits on disk */
-#define ORPHAN_MS 2000    /* to drain when the supervisor is dead: another one wants our place */
+#define WATCH_MS 20
+#define UPLOAD_MS 1000 /* for the last records to leave: the rest waits on disk */
+#define ORPHAN_MS 2000 /* to drain when the supervisor is dead: another one wants our place */
 
 struct worker {
     const struct worker_options *o;
@@ -41,6 +43,7 @@ struct worker {
     char spool_dir[512], policy_dir[512];
     struct waker *waker;
     struct timer sample, drain;
+    int64_t leave_ms; /* the loop ends then at the latest */
     bool farewell_said;
     int exit_code;
 };
@@ -119,6 +122,20 @@ sample_http(struct worker *w)
 }
 
 static void
+sample_limits(struct worker *w)
+{
+    struct metrics_page *page = w->o->page;
+    struct quota_counts q = quota_counts(w->svc.quota);
+    struct lease_counts l = lease_counts(w->svc.lease);
+    page->limit_overdrawn = q.overdrawn;
+    page->limit_shadowed = q.shadow_refused;
+    page->limit_unverified = q.unverified;
+    page->lease_claims = l.claims;
+    page->lease_failures = l.failures;
+    page->lease_waits = l.waits;
+}
+
+static void
 on_sample(void *ctx)
 {
     struct worker *w = ctx;
@@ -126,6 +143,7 @@ on_sample(void *ctx)
     sample_policy(w);
     sample_spool(w);
     sample_http(w);
+    sample_limits(w);
     page->open_requests = w->svc.request_count;
     page->held_bytes = w->svc.held_bytes;
     page->log_dropped = log_dropped();
@@ -205,6 +223,20 @@ start_policy(struct worker *w)
 }
 
 static bool
+start_lease(struct worker *w)
+{
+    struct lease_options options = {
+        .loop = w->loop,
+        .channel = follow_channel(w->follow),
+        .quota = w->svc.quota,
+        .spool = w->svc.spool,
+        .from = follow_identity(w->follow),
+    };
+    w->svc.lease = lease_new(&options);
+    return w->svc.lease != NULL;
+}
+
+static bool
 start_upload(struct worker *w)
 {
     struct channel *channel = follow_channel(w->follow);
@@ -224,23 +256,27 @@ start_upload(struct worker *w)
 
 /* --- leaving ---------------------------------------------------------------------------------- */
 
+/* All answers are out, or as far as they will get. Records go up, and what is left of limits goes
+ * back, while that takes a moment only. */
 static void
-on_uploaded(void *ctx)
+watch_leaving(void *ctx)
 {
     struct worker *w = ctx;
-    loop_stop(w->loop);
+    bool done = (!w->upload || upload_is_idle(w->upload)) && lease_has_left(w->svc.lease);
+    if (done || loop_now_ms(w->loop) >= w->leave_ms)
+        loop_stop(w->loop);
+    else
+        timer_set(&w->drain, w->loop, WATCH_MS, watch_leaving, w);
 }
 
-/* All answers are out, or as far as they will get. Records go up while that takes a moment only. */
 static void
 leave(struct worker *w)
 {
-    if (!w->upload || upload_is_idle(w->upload)) {
-        loop_stop(w->loop);
-        return;
-    }
-    upload_kick(w->upload);
-    timer_set(&w->drain, w->loop, UPLOAD_MS, on_uploaded, w);
+    w->leave_ms = loop_now_ms(w->loop) + UPLOAD_MS;
+    lease_leave(w->svc.lease);
+    if (w->upload)
+        upload_kick(w->upload);
+    watch_leaving(w);
 }
 
 static void
@@ -423,13 +459,14 @@ set_up_state(struct worker *w)
     w->svc.pin = &w->pin;
     w->svc.metrics = &w->metrics;
     w->svc.estimates = estimates_new();
+    w->svc.quota = quota_new();
     w->svc.outlet = outlet_new(w->loop);
     w->svc.on_request_gone = on_request_gone;
     w->svc.ctx = w;
     int err = spool_open(w->spool_dir, o->slot, &o->spool, &w->svc.spool);
     if (err)
         return fault("spool", err_name(err));
-    if (!w->svc.estimates || !w->svc.outlet)
+    if (!w->svc.estimates || !w->svc.outlet || !w->svc.quota)
         return fault("state", NULL);
     return true;
 }
@@ -460,7 +497,8 @@ set_up(struct worker *w)
     w->svc.access_log = o->access_log;
     snprintf(w->spool_dir, sizeof(w->spool_dir), "%s/spool", o->state_dir);
     snprintf(w->policy_dir, sizeof(w->policy_dir), "%s/policy", o->state_dir);
-    if (!set_up_http(w) || !set_up_state(w) || !start_policy(w) || !start_upload(w))
+    if (!set_up_http(w) || !set_up_state(w) || !start_policy(w) || !start_lease(w) ||
+        !start_upload(w))
         return false;
     if (!catch_signals(w))
         return fault("signals", NULL);
@@ -483,6 +521,7 @@ tear_down(struct worker *w)
         http_server_free(w->server); /* aborts what is left */
     while ((r = TAILQ_FIRST(&w->svc.requests)) != NULL)
         request_abort(r, USAGE_SHUTDOWN);
+    lease_free(w->svc.lease);
     upload_free(w->upload);
     follow_stop(w->follow);
     oauth_free(w->svc.oauth);
@@ -494,6 +533,7 @@ tear_down(struct worker *w)
     spool_close(w->svc.spool);
     outlet_free(w->svc.outlet);
     estimates_free(w->svc.estimates);
+    quota_free(w->svc.quota);
     tls_server_free(w->tls_server);
     tls_client_free(w->tls_client);
     timer_cancel(&w->sample);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "controlplane/ledger/batch.h"
+#include "controlplane/ledger/draws.h"
 #include "controlplane/ledger/post.h"
 #include "controlplane/ledger/rollup.h"
 #include "lib/base/clock.h"
@@ -141,7 +142,9 @@ book(struct db *db, const struct batch *b, size_t from, size_t to)
         return 0;
     if ((err = post_events(db, b, from, to)) || (err = post_entries(db, b, from, to)))
         return err;
-    return rollup_add(db, b, from, to);
+    if ((err = rollup_add(db, b, from, to)))
+        return err;
+    return draws_book(db, b, from, to);
 }
 
 /* final: with the poison and the spool's mark, so that the acknowledgement covers all of it. */

@@ -72,6 +72,9 @@ judge_money(const struct usage *u)
             return "negative_price";
     if (u->cost < 0 || u->reserved < 0)
         return "negative_amount";
+    for (size_t i = 0; i < u->draw_count; i++)
+        if (u->draws[i].amount < 0 || u->draws[i].slice > INT64_MAX)
+            return "negative_amount";
     if (!are_plausible(&u->tokens) || rates_cost(&u->price, &u->tokens, &cost))
         return "tokens_out_of_range";
     return cost == u->cost ? NULL : "cost_mismatch";

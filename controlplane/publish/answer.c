@@ -1,5 +1,6 @@
 /* What workers ask: roots and sections from the shelf, their own reports to the acks, usage to the
  * ledger. Runs on the bus's threads; needs PostgreSQL for usage only. */
+#include "controlplane/leases/leases.h"
 #include "controlplane/ledger/ingest.h"
 #include "controlplane/publish/publisher.h"
 #include "lib/base/clock.h"
@@ -96,6 +97,29 @@ answer_usage(struct publisher *p, size_t thread, const struct bus_request *q, st
 }
 
 static void
+answer_lease(struct publisher *p, size_t thread, const struct bus_request *q, struct arena *a,
+             struct buf *into)
+{
+    struct bus_reply r = {.status = BUS_UNAVAILABLE};
+    struct built *b = publisher_built(p);
+    int err = ERR_UNAVAILABLE;
+
+    if (!p->answer_db[thread])
+        p->answer_db[thread] = db_new(p->database, "headgate ingest");
+    if (b && p->answer_db[thread])
+        err = leases_answer(p->leases, p->answer_db[thread], b->policy, &q->from, &q->lease, a,
+                            &r.lease);
+    if (!err)
+        r.status = BUS_OK;
+    else if (err != ERR_UNAVAILABLE && err != ERR_STALE)
+        log_warn("leases.not_answered", F_ERR(err), F_STR("cause", db_error(p->answer_db[thread])));
+    r.leased = !err;
+    if (bus_reply_encode(&r, into) != 0)
+        buf_clear(into);
+    built_unref(b);
+}
+
+static void
 answer_status(enum bus_status status, const char *message, struct buf *into)
 {
     struct bus_reply r = {.status = status, .message = slice_of(message)};
@@ -105,7 +129,8 @@ answer_status(enum bus_status status, const char *message, struct buf *into)
 }
 
 static void
-dispatch(struct publisher *p, size_t thread, const struct bus_request *q, struct buf *into)
+dispatch(struct publisher *p, size_t thread, const struct bus_request *q, struct arena *a,
+         struct buf *into)
 {
     switch (q->kind) {
     case BUS_GET_ROOT:
@@ -122,6 +147,9 @@ dispatch(struct publisher *p, size_t thread, const struct bus_request *q, struct
         return;
     case BUS_USAGE:
         answer_usage(p, thread, q, into);
+        return;
+    case BUS_LEASE:
+        answer_lease(p, thread, q, a, into);
         return;
     case BUS_NOTHING:
         answer_status(BUS_REFUSED, "a request of a kind that this version does not know", into);
@@ -143,7 +171,7 @@ answer(void *ctx, size_t thread, struct slice request, struct buf *reply)
         publisher_count(p, &p->status.requests_malformed);
         answer_status(BUS_REFUSED, "malformed", reply);
     } else {
-        dispatch(p, thread, &q, reply);
+        dispatch(p, thread, &q, &arena, reply);
     }
     arena_free(&arena);
 }

@@ -485,13 +485,13 @@ put(struct job *j, struct buf *into, unsigned char *ret_digest)
         return put_key(j, into, NULL, ret_digest);
     case KIND_PRICES:
         return put_price(j, into);
-    case KIND_ROLES: /* of the admin API: no worker asks */
-    case KIND_GROUPS:
-    case KIND_BINDINGS:
     case KIND_QUOTAS:
         return put_quota(j, into);
     case KIND_BUDGETS:
         return put_budget(j, into);
+    case KIND_ROLES: /* of the admin API: no worker asks */
+    case KIND_GROUPS:
+    case KIND_BINDINGS:
     case KIND_COUNT:
         break;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "controlplane/leases/leases.h"
 #include "controlplane/publish/publisher.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -469,7 +470,8 @@ fill(struct publisher *p, const struct publisher_options *o)
     p->shelf = shelf_new();
     p->acks = acks_new();
     p->db = db_new(o->database, "headgate publish");
-    if (!p->database || !p->shelf || !p->acks || !p->db)
+    p->leases = leases_start(o->database);
+    if (!p->database || !p->shelf || !p->acks || !p->db || !p->leases)
         return ERR_NOMEM;
     return sign_public(p->sign_secret, p->sign_public);
 }
@@ -523,6 +525,7 @@ publisher_stop(struct publisher *p)
         return;
     stop_threads(p);
     channel_host_close(p->host);
+    leases_stop(p->leases);
     for (size_t i = 0; i < p->threads; i++)
         db_free(p->answer_db[i]);
     db_free(p->db);

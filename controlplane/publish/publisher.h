@@ -22,6 +22,7 @@ struct publisher {
     struct channel_host *host;
     struct shelf *shelf;
     struct acks *acks;
+    struct leases *leases;
     struct lkg *disk;
     char build_path[4096];
     bool build_noted; /* what is on disk was made by this version of the program */

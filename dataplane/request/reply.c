@@ -11,6 +11,8 @@
 #define INVALID "invalid_request_error"
 #define DENIED "permission_error"
 #define SERVER "server_error"
+#define LIMITED "rate_limit_exceeded"
+#define SPENT "insufficient_quota"
 
 /* clang-format off */
 const struct problem_row problems[PROBLEMS] = {
@@ -39,6 +41,10 @@ const struct problem_row problems[PROBLEMS] = {
     [PROBLEM_MEDIA]                = { 400, "media_unavailable",        INVALID, 0 },
     [PROBLEM_WRONG_PROVIDER]       = { 400, "endpoint_not_served",      INVALID, 0 },
     [PROBLEM_UNPRICED_MODEL]       = { 400, "unpriced_model",           INVALID, 0 },
+    [PROBLEM_UNBOUNDED]            = { 400, "output_limit_required",    INVALID, 0 },
+    [PROBLEM_QUOTA]                = { 429, "quota_exceeded",           LIMITED, 0 },
+    [PROBLEM_BUDGET]               = { 429, "budget_exceeded",          SPENT,   0 },
+    [PROBLEM_UNVERIFIABLE]         = { 503, "budget_unverifiable",      SERVER,  2 },
     [PROBLEM_LEDGER]               = { 503, "ledger_unavailable",       SERVER,  5 },
     [PROBLEM_SHUTDOWN]             = { 503, "shutting_down",            SERVER,  1 },
     [PROBLEM_UPSTREAM_UNREACHABLE] = { 502, "upstream_unreachable",     SERVER,  0 },
@@ -282,6 +288,8 @@ reply_fields(struct request *r, struct http_field *fields)
     }
     if (r->reply.retry_after.len)
         add(fields, &n, SLICE("retry-after"), r->reply.retry_after);
+    for (size_t i = 0; i < r->reply.extra_count; i++)
+        add(fields, &n, r->reply.extra[i].name, r->reply.extra[i].value);
     if (r->reply.status == 401)
         add(fields, &n, SLICE("www-authenticate"), SLICE("Bearer"));
     return n;

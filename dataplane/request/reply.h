@@ -37,6 +37,10 @@ enum problem {
     PROBLEM_MEDIA,          /* what a URL names cannot be had */
     PROBLEM_WRONG_PROVIDER, /* the provider has no such endpoint */
     PROBLEM_UNPRICED_MODEL,
+    PROBLEM_UNBOUNDED,
+    PROBLEM_QUOTA,
+    PROBLEM_BUDGET,
+    PROBLEM_UNVERIFIABLE,
     PROBLEM_LEDGER,
     PROBLEM_SHUTDOWN,
     PROBLEM_UPSTREAM_UNREACHABLE,
@@ -58,13 +62,17 @@ struct problem_row {
 };
 extern const struct problem_row problems[PROBLEMS];
 
+#define LIMIT_REPLY_EXTRAS 4
+
 struct reply {
     enum problem problem;
-    int status;               /* 0: there is no reply of our own */
-    struct slice body;        /* JSON */
-    struct slice error_code;  /* "" for an answer that is no error */
-    struct slice retry_after; /* text; empty: none */
-    bool from_provider;       /* the error is the provider's own */
+    int status;                                  /* 0: there is no reply of our own */
+    struct slice body;                           /* JSON */
+    struct slice error_code;                     /* "" for an answer that is no error */
+    struct slice retry_after;                    /* text; empty: none */
+    struct http_field extra[LIMIT_REPLY_EXTRAS]; /* stages/admit.c: what a limit's refusal tells */
+    size_t extra_count;
+    bool from_provider; /* the error is the provider's own */
 };
 
 /* All of these make r's reply and return REPLY; a reply made earlier is replaced. */

@@ -13,6 +13,7 @@
 #include "dataplane/dialects/openai.h"
 #include "dataplane/request/reply.h"
 #include "dataplane/request/story.h"
+#include "dataplane/state/lease.h"
 #include "dataplane/state/services.h"
 #include "dataplane/state/spool.h"
 #include "dataplane/stream/passage.h"
@@ -71,6 +72,17 @@ enum answer_mode {
     ANSWER_ERROR,  /* the provider's own: it becomes a reply */
 };
 
+/* What a request takes of the limits that count it; in its arena. */
+struct admission {
+    struct quota_claim *claims;
+    size_t count, budgets;
+    struct quota_hold hold; /* its parts stand beside the claims, once held */
+    struct usage_draw *draws;
+    size_t draw_count;
+    struct lease_waiter waiter;
+    bool held; /* settle gives it back */
+};
+
 struct request {
     /* the runner: story.c */
     unsigned at;
@@ -114,6 +126,8 @@ struct request {
         const struct policy_target *target;
         const struct policy_price *price; /* NULL: the model is free on purpose */
     } plan;
+
+    struct admission *quota; /* stages/admit.c; NULL: no limit counts it */
 
     struct {                           /* stages/translate.c */
         const struct dialect *dialect; /* the provider's */

@@ -145,6 +145,94 @@ settle_tally(struct request *r)
     r->tally.cost = cost_of(r, &r->tally.tokens);
 }
 
+/* --- limits ----------------------------------------------------------------------------------- */
+
+bool
+settle_is_bounded(const struct request *r)
+{
+    return !has_output(r) || r->body.brief.max_tokens > 0;
+}
+
+/* In what the limit counts; never negative. */
+static int64_t
+measure(const struct request *r, const struct policy_limit *l, const struct tokens *t, nanos cost)
+{
+    switch (l->metric) {
+    case METRIC_REQUESTS:
+        return 1;
+    case METRIC_CONCURRENT:
+        return 1;
+    case METRIC_TOKENS:
+        return tokens_input(t) + tokens_output(t);
+    case METRIC_INPUT_TOKENS:
+        return tokens_input(t);
+    case METRIC_OUTPUT_TOKENS:
+        return tokens_output(t);
+    case METRIC_SPEND:
+        break;
+    }
+    (void)r;
+    return cost;
+}
+
+static nanos
+cost_bound(const struct request *r, const struct tokens *most)
+{
+    nanos bound = 0;
+    if (!r->plan.price)
+        return 0;
+    return policy_cost_bound(r->plan.price, SERVICE_TIERS, most, &bound) ? INT64_MAX / 4 : bound;
+}
+
+int64_t
+settle_reservation(const struct request *r, const struct policy_limit *l)
+{
+    struct tokens most = {.input = (int64_t)r->body.len, .output = output_bound(r)};
+    struct tokens likely = {.input = input_estimate(r), .output = answer_estimate(r)};
+    if (l->mode == LIMIT_STRICT)
+        return measure(r, l, &most, cost_bound(r, &most));
+    if (!l->is_budget && r->body.brief.max_tokens)
+        likely.output = output_bound(r);
+    return measure(r, l, &likely, cost_of(r, &likely));
+}
+
+/* What it came to. Nothing was sent: only that it was asked. What nobody has reported stays at the
+ * bound in a strict budget: the provider's bill may say as much. */
+static int64_t
+outcome_of(const struct request *r, size_t i)
+{
+    const struct admission *a = r->quota;
+    const struct policy_limit *l = a->claims[i].limit;
+    if (l->metric == METRIC_CONCURRENT)
+        return 0;
+    if (!r->answer.reserved)
+        return l->metric == METRIC_REQUESTS;
+    if (l->mode == LIMIT_STRICT && r->tally.estimated)
+        return a->claims[i].amount;
+    return measure(r, l, &r->tally.tokens, r->tally.cost);
+}
+
+static void
+settle_draws(struct request *r)
+{
+    struct admission *a = r->quota;
+    for (size_t i = 0, n = 0; a && a->held && i < a->hold.count; i++)
+        if (a->claims[i].limit->is_budget)
+            a->draws[n++].amount = outcome_of(r, i);
+}
+
+static void
+give_back(struct request *r)
+{
+    struct admission *a = r->quota;
+    int64_t now = loop_now_ms(r->svc->loop);
+    if (!a || !a->held)
+        return;
+    a->held = false;
+    for (size_t i = 0; i < a->hold.count; i++)
+        quota_settle(r->svc->quota, now, &a->hold.parts[i], outcome_of(r, i));
+}
+
 /* --- the record ------------------------------------------------------------------------------- */
 
 static void
@@ -194,6 +282,10 @@ set_tokens(const struct request *r, struct usage *u, struct tokens t)
 {
     struct circumstances c = circumstances(r, &t);
     u->tokens = t;
+    if (r->quota) {
+        u->draws = r->quota->draws;
+        u->draw_count = r->quota->draw_count;
+    }
     usage_set_price(u, r->plan.price, &c);
 }
 
@@ -234,6 +326,7 @@ record(struct request *r, enum usage_outcome why)
 {
     struct usage u;
     settle_tally(r);
+    settle_draws(r);
     r->tally.incomplete = is_incomplete(r, why);
     describe(r, &u);
     int64_t now = loop_now_ms(r->svc->loop);
@@ -357,6 +450,7 @@ settle(struct request *r, enum usage_outcome why)
         if (why == USAGE_DONE)
             learn(r);
     }
+    give_back(r);
     count(r, why);
     tell(r, why);
 }

@@ -6,11 +6,17 @@
 
 #include "lib/base/err.h"
 #include "lib/control/usage.h"
+#include "lib/policy/limits.h"
 
 #include <stdbool.h>
 
 struct request;
 
+/* Whether what r may use is bounded: its output has a limit. */
+bool settle_is_bounded(const struct request *r);
+/* How much of a limit r takes before it is known what it uses: of a strict budget the upper bound,
+ * of others the estimate. */
+int64_t settle_reservation(const struct request *r, const struct policy_limit *l);
 /* Before the first upstream byte: writes the reservation of r's attempt. 0, or as spool_reserve. */
 MUST_CHECK int settle_reserve(struct request *r);
 /* What the attempt used and costs, into r->tally: called by deliver when the upstream's answer is

@@ -29,6 +29,7 @@ static const struct stage story[END] = {
     [RECEIVE]      = { "receive",      receive,      receive_cancel },  /* read and scan the body */
     [AUTHORIZE]    = { "authorize",    authorize,    NULL },            /* may this key use this model? */
     [ROUTE]        = { "route",        route,        NULL },            /* which upstream? */
+    [ADMIT]        = { "admit",        admit,        admit_cancel },    /* is there room in its limits? */
     [TRANSLATE]    = { "translate",    translate,    translate_cancel }, /* into its dialect */
     [EXCHANGE]     = { "exchange",     exchange,     exchange_cancel }, /* send; await a good answer */
     [DELIVER]      = { "deliver",      deliver,      deliver_cancel },  /* pass it to the client */

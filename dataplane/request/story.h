@@ -20,7 +20,7 @@ enum verdict {
     REPLY, /* the answer is known (a refusal, a list): deliver it */
 };
 
-enum stage_id { AUTHENTICATE, RECEIVE, AUTHORIZE, ROUTE, TRANSLATE, EXCHANGE, DELIVER, END };
+enum stage_id { AUTHENTICATE, RECEIVE, AUTHORIZE, ROUTE, ADMIT, TRANSLATE, EXCHANGE, DELIVER, END };
 
 /* Starts the story; may finish the request before it returns. Then true, and r is gone. */
 bool request_walk(struct request *r);

@@ -16,11 +16,13 @@ enum verdict authenticate(struct request *r); /* whose key is this? */
 enum verdict receive(struct request *r);      /* read the body and find its members */
 enum verdict authorize(struct request *r);    /* may this key use this model? */
 enum verdict route(struct request *r);        /* which upstream? */
+enum verdict admit(struct request *r);        /* is there room in its quotas and budgets? */
 enum verdict translate(struct request *r);    /* into its dialect */
 enum verdict exchange(struct request *r);     /* send; await an answer worth passing on */
 enum verdict deliver(struct request *r);      /* give it to the client */
 
 void receive_cancel(struct request *r);
+void admit_cancel(struct request *r);
 void translate_cancel(struct request *r);
 void exchange_cancel(struct request *r);
 void deliver_cancel(struct request *r);

@@ -275,6 +275,13 @@ static const struct scalar {
     size_t at;
 } scalars[] = {
     { "usage_estimated_total", "counter", "Attempts booked at an estimate.", AT(usage_estimated) },
+    { "limit_unverifiable_total", "counter", "Requests refused because a limit could not be verified.", AT(limit_unverifiable) },
+    { "limit_overdrawn_total", "counter", "Requests that used more than what bounded them in a strict budget: look into it.", AT(limit_overdrawn) },
+    { "limit_shadowed_total", "counter", "Times that a limit in shadow would have refused.", AT(limit_shadowed) },
+    { "limit_unverified_total", "counter", "Requests let go on beyond a budget's slice, unverified.", AT(limit_unverified) },
+    { "lease_claims_total", "counter", "Claims to shares of limits.", AT(lease_claims) },
+    { "lease_failures_total", "counter", "Claims that were not answered.", AT(lease_failures) },
+    { "lease_waits_total", "counter", "Requests that waited for a share.", AT(lease_waits) },
     { "usage_suspect_total", "counter", "Usage reports that were negative, absurd or went backwards.", AT(usage_suspect) },
     { "usage_disk_failures_total", "counter", "Usage records that the disk did not take.", AT(usage_lost_disk) },
     { "client_gone_total", "counter", "Requests whose client left before the end.", AT(client_gone) },

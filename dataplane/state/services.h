@@ -16,11 +16,13 @@
 #include <sys/queue.h>
 
 struct estimates;
+struct lease;
 struct metrics;
 struct oauth;
 struct origins;
 struct outlet;
 struct pin;
+struct quota;
 struct request;
 struct spool;
 
@@ -47,6 +49,8 @@ struct services {
     struct pin *pin;     /* the policy in force; NULL content: none yet */
     struct spool *spool;
     struct estimates *estimates;
+    struct quota *quota;
+    struct lease *lease;
     struct metrics *metrics;
     struct outlet *outlet;
     struct limits limits;

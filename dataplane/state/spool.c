@@ -446,6 +446,7 @@ spool_tend(struct spool *s)
 
     heed_disk(s);
     spool_settle_lost(s);
+    s->recovered = s->next_sequence; /* one more than there are: until all is gone, or ours are */
     spool_drop_done(s);
     old = TAILQ_FIRST(&s->segments);
     if (s->current && old->open && s->current->id.number - old->id.number >= MOVE_DISTANCE &&

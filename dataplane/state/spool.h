@@ -86,6 +86,9 @@ bool spool_peek(struct spool *s, size_t max_records, size_t max_bytes,
 void spool_ack(struct spool *s, const unsigned char spool_id[static SPOOL_ID_BYTES],
                uint64_t sequence);
 
+/* Whether all that earlier openings of this slot left behind has been acknowledged. */
+bool spool_is_settled(struct spool *s);
+
 struct spool_depth {
     uint64_t records; /* settled and not acknowledged */
     uint64_t open;    /* reserved and not settled */

@@ -56,6 +56,8 @@ struct spool {
     struct spool_limits limits;
     unsigned char spool_id[SPOOL_ID_BYTES];
     uint64_t next_sequence, next_number;
+    uint64_t recovered,
+        acked; /* sequences of this opening: the last of recovery, of the control plane */
 
     /* Oldest first: what is left of earlier openings, then ours up to current, then spares. */
     struct segments segments;

@@ -162,12 +162,30 @@ spool_ack(struct spool *s, const unsigned char spool_id[static SPOOL_ID_BYTES], 
     if (!n)
         return;
     CRASHPOINT("spool.ack");
+    if (memcmp(spool_id, s->spool_id, SPOOL_ID_BYTES) == 0)
+        s->acked = s->lent_ends[n - 1].sequence;
     s->cursor_at = s->lent_ends[n - 1].end;
     s->cursor->settled -= n < s->cursor->settled ? n : s->cursor->settled;
     s->counts.records -= n < s->counts.records ? n : s->counts.records;
     s->lent_count = 0;
     spool_drop_done(s);
     CRASHPOINT("spool.acked");
+}
+
+bool
+spool_is_settled(struct spool *s)
+{
+    if (!STAILQ_EMPTY(&s->lost)) {
+        s->recovered =
+            s->next_sequence + UINT32_MAX; /* what they will be settled under is not known */
+        return false;
+    }
+    if (s->counts.records == 0)
+        s->recovered = 0;
+    if (s->recovered == 0)
+        return true;
+    return s->cursor && memcmp(s->cursor->id.spool_id, s->spool_id, SPOOL_ID_BYTES) == 0 &&
+           s->acked >= s->recovered;
 }
 
 /* --- removing -------------------------------------------------------------------------------- */

@@ -104,15 +104,35 @@ put_heartbeat(struct wire *w, const struct bus_heartbeat *h)
     wire_bool(w, 7, h->draining);
 }
 
+static void
+put_lease(struct wire *w, const struct bus_lease *l)
+{
+    wire_uint(w, 1, l->sequence);
+    wire_uint(w, 2, l->epoch);
+    wire_uint(w, 3, l->fleet);
+    wire_bool(w, 4, l->settled);
+    wire_bool(w, 5, l->leaving);
+    for (size_t i = 0; i < l->count; i++) {
+        const struct bus_claim *c = &l->claims[i];
+        size_t at = wire_begin(w);
+
+        wire_text(w, 1, c->limit);
+        wire_text(w, 2, c->subject);
+        wire_uint(w, 3, c->slice);
+        wire_int(w, 4, c->has);
+        wire_int(w, 5, c->used);
+        wire_int(w, 6, c->wants);
+        wire_int(w, 7, c->need);
+        wire_end(w, 6, at);
+    }
+}
+
 int
 bus_request_encode(const struct bus_request *r, struct buf *into)
 {
     /* the field of the oneof that each kind is sent as */
-    static const unsigned fields[] = {[BUS_GET_ROOT] = 2,
-                                      [BUS_GET_SECTION] = 3,
-                                      [BUS_APPLIED] = 4,
-                                      [BUS_USAGE] = 5,
-                                      [BUS_HEARTBEAT] = 6};
+    static const unsigned fields[] = {[BUS_GET_ROOT] = 2, [BUS_GET_SECTION] = 3, [BUS_APPLIED] = 4,
+                                      [BUS_USAGE] = 5,    [BUS_HEARTBEAT] = 6,   [BUS_LEASE] = 7};
     struct wire w = {into, 0};
     size_t at;
 
@@ -135,6 +155,9 @@ bus_request_encode(const struct bus_request *r, struct buf *into)
         break;
     case BUS_HEARTBEAT:
         put_heartbeat(&w, &r->heartbeat);
+        break;
+    case BUS_LEASE:
+        put_lease(&w, &r->lease);
         break;
     }
     wire_end(&w, fields[r->kind], at);
@@ -175,6 +198,38 @@ get_heartbeat(const Headgate__Bus__Heartbeat *m, struct bus_heartbeat *ret)
 }
 
 static int
+get_lease(const Headgate__Bus__LeaseRequest *m, struct arena *a, struct bus_lease *ret)
+{
+    struct bus_claim *claims;
+
+    if (m->n_claims > LIMIT_CLAIMS)
+        return ERR_LIMIT;
+    if (!(claims = arena_alloc(a, (m->n_claims + 1) * sizeof(*claims))))
+        return ERR_NOMEM;
+    for (size_t i = 0; i < m->n_claims; i++) {
+        const Headgate__Bus__LeaseClaim *c = m->claims[i];
+
+        if (c->has < 0 || c->used < 0 || c->wants < 0 || c->need < 0)
+            return ERR_SYNTAX;
+        claims[i] = (struct bus_claim){.limit = text(c->limit),
+                                       .subject = text(c->subject),
+                                       .slice = c->slice,
+                                       .has = c->has,
+                                       .used = c->used,
+                                       .wants = c->wants,
+                                       .need = c->need};
+    }
+    *ret = (struct bus_lease){.sequence = m->sequence,
+                              .epoch = m->epoch,
+                              .fleet = m->fleet,
+                              .settled = m->settled,
+                              .leaving = m->leaving,
+                              .claims = claims,
+                              .count = m->n_claims};
+    return 0;
+}
+
+static int
 get_body(const Headgate__Bus__Request *m, struct arena *a, struct bus_request *ret)
 {
     switch (m->body_case) {
@@ -196,6 +251,9 @@ get_body(const Headgate__Bus__Request *m, struct arena *a, struct bus_request *r
         ret->kind = BUS_HEARTBEAT;
         get_heartbeat(m->heartbeat, &ret->heartbeat);
         return 0;
+    case HEADGATE__BUS__REQUEST__BODY_LEASE:
+        ret->kind = BUS_LEASE;
+        return get_lease(m->lease, a, &ret->lease);
     case HEADGATE__BUS__REQUEST__BODY__NOT_SET:
     default:
         ret->kind = BUS_NOTHING; /* of a newer worker */
@@ -235,6 +293,28 @@ bus_status_name(enum bus_status s)
     return (size_t)s < sizeof(statuses) / sizeof(*statuses) ? statuses[s] : "invalid";
 }
 
+static void
+put_grants(struct wire *w, const struct bus_lease_grants *l)
+{
+    wire_uint(w, 1, l->epoch);
+    wire_uint(w, 2, l->fleet);
+    wire_uint(w, 3, l->life_ms);
+    for (size_t i = 0; i < l->count; i++) {
+        const struct bus_grant *g = &l->grants[i];
+        size_t at = wire_begin(w);
+
+        wire_int(w, 1, g->share);
+        wire_uint(w, 2, g->slice);
+        wire_int(w, 3, g->limit);
+        wire_int(w, 4, g->remaining);
+        wire_int(w, 5, g->elsewhere);
+        wire_bool(w, 6, g->tight);
+        wire_int(w, 7, g->period_left_ms);
+        wire_bool(w, 8, g->unknown);
+        wire_end(w, 4, at);
+    }
+}
+
 int
 bus_reply_encode(const struct bus_reply *r, struct buf *into)
 {
@@ -252,6 +332,12 @@ bus_reply_encode(const struct bus_reply *r, struct buf *into)
         wire_bytes(&w, 1, slice_make(r->spool_id, SPOOL_ID_BYTES));
         wire_uint(&w, 2, r->sequence);
         wire_end(&w, 5, at);
+    }
+    if (r->leased) {
+        size_t at = wire_begin(&w);
+
+        put_grants(&w, &r->lease);
+        wire_end(&w, 6, at);
     }
     return w.err;
 }
@@ -283,6 +369,31 @@ cut_section(struct slice bytes, struct buf *small, struct slice *ret_section)
 }
 
 static int
+get_grants(const Headgate__Bus__LeaseReply *m, struct arena *a, struct bus_lease_grants *ret)
+{
+    struct bus_grant *grants;
+
+    if (m->n_grants > LIMIT_CLAIMS)
+        return ERR_LIMIT;
+    if (!(grants = arena_alloc(a, (m->n_grants + 1) * sizeof(*grants))))
+        return ERR_NOMEM;
+    for (size_t i = 0; i < m->n_grants; i++) {
+        const Headgate__Bus__LeaseGrant *g = m->grants[i];
+
+        grants[i] = (struct bus_grant){.share = g->share,
+                                       .limit = g->limit,
+                                       .remaining = g->remaining,
+                                       .elsewhere = g->elsewhere,
+                                       .period_left_ms = g->period_left_ms,
+                                       .slice = g->slice,
+                                       .tight = g->tight,
+                                       .unknown = g->unknown};
+    }
+    *ret = (struct bus_lease_grants){m->epoch, m->fleet, m->life_ms, grants, m->n_grants};
+    return 0;
+}
+
+static int
 get_reply(struct slice small, struct arena *a, struct bus_reply *ret)
 {
     const Headgate__Bus__Reply *m = message_read(&headgate__bus__reply__descriptor, small, a);
@@ -293,6 +404,10 @@ get_reply(struct slice small, struct arena *a, struct bus_reply *ret)
     ret->message = text(m->message);
     if (m->body_case == HEADGATE__BUS__REPLY__BODY_ENVELOPE)
         ret->envelope = message_bytes(m->envelope.data, m->envelope.len);
+    if (m->body_case == HEADGATE__BUS__REPLY__BODY_LEASE) {
+        ret->leased = true;
+        return get_grants(m->lease, a, &ret->lease);
+    }
     if (m->body_case != HEADGATE__BUS__REPLY__BODY_USAGE)
         return 0;
     ret->acked = true;

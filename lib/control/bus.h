@@ -42,6 +42,36 @@ struct bus_heartbeat {
     bool draining;
 };
 
+#define LIMIT_CLAIMS 1024 /* of one request */
+
+/* See LeaseClaim in bus.proto. */
+struct bus_claim {
+    struct slice limit, subject;
+    uint64_t slice;
+    int64_t has, used, wants, need;
+};
+
+struct bus_lease {
+    uint64_t sequence, epoch;
+    uint32_t fleet;
+    bool settled, leaving;
+    const struct bus_claim *claims;
+    size_t count;
+};
+
+struct bus_grant {
+    int64_t share, limit, remaining, elsewhere, period_left_ms;
+    uint64_t slice;
+    bool tight, unknown;
+};
+
+struct bus_lease_grants {
+    uint64_t epoch;
+    uint32_t fleet, life_ms;
+    const struct bus_grant *grants;
+    size_t count;
+};
+
 enum bus_kind {
     BUS_NOTHING, /* a request of a kind we do not know */
     BUS_GET_ROOT,
@@ -49,6 +79,7 @@ enum bus_kind {
     BUS_APPLIED,
     BUS_USAGE,
     BUS_HEARTBEAT,
+    BUS_LEASE,
 };
 
 struct bus_request {
@@ -59,6 +90,7 @@ struct bus_request {
     struct bus_applied applied;
     struct usage_batch usage;
     struct bus_heartbeat heartbeat;
+    struct bus_lease lease;
 };
 MUST_CHECK int bus_request_encode(const struct bus_request *r, struct buf *into);
 /* Slices point into the arena. 0, ERR_SYNTAX, ERR_LIMIT (more records than a batch may have),
@@ -82,6 +114,8 @@ struct bus_reply {
     bool acked;            /* USAGE */
     unsigned char spool_id[SPOOL_ID_BYTES];
     uint64_t sequence; /* committed up to here */
+    bool leased;       /* LEASE */
+    struct bus_lease_grants lease;
 };
 MUST_CHECK int bus_reply_encode(const struct bus_reply *r, struct buf *into);
 /* envelope and section are borrowed from `bytes` where that is possible, else in the arena. */

@@ -155,6 +155,27 @@ put_tag(struct wire *w, unsigned field, const struct policy_tag *tag)
 }
 
 static void
+put_draw(struct wire *w, unsigned field, const struct usage_draw *d)
+{
+    unsigned char room[2 * (3 + LIMIT_USAGE_TEXT_BYTES) + 2 * 11];
+    struct wire inner = {room, room + sizeof(room), false};
+
+    put_bytes(&inner, 1, d->budget);
+    put_bytes(&inner, 2, d->subject);
+    put_uint(&inner, 3, d->slice);
+    put_int(&inner, 4, d->amount);
+    assert(!inner.full);
+    put_varint(w, field << 3 | WIRE_BYTES);
+    put_varint(w, (uint64_t)(inner.at - room));
+    if (w->full || (size_t)(w->end - w->at) < (size_t)(inner.at - room)) {
+        w->full = true;
+        return;
+    }
+    memcpy(w->at, room, (size_t)(inner.at - room));
+    w->at += inner.at - room;
+}
+
+static void
 put_who(struct wire *w, const struct usage *u)
 {
     put_uint(w, 1, u->sequence);
@@ -214,6 +235,8 @@ put_cost(struct wire *w, const struct usage *u)
     put_uint(w, 39, (uint64_t)u->tier);
     if (tokens_are_rare(&u->tokens))
         put_rare_prices(w, u);
+    for (size_t i = 0; i < u->draw_count && i < LIMIT_DRAWS; i++)
+        put_draw(w, 49, &u->draws[i]);
 }
 
 int
@@ -364,6 +387,26 @@ take_tags(const Headgate__Bus__Usage *m, struct arena *a, struct usage *u)
     return 0;
 }
 
+static int
+take_draws(const Headgate__Bus__Usage *m, struct arena *a, struct usage *u)
+{
+    struct usage_draw *draws;
+
+    if (m->n_draws == 0)
+        return 0;
+    if (m->n_draws > LIMIT_DRAWS)
+        return ERR_SYNTAX;
+    if (!(draws = arena_alloc(a, m->n_draws * sizeof(*draws))))
+        return ERR_NOMEM;
+    for (size_t i = 0; i < m->n_draws; i++)
+        draws[i] =
+            (struct usage_draw){slice_of(m->draws[i]->budget), slice_of(m->draws[i]->subject),
+                                m->draws[i]->slice, m->draws[i]->amount};
+    u->draws = draws;
+    u->draw_count = m->n_draws;
+    return 0;
+}
+
 int
 usage_decode(struct slice bytes, struct arena *a, struct usage *ret_usage)
 {
@@ -381,7 +424,7 @@ usage_decode(struct slice bytes, struct arena *a, struct usage *ret_usage)
     take_who(m, &u);
     take_what(m, &u);
     take_cost(m, &u);
-    if ((err = take_tags(m, a, &u)))
+    if ((err = take_tags(m, a, &u)) || (err = take_draws(m, a, &u)))
         return err;
     *ret_usage = u;
     return 0;

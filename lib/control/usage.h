@@ -20,7 +20,7 @@
 #define ATTEMPT_ID_BYTES 16
 #define SPOOL_ID_BYTES 16
 /* A serialised record is never longer (usage_clip). */
-#define LIMIT_USAGE_BYTES 12288
+#define LIMIT_USAGE_BYTES 15360
 #define LIMIT_USAGE_NAME_BYTES 1024 /* names of configuration items, 200 characters at most */
 #define LIMIT_USAGE_TEXT_BYTES                                                                     \
     256 /* what a client or an upstream chose: request ids, models, ... */
@@ -28,6 +28,15 @@
 /* Records of one batch, and their bytes together. */
 #define LIMIT_BATCH_RECORDS 4096
 #define LIMIT_BATCH_BYTES ((size_t)1 << 20)
+
+#define LIMIT_DRAWS 8 /* budgets that one attempt may draw on */
+
+/* What an attempt drew on a budget; amount in nanodollars or tokens, as the budget counts. */
+struct usage_draw {
+    struct slice budget, subject; /* at most LIMIT_USAGE_TEXT_BYTES each, not clipped */
+    uint64_t slice;               /* 0: none was leased */
+    int64_t amount;
+};
 
 enum usage_outcome { /* the numbers of bus.proto */
                      USAGE_DONE = 1,
@@ -63,6 +72,8 @@ struct usage {
     size_t tag_count;
     nanos reserved; /* upper bound held before the first byte */
     struct slice upstream_request_id;
+    const struct usage_draw *draws; /* at most LIMIT_DRAWS */
+    size_t draw_count;
 };
 
 /* Notes the tier, the version and the rates that applied; price NULL (a free model): all zero. The

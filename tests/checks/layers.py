@@ -34,9 +34,9 @@ ARROWS = {
     "controlplane/rules": [*LIB, "controlplane/secrets"],
     "controlplane/store": [*LIB, "controlplane/rules"],
     "controlplane/secrets": [*LIB, "controlplane/store"],
-    # publish answers the bus, whose batches of usage go to the ledger.
+    # publish answers the bus: batches of usage go to the ledger, claims to limits to the leases.
     "controlplane/publish": [*LIB, "proto", "controlplane/rules", "controlplane/secrets",
-                             "controlplane/store", "controlplane/ledger"],
+                             "controlplane/store", "controlplane/ledger", "controlplane/leases"],
     "controlplane/leases": [*LIB, "controlplane/rules", "controlplane/store"],
     "controlplane/ledger": [*LIB, "proto", "controlplane/rules", "controlplane/store"],
     "controlplane/jobs": [*LIB, "controlplane", "controlplane/rules", "controlplane/store",

@@ -29,13 +29,15 @@ enum verdict authenticate(struct request *r) { (void)r; note('a'); return plan[A
 enum verdict receive(struct request *r) { (void)r; note('b'); return plan[RECEIVE]; }
 enum verdict authorize(struct request *r) { (void)r; note('c'); return plan[AUTHORIZE]; }
 enum verdict route(struct request *r) { (void)r; note('d'); return plan[ROUTE]; }
-enum verdict translate(struct request *r) { (void)r; note('e'); return plan[TRANSLATE]; }
-enum verdict exchange(struct request *r) { (void)r; note('f'); return plan[EXCHANGE]; }
-enum verdict deliver(struct request *r) { (void)r; note('g'); return plan[DELIVER]; }
+enum verdict admit(struct request *r) { (void)r; note('e'); return plan[ADMIT]; }
+enum verdict translate(struct request *r) { (void)r; note('f'); return plan[TRANSLATE]; }
+enum verdict exchange(struct request *r) { (void)r; note('g'); return plan[EXCHANGE]; }
+enum verdict deliver(struct request *r) { (void)r; note('h'); return plan[DELIVER]; }
 void receive_cancel(struct request *r) { (void)r; note('B'); }
-void translate_cancel(struct request *r) { (void)r; note('E'); }
-void exchange_cancel(struct request *r) { (void)r; note('F'); }
-void deliver_cancel(struct request *r) { (void)r; note('G'); }
+void admit_cancel(struct request *r) { (void)r; note('E'); }
+void translate_cancel(struct request *r) { (void)r; note('F'); }
+void exchange_cancel(struct request *r) { (void)r; note('G'); }
+void deliver_cancel(struct request *r) { (void)r; note('H'); }
 void settle(struct request *r, enum usage_outcome why) { (void)r; note('$'); settled_as = why; }
 void request_bury(struct request *r) { (void)r; note('.'); }
 void request_mark(struct request *r) { (void)r; }
@@ -56,9 +58,9 @@ test_plain_path(void **state)
 {
     (void)state;
     struct request r = {0};
-    script(".......");
+    script("........");
     assert_true(request_walk(&r));
-    assert_string_equal(trail, "abcdefg$.");
+    assert_string_equal(trail, "abcdefgh$.");
     assert_int_equal(settled_as, USAGE_DONE);
 }
 
@@ -69,8 +71,9 @@ test_reply_at_each_stage_goes_straight_to_deliver(void **state)
     static const struct {
         const char *script, *trail;
     } cases[] = {
-        {"r......", "ag$."},    {".r.....", "abg$."},    {"..r....", "abcg$."},
-        {"...r...", "abcdg$."}, {"....r..", "abcdeg$."}, {".....r.", "abcdefg$."},
+        {"r.......", "ah$."},       {".r......", "abh$."},    {"..r.....", "abch$."},
+        {"...r....", "abcdh$."},    {"....r...", "abcdeh$."}, {".....r..", "abcdefh$."},
+        {"......r.", "abcdefgh$."},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct request r = {0};
@@ -86,16 +89,16 @@ test_waits_resume_where_they_were(void **state)
 {
     (void)state;
     struct request r = {0};
-    script(".w...ww");
+    script(".w....ww");
     assert_false(request_walk(&r));
     assert_string_equal(trail, "ab");
     request_resume(&r, NEXT);
-    assert_string_equal(trail, "abcdef");
-    request_resume(&r, NEXT);
     assert_string_equal(trail, "abcdefg");
+    request_resume(&r, NEXT);
+    assert_string_equal(trail, "abcdefgh");
     assert_false(r.finished);
     request_resume(&r, NEXT);
-    assert_string_equal(trail, "abcdefg$.");
+    assert_string_equal(trail, "abcdefgh$.");
 }
 
 static void
@@ -103,16 +106,16 @@ test_wait_may_end_in_a_reply(void **state)
 {
     (void)state;
     struct request r = {0};
-    script(".....w.");
+    script("......w.");
     assert_false(request_walk(&r));
     request_resume(&r, REPLY);
-    assert_string_equal(trail, "abcdefg$.");
+    assert_string_equal(trail, "abcdefgh$.");
 
     struct request s = {0};
-    script(".w.....");
+    script(".w......");
     assert_false(request_walk(&s));
     request_resume(&s, REPLY);
-    assert_string_equal(trail, "abg$.");
+    assert_string_equal(trail, "abh$.");
 }
 
 static void
@@ -123,8 +126,10 @@ test_abort_at_each_wait_cancels_it_and_settles_once(void **state)
         const char *script, *trail;
         unsigned resumes;
     } cases[] = {
-        {".w.....", "abB$.", 0},      {"....w..", "abcdeE$.", 0},  {".....w.", "abcdefF$.", 0},
-        {"......w", "abcdefgG$.", 0}, {".w...w.", "abcdefF$.", 1}, {".w...ww", "abcdefgG$.", 2},
+        {".w......", "abB$.", 0},       {"....w...", "abcdeE$.", 0},
+        {".....w..", "abcdefF$.", 0},   {"......w.", "abcdefgG$.", 0},
+        {".......w", "abcdefghH$.", 0}, {".w....w.", "abcdefgG$.", 1},
+        {".w....ww", "abcdefghH$.", 2},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct request r = {0};
@@ -144,7 +149,7 @@ test_every_stage_that_can_wait_has_a_cancel_and_a_name(void **state)
 {
     (void)state;
     static const bool waits[END] = {
-        [RECEIVE] = true, [TRANSLATE] = true, [EXCHANGE] = true, [DELIVER] = true};
+        [RECEIVE] = true, [ADMIT] = true, [TRANSLATE] = true, [EXCHANGE] = true, [DELIVER] = true};
     for (unsigned i = 0; i < END; i++) {
         assert_non_null(story[i].name);
         assert_non_null(story[i].run);

@@ -1,0 +1,27 @@
+/*
+ * Slices of budgets, leased in PostgreSQL: one statement for all of a worker's claims, which cannot
+ * overdraw (migrations/0050_limits.sql says why).
+ */
+#ifndef CONTROLPLANE_LEASES_BUDGETS_H
+#define CONTROLPLANE_LEASES_BUDGETS_H
+
+#include "controlplane/store/db.h"
+#include "lib/control/bus.h"
+#include "lib/policy/limits.h"
+
+struct budget_claim {
+    const struct policy_limit *limit;
+    const struct bus_claim *claim;
+    struct bus_grant *grant; /* filled in */
+};
+
+/* parts: a slice is at most one in so many of what is left, unless more is needed. 0 or the errors
+ * of db_query(). */
+MUST_CHECK int budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequence,
+                             size_t parts, const struct budget_claim *claims, size_t count);
+/* All records of earlier processes of this slot are in: what they held goes back. */
+MUST_CHECK int budgets_release(struct db *db, const struct bus_worker *from);
+/* Of those that were not heard of for longer than a slice lives. */
+MUST_CHECK int budgets_release_lost(struct db *db);
+
+#endif

@@ -1,0 +1,446 @@
+#include "controlplane/leases/leases.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "controlplane/leases/budgets.h"
+#include "controlplane/leases/fleet.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define LEASE_LOCK "7523094288201237"
+#define CONFIRM_MS 300
+#define OFFICE_MS 2000 /* without confirmation: then we grant no more, whoever leads */
+#define TEND_MS 10000
+#define LIMIT_KEY_BYTES 512
+
+struct leases {
+    char *database;
+    struct db *db; /* the thread's: it holds the lock */
+    int64_t backend;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    bool stopping;
+    struct fleet *fleet;
+    uint64_t epoch;       /* 0: we do not lead */
+    int64_t confirmed_ms; /* from when on it is certain that we still did */
+    int64_t tended_ms;
+};
+
+/* --- the office ------------------------------------------------------------------------------- */
+
+static int
+ask(struct db *db, const char *sql, int64_t *ret)
+{
+    struct db_rows *rows = NULL;
+    int err = db_query(db, sql, NULL, 0, &rows);
+
+    if (!err)
+        *ret = db_count(rows) ? db_int(rows, 0, 0) : 0;
+    db_rows_free(rows);
+    return err;
+}
+
+/* Who may hold something of an earlier leader's. */
+static int
+expect_holders(struct leases *l, int64_t now_ms)
+{
+    struct db_rows *rows = NULL;
+    int err = db_query(l->db,
+                       "SELECT node, slot, started_ms FROM lease_holders "
+                       "WHERE seen_at > now() - interval '1 day'",
+                       NULL, 0, &rows);
+
+    for (size_t i = 0; !err && i < db_count(rows); i++)
+        err = fleet_expect(l->fleet, now_ms, db_slice(rows, i, 0), (uint32_t)db_int(rows, i, 1),
+                           db_int(rows, i, 2));
+    db_rows_free(rows);
+    return err;
+}
+
+/* The one before us may not have noticed yet: it stops within OFFICE_MS, so we begin after that. */
+static int
+take_office(struct leases *l, int64_t backend)
+{
+    struct timespec wait = {.tv_sec = OFFICE_MS / 1000};
+    int64_t epoch = 0, before = 0;
+    int err = ask(l->db, "SELECT last_value FROM lease_epoch WHERE is_called", &before);
+
+    if (!err)
+        err = ask(l->db, "SELECT nextval('lease_epoch')", &epoch);
+    if (err)
+        return err;
+    if (before)
+        (void)nanosleep(&wait, NULL);
+    pthread_mutex_lock(&l->lock);
+    fleet_begin(l->fleet, clock_mono_ms());
+    err = expect_holders(l, clock_mono_ms());
+    if (!err) {
+        l->epoch = (uint64_t)epoch;
+        l->backend = backend;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!err)
+        log_info("leases.leading", F_INT("epoch", epoch));
+    return err;
+}
+
+static void
+leave_office(struct leases *l, const char *why)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->epoch)
+        log_warn("leases.not_leading", F_STR("why", why));
+    l->epoch = 0;
+    l->backend = 0;
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* Confirms the office or tries to get it. */
+static void
+keep_office(struct leases *l)
+{
+    struct db_rows *rows = NULL;
+    int64_t asked_ms = clock_mono_ms(), backend = 0;
+    bool got;
+
+    if (ask(l->db, "SELECT pg_backend_pid()", &backend) != 0) {
+        leave_office(l, "the database is away");
+        return;
+    }
+    if (l->backend && l->backend != backend)
+        leave_office(l, "the connection was lost");
+    if (!l->backend) {
+        if (db_query(l->db, "SELECT pg_try_advisory_lock(" LEASE_LOCK ")", NULL, 0, &rows) != 0)
+            return;
+        got = db_bool(rows, 0, 0);
+        db_rows_free(rows);
+        if (!got || take_office(l, backend) != 0)
+            return;
+        asked_ms = clock_mono_ms();
+    }
+    pthread_mutex_lock(&l->lock);
+    l->confirmed_ms = asked_ms;
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void
+tend(struct leases *l)
+{
+    int64_t now = clock_mono_ms();
+
+    if (now - l->tended_ms < TEND_MS || !l->backend)
+        return;
+    l->tended_ms = now;
+    pthread_mutex_lock(&l->lock);
+    fleet_tend(l->fleet, now);
+    pthread_mutex_unlock(&l->lock);
+    if (budgets_release_lost(l->db) != 0 ||
+        db_query(l->db, "DELETE FROM lease_holders WHERE seen_at < now() - interval '1 day'", NULL,
+                 0, NULL) != 0)
+        log_debug("leases.tend_failed", F_STR("cause", db_error(l->db)));
+}
+
+static bool
+wait_tick(struct leases *l)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += CONFIRM_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&l->lock);
+    if (!l->stopping)
+        (void)pthread_cond_timedwait(&l->wake, &l->lock, &until);
+    bool stop = l->stopping;
+    pthread_mutex_unlock(&l->lock);
+    return stop;
+}
+
+static void *
+run(void *ctx)
+{
+    struct leases *l = ctx;
+
+    do {
+        keep_office(l);
+        tend(l);
+    } while (!wait_tick(l));
+    return NULL;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static bool
+start_thread(struct leases *l)
+{
+    sigset_t all, old;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    bool started = pthread_create(&l->thread, NULL, run, l) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return started;
+}
+
+struct leases *
+leases_start(const char *database)
+{
+    struct leases *l = calloc(1, sizeof(*l));
+    pthread_condattr_t monotonic;
+
+    if (!l)
+        return NULL;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    l->fleet = fleet_new(LEASE_LIFE_MS);
+    l->db = db_new(database, "headgate leases");
+    if (l->fleet && l->db && start_thread(l))
+        return l;
+    fleet_free(l->fleet);
+    db_free(l->db);
+    free(l);
+    return NULL;
+}
+
+void
+leases_stop(struct leases *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stopping = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    pthread_join(l->thread, NULL);
+    db_free(l->db);
+    fleet_free(l->fleet);
+    pthread_cond_destroy(&l->wake);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+/* --- answering -------------------------------------------------------------------------------- */
+
+/* One claim under way. */
+struct job {
+    struct leases *l;
+    struct db *db;
+    const struct policy *policy;
+    const struct bus_worker *from;
+    const struct bus_lease *ask;
+    struct bus_grant *grants;
+    struct budget_claim *budgets;
+    size_t budget_count;
+    size_t workers;
+    bool release;
+};
+
+static bool
+leads(const struct leases *l)
+{
+    return l->epoch && clock_mono_ms() - l->confirmed_ms < OFFICE_MS;
+}
+
+static size_t
+write_key(struct slice id, struct slice subject, char key[static LIMIT_KEY_BYTES])
+{
+    if (id.len + 1 + subject.len > LIMIT_KEY_BYTES)
+        return 0;
+    memcpy(key, id.at, id.len);
+    key[id.len] = '\0';
+    if (subject.len)
+        memcpy(key + id.len + 1, subject.at, subject.len);
+    return id.len + 1 + subject.len;
+}
+
+static int
+claim_rate(struct job *j, struct holder *h, const struct policy_limit *limit,
+           const struct bus_claim *c, struct bus_grant *g)
+{
+    char key[LIMIT_KEY_BYTES];
+    struct fleet_claim claim = {
+        .key = slice_make(key, write_key(c->limit, c->subject, key)),
+        .amount = limit->amount,
+        .window_ms = limit->window_ms,
+        .has = c->has,
+        .used = c->used,
+        .wants = c->wants,
+        .need = c->need,
+    };
+    struct fleet_grant got;
+    int64_t now = clock_mono_ms();
+    int err = claim.key.len ? fleet_claim(j->l->fleet, now, h, &claim, &got) : ERR_LIMIT;
+
+    if (err)
+        return err;
+    *g = (struct bus_grant){.share = got.share,
+                            .limit = limit->amount,
+                            .remaining = got.remaining,
+                            .elsewhere = got.elsewhere};
+    /* What earlier holders have is not known yet: nothing can be said about more. */
+    if (c->need && got.share - c->used < c->need &&
+        fleet_is_learning(j->l->fleet, now, limit->window_ms))
+        g->unknown = true;
+    return 0;
+}
+
+static int
+claim_each(struct job *j, struct holder *h)
+{
+    int err = 0;
+
+    for (size_t i = 0; !err && i < j->ask->count; i++) {
+        const struct bus_claim *c = &j->ask->claims[i];
+        const struct policy_limit *limit = policy_find_limit(j->policy, c->limit);
+
+        if (!limit)
+            j->grants[i].unknown = true;
+        else if (limit->is_budget)
+            j->budgets[j->budget_count++] = (struct budget_claim){limit, c, &j->grants[i]};
+        else
+            err = claim_rate(j, h, limit, c, &j->grants[i]);
+    }
+    return err;
+}
+
+static struct fleet_word
+word_of(const struct job *j)
+{
+    return (struct fleet_word){.node = j->from->node,
+                               .slot = j->from->slot,
+                               .started_ms = j->from->started_ms,
+                               .sequence = j->ask->sequence,
+                               .told = j->ask->fleet,
+                               .leaving = j->ask->leaving};
+}
+
+static int
+hear(struct job *j, struct bus_lease_grants *ret)
+{
+    struct fleet *f = j->l->fleet;
+    int64_t now = clock_mono_ms();
+    struct fleet_word word = word_of(j);
+    struct holder *h;
+    int err = leads(j->l) ? fleet_hear(f, now, &word, &h) : ERR_UNAVAILABLE;
+
+    if (err)
+        return err;
+    ret->epoch = j->l->epoch;
+    ret->fleet = fleet_size_for(f, now, h);
+    ret->life_ms = LEASE_LIFE_MS;
+    j->workers = fleet_live(f, now);
+    j->release = j->ask->settled && fleet_release(h);
+    return claim_each(j, h);
+}
+
+static int
+write_down(struct job *j, bool leaving)
+{
+    char node[256], slot[16], started[24];
+    const char *params[] = {node, slot, started};
+
+    snprintf(node, sizeof(node), "%.*s", SLICE_ARG(j->from->node));
+    snprintf(slot, sizeof(slot), "%u", j->from->slot & 0x7fffffffu);
+    snprintf(started, sizeof(started), "%" PRId64, j->from->started_ms);
+    return db_query(j->db,
+                    leaving ? "DELETE FROM lease_holders WHERE node = $1 AND slot = $2::integer "
+                              "AND started_ms <= $3::bigint"
+                            : "INSERT INTO lease_holders (node, slot, started_ms) "
+                              "VALUES ($1, $2::integer, $3::bigint) ON CONFLICT "
+                              "(node, slot, started_ms) DO UPDATE SET seen_at = now()",
+                    params, 3, NULL);
+}
+
+/* Whether we lead; *ret_noted: and a later leader would know of it. */
+static bool
+may_answer(struct job *j, bool *ret_noted)
+{
+    struct fleet_word word = word_of(j);
+
+    pthread_mutex_lock(&j->l->lock);
+    bool leading = leads(j->l);
+    *ret_noted = fleet_is_noted(j->l->fleet, clock_mono_ms(), &word);
+    pthread_mutex_unlock(&j->l->lock);
+    return leading;
+}
+
+static int
+answer(struct job *j, struct bus_lease_grants *ret)
+{
+    bool noted;
+    int err = may_answer(j, &noted) ? 0 : ERR_UNAVAILABLE;
+
+    if (!err && !noted)
+        err = write_down(j, false);
+    if (err)
+        return err;
+    pthread_mutex_lock(&j->l->lock);
+    err = hear(j, ret);
+    pthread_mutex_unlock(&j->l->lock);
+    if (!err && j->release)
+        err = budgets_release(j->db, j->from);
+    if (!err)
+        err = budgets_lease(j->db, j->from, j->ask->sequence, 2 * j->workers, j->budgets,
+                            j->budget_count);
+    if (!err && j->ask->leaving)
+        err = write_down(j, true);
+    return err;
+}
+
+int
+leases_answer(struct leases *l, struct db *db, const struct policy *policy,
+              const struct bus_worker *from, const struct bus_lease *ask_, struct arena *a,
+              struct bus_lease_grants *ret)
+{
+    struct job j = {.l = l, .db = db, .policy = policy, .from = from, .ask = ask_};
+
+    j.grants = arena_zalloc(a, (ask_->count + 1) * sizeof(*j.grants));
+    j.budgets = arena_zalloc(a, (ask_->count + 1) * sizeof(*j.budgets));
+    if (!j.grants || !j.budgets)
+        return ERR_NOMEM;
+    *ret = (struct bus_lease_grants){.grants = j.grants, .count = ask_->count};
+    return answer(&j, ret);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+void
+leases_status(struct leases *l, struct leases_status *ret)
+{
+    pthread_mutex_lock(&l->lock);
+    *ret = (struct leases_status){
+        .leading = leads(l), .epoch = l->epoch, .workers = fleet_live(l->fleet, clock_mono_ms())};
+    pthread_mutex_unlock(&l->lock);
+}
+
+bool
+leases_held(struct leases *l, struct slice id, struct slice subject, size_t i, char *ret_node,
+            uint32_t *ret_slot, int64_t *ret_held, int64_t *ret_used)
+{
+    char key[LIMIT_KEY_BYTES];
+    size_t n = write_key(id, subject, key);
+    struct slice node;
+
+    if (!n)
+        return false;
+    pthread_mutex_lock(&l->lock);
+    bool found = fleet_held(l->fleet, clock_mono_ms(), slice_make(key, n), i, &node, ret_slot,
+                            ret_held, ret_used);
+    if (found)
+        snprintf(ret_node, 256, "%.*s", SLICE_ARG(node));
+    pthread_mutex_unlock(&l->lock);
+    return found;
+}

@@ -1,0 +1,236 @@
+#include "dataplane/state/lease.h"
+
+#include <stdlib.h>
+
+#include "dataplane/state/spool.h"
+#include "lib/base/log.h"
+
+#define EVERY_MS 1000
+#define IDLE_MS 5000 /* with nothing to claim: the leader counts the fleet */
+#define SOON_MS 50   /* between two claims, when requests wait */
+#define WATCH_MS 20  /* how exactly the end of a wait is kept */
+#define TIMEOUT_MS 2000
+#define TEND_MS 5000
+
+TAILQ_HEAD(waiters, lease_waiter);
+
+struct lease {
+    struct lease_options o;
+    struct timer timer;
+    struct channel_call *call;
+    struct waiters waiters;
+    uint64_t turn, sequence, epoch;
+    uint32_t fleet;
+    int64_t claimed_ms, tended_ms; /* when the last one was sent */
+    bool leaving, left, away;
+    struct buf message;
+    struct lease_counts counts;
+    struct bus_claim claims[LIMIT_CLAIMS];
+};
+
+static void on_due(void *ctx);
+
+/* --- those that wait -------------------------------------------------------------------------- */
+
+/* Each has its turn once; it may come back to wait for the next answer. */
+static void
+give_turns(struct lease *l)
+{
+    struct lease_waiter *w;
+    int64_t now = loop_now_ms(l->o.loop);
+
+    l->turn++;
+    while ((w = TAILQ_FIRST(&l->waiters)) != NULL && w->turn < l->turn) {
+        bool last = now >= w->until_ms;
+
+        TAILQ_REMOVE(&l->waiters, w, link);
+        w->waiting = false;
+        l->counts.late += last;
+        w->on_turn(w->ctx, last);
+    }
+}
+
+static void
+end_waits(struct lease *l)
+{
+    struct lease_waiter *w;
+    int64_t now = loop_now_ms(l->o.loop);
+
+    while ((w = TAILQ_FIRST(&l->waiters)) != NULL && now >= w->until_ms) {
+        TAILQ_REMOVE(&l->waiters, w, link);
+        w->waiting = false;
+        l->counts.late++;
+        w->on_turn(w->ctx, true);
+    }
+}
+
+void
+lease_wait(struct lease *l, struct lease_waiter *w)
+{
+    if (!w->until_ms) {
+        w->until_ms = loop_now_ms(l->o.loop) + (l->o.channel ? LEASE_WAIT_MS : 0);
+        l->counts.waits++;
+    }
+    w->waiting = true;
+    w->turn = l->turn;
+    TAILQ_INSERT_TAIL(&l->waiters, w, link);
+    timer_set(&l->timer, l->o.loop, 0, on_due, l);
+}
+
+void
+lease_cancel(struct lease *l, struct lease_waiter *w)
+{
+    if (!w->waiting)
+        return;
+    w->waiting = false;
+    TAILQ_REMOVE(&l->waiters, w, link);
+}
+
+/* --- the claim -------------------------------------------------------------------------------- */
+
+/* 0 when the leader has answered this. */
+static int
+read_reply(struct lease *l, struct slice bytes, struct arena *a, struct bus_reply *ret)
+{
+    int err = bus_reply_decode(bytes, a, ret);
+
+    if (err)
+        return ERR_SYNTAX;
+    if (ret->status != BUS_OK || !ret->leased)
+        return ERR_UNAVAILABLE;
+    return ret->lease.epoch < l->epoch ? ERR_STALE : 0; /* of one who leads no more */
+}
+
+static void
+on_reply(void *ctx, int err, struct slice bytes)
+{
+    struct lease *l = ctx;
+    struct bus_reply reply;
+    struct arena a;
+
+    l->call = NULL;
+    arena_init(&a, (size_t)4 << 20);
+    if (!err)
+        err = read_reply(l, bytes, &a, &reply);
+    if (err) {
+        quota_unanswered(l->o.quota);
+        l->counts.failures++;
+        if (!l->away)
+            log_warn("lease.unanswered", F_ERR(err));
+        l->away = true;
+    } else {
+        l->away = false;
+        l->epoch = reply.lease.epoch;
+        l->fleet = reply.lease.fleet;
+        l->counts.answered++;
+        quota_grants(l->o.quota, loop_now_ms(l->o.loop), &reply.lease);
+    }
+    arena_free(&a);
+    if (!err)
+        give_turns(l);
+    timer_set(&l->timer, l->o.loop, 0, on_due, l);
+}
+
+static void
+send_claims(struct lease *l)
+{
+    struct bus_request request = {.from = *l->o.from, .kind = BUS_LEASE};
+    int64_t now = loop_now_ms(l->o.loop);
+    size_t n = quota_claims(l->o.quota, now, l->claims, LIMIT_CLAIMS);
+
+    l->claimed_ms = now;
+    request.lease = (struct bus_lease){.sequence = ++l->sequence,
+                                       .epoch = l->epoch,
+                                       .fleet = l->fleet,
+                                       .settled = spool_is_settled(l->o.spool),
+                                       .leaving = l->leaving,
+                                       .claims = l->claims,
+                                       .count = n};
+    buf_clear(&l->message);
+    if (bus_request_encode(&request, &l->message) == 0)
+        l->call = channel_request(l->o.channel, buf_slice(&l->message), TIMEOUT_MS, on_reply, l);
+    if (!l->call)
+        quota_unanswered(l->o.quota);
+    l->counts.claims++;
+    l->left = l->leaving;
+}
+
+static bool
+is_due(const struct lease *l)
+{
+    int64_t since = loop_now_ms(l->o.loop) - l->claimed_ms;
+
+    if (!l->o.channel || l->call || l->left)
+        return false;
+    if (l->leaving)
+        return true;
+    if (quota_is_wanting(l->o.quota))
+        return since >= SOON_MS;
+    return since >= (quota_counter_count(l->o.quota) ? EVERY_MS : IDLE_MS);
+}
+
+static void
+on_due(void *ctx)
+{
+    struct lease *l = ctx;
+    bool waited;
+
+    end_waits(l);
+    if (is_due(l))
+        send_claims(l);
+    if (loop_now_ms(l->o.loop) - l->tended_ms >= TEND_MS) {
+        l->tended_ms = loop_now_ms(l->o.loop);
+        quota_tend(l->o.quota, l->tended_ms);
+    }
+    waited = !TAILQ_EMPTY(&l->waiters) || quota_is_wanting(l->o.quota);
+    timer_set(&l->timer, l->o.loop, waited ? WATCH_MS : SOON_MS * 5, on_due, l);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+struct lease *
+lease_new(const struct lease_options *o)
+{
+    struct lease *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return NULL;
+    l->o = *o;
+    TAILQ_INIT(&l->waiters);
+    buf_init(&l->message, LIMIT_BUS_MESSAGE_BYTES);
+    l->claimed_ms = loop_now_ms(o->loop) - EVERY_MS;
+    timer_set(&l->timer, o->loop, 0, on_due, l);
+    return l;
+}
+
+void
+lease_free(struct lease *l)
+{
+    if (!l)
+        return;
+    timer_cancel(&l->timer);
+    if (l->call)
+        channel_cancel(l->call);
+    buf_free(&l->message);
+    free(l);
+}
+
+void
+lease_leave(struct lease *l)
+{
+    l->leaving = true;
+    quota_leave(l->o.quota);
+    timer_set(&l->timer, l->o.loop, 0, on_due, l);
+}
+
+bool
+lease_has_left(const struct lease *l)
+{
+    return !l->o.channel || (l->left && !l->call);
+}
+
+struct lease_counts
+lease_counts(const struct lease *l)
+{
+    return l->counts;
+}

@@ -1,0 +1,116 @@
+/*
+ * What a worker may still take from each limit, and what it has taken. No input or output: the
+ * caller gives the time and carries the claims to the leader (lease.c); tests and the simulation
+ * drive it with a clock of their own.
+ *
+ * Every limit that a request meets has a counter here, one for each subject of its `per`. A counter
+ * is allowed a share of the limit by the leader:
+ *
+ *   a rate        how much may lie in any window that ends now: what is taken at one moment is
+ *                 given back one window later. No burst is allowed on top, so no window of the
+ * whole fleet holds more than the limit. concurrency   how many may be in flight. a budget      how
+ * much the slice has held since it was granted; what is taken stays taken.
+ *
+ * A share is only ever used while it is ours: until its lease expires (a budget's slice: until its
+ * period ends, or a day after the leader was last heard). Then a rate falls back to its safe share.
+ */
+#ifndef DATAPLANE_STATE_QUOTA_H
+#define DATAPLANE_STATE_QUOTA_H
+
+#include "lib/base/arena.h"
+#include "lib/control/bus.h"
+#include "lib/policy/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIMIT_QUOTA_COUNTERS 4096 /* of one worker */
+
+struct quota;
+struct counter;
+
+struct quota *quota_new(void); /* NULL: no memory */
+void quota_free(struct quota *q);
+
+/* What one request wants of one limit that counts it. */
+struct quota_claim {
+    const struct policy_limit *limit;
+    struct slice subject;
+    int64_t amount;
+};
+
+/* What one request holds of one counter. */
+struct quota_part {
+    struct counter *counter;
+    int64_t amount;     /* reserved */
+    int64_t bucket;     /* of the window: in which it was reserved */
+    uint64_t slice;     /* of a budget; 0: none was to be had, and it was let go on */
+    uint32_t slice_use; /* which of the counter's slices that was */
+    enum limit_mode mode;
+};
+
+struct quota_hold {
+    struct quota_part *parts; /* the caller's, as many as it has claims */
+    size_t count;
+};
+
+enum quota_verdict {
+    QUOTA_ADMITTED,
+    QUOTA_ASK,          /* the share does not do, but more may be had: claims are waiting */
+    QUOTA_REFUSED,      /* the limit is used up */
+    QUOTA_UNVERIFIABLE, /* the leader is away, and the budget or rate must be verified */
+    QUOTA_FULL,         /* more counters than a worker keeps, or no memory */
+};
+
+/* Why not, for the client; and how a limit stands. */
+struct quota_stand {
+    const struct policy_limit *limit; /* NULL: none */
+    int64_t remaining;                /* of the whole limit, as far as is known here; not below 0 */
+    int64_t reset_ms;                 /* until there is room again; -1: unknown */
+    bool too_large;                   /* more than the limit as a whole */
+};
+
+enum quota_try {
+    QUOTA_FIRST,
+    QUOTA_AGAIN, /* the leader has answered */
+    QUOTA_LAST,  /* nothing more can be waited for: QUOTA_ASK is not given */
+};
+
+/* Takes all of the claims or none. hold is filled when admitted; ret_stand when it is not. */
+enum quota_verdict quota_reserve(struct quota *q, int64_t now_ms, const struct quota_claim *claims,
+                                 size_t count, enum quota_try try, struct quota_hold *hold,
+                                 struct quota_stand *ret_stand);
+/* Takes back what a QUOTA_ASK of the same claims asked for: once after each, before trying again or
+ * giving up. */
+void quota_withdraw(struct quota *q, const struct quota_claim *claims, size_t count);
+/* What part i of the hold came to in the end, once: what was reserved beyond it is free again. */
+void quota_settle(struct quota *q, int64_t now_ms, struct quota_part *part, int64_t amount);
+
+struct slice quota_part_budget(const struct quota_part *part); /* its name; for the record */
+struct slice quota_part_subject(const struct quota_part *part);
+
+/* --- the lease ------------------------------------------------------------------------------- */
+
+/* Whether something is to be asked at once, and not only at the next regular claim. */
+bool quota_is_wanting(const struct quota *q);
+size_t quota_counter_count(const struct quota *q);
+/* The claims as they stand now: at most `room` of them into ret (borrowed until the next call on
+ * q), beginning where the last call ended. How many. The round is sent at now_ms. */
+size_t quota_claims(struct quota *q, int64_t now_ms, struct bus_claim *ret, size_t room);
+/* The leader's answer to the last quota_claims(), in its order. An answer to an older one, or of a
+ * leader that was overruled, must not be given. */
+void quota_grants(struct quota *q, int64_t now_ms, const struct bus_lease_grants *grants);
+/* No answer came, or that we ask somebody else. */
+void quota_unanswered(struct quota *q);
+/* Claims that give everything back: a worker that leaves. */
+void quota_leave(struct quota *q);
+
+struct quota_counts {
+    uint64_t overdrawn; /* settled above what was reserved as an upper bound: a bug, or a price */
+    uint64_t shadow_refused, unverified;
+};
+struct quota_counts quota_counts(const struct quota *q);
+/* Lets go of counters that nothing uses and the leader has been told of; now and then. */
+void quota_tend(struct quota *q, int64_t now_ms);
+
+#endif
