@@ -1,8 +1,8 @@
 /*
  * A stream as a client of Anthropic's expects it: blocks one after the other, numbered from 0, each
  * begun, filled and stopped before the next. Parts that overlap (parallel calls whose pieces
- * interleave) are held until it is their turn. A block begins with its first piece, so that there
- * is no empty one.
+ * interleave) are held until it is their turn. A block of text or thinking begins with its first
+ * piece, so that there is no empty one.
  */
 #include "dataplane/dialects/anthropic_internal.h"
 
@@ -33,6 +33,12 @@ struct encoder {
     size_t count;
     struct buf *into;
 };
+
+static struct slice
+held(const struct buf *b)
+{
+    return b->len ? buf_slice(b) : (struct slice){0};
+}
 
 static int
 keep_slice(struct encoder *s, struct slice *one)
@@ -343,15 +349,13 @@ start_part(struct encoder *s, const struct canon_event *event)
         err = take_state(o, given);
     if (!err && given->kind != PART_TOOL_CALL)
         err = give_piece(s, o, given->text);
-    if (!err && given->kind == PART_TOOL_CALL)
-        err = give_piece(s, o, given->arguments);
+    if (!err && given->kind == PART_TOOL_CALL) { /* all of its head is there, the signature too */
+        o->of.signature = held(&o->signature);
+        err = begin_block(s, o, (struct slice){0});
+        if (!err)
+            err = give_piece(s, o, given->arguments);
+    }
     return err ? err : give_data(s, o, given->media.data);
-}
-
-static struct slice
-held(const struct buf *b)
-{
-    return b->len ? buf_slice(b) : (struct slice){0};
 }
 
 /* What of the part comes at its end: the signature, or the block itself. */
@@ -410,10 +414,6 @@ finish_part(struct encoder *s, struct open *o)
     int err = 0;
     arena_init(&a, 0);
     switch (o->of.kind) {
-    case PART_TOOL_CALL:
-        o->of.signature = o->begun ? (struct slice){0} : held(&o->signature);
-        err = begin_block(s, o, (struct slice){0});
-        break;
     case PART_REASONING:
         err = finish_reasoning(s, o, &a);
         break;
@@ -492,8 +492,6 @@ take_part(struct encoder *s, const struct canon_event *event)
         return ERR_PROTOCOL;
     switch (event->kind) {
     case EVENT_DELTA:
-        if (o->of.kind == PART_TOOL_CALL && !o->begun)
-            o->of.signature = held(&o->signature);
         return give_piece(s, o, event->text);
     case EVENT_DATA:
         return give_data(s, o, event->text);
