@@ -151,7 +151,7 @@ canon_joined_text(struct arena *a, const struct canon_part *parts, size_t count)
     if (texts == 0)
         return SLICE("");
     if (texts == 1)
-        return parts[last].text;
+        return parts[last].text.at ? parts[last].text : SLICE("");
     char *at = arena_alloc(a, len + 1);
     if (!at)
         return (struct slice){0};
