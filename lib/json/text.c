@@ -174,10 +174,18 @@ skip_space(struct slice text, size_t at)
 static size_t
 skip_string(struct slice text, size_t at)
 {
-    for (at++; at < text.len && text.at[at] != '"'; at++)
-        if (text.at[at] == '\\')
-            at++;
-    return at < text.len ? at + 1 : text.len;
+    const char *start = text.at + at + 1, *from = start, *end = text.at + text.len;
+    for (;;) {
+        const char *quote = from < end ? memchr(from, '"', (size_t)(end - from)) : NULL;
+        if (!quote)
+            return text.len;
+        const char *back = quote;
+        while (back > start && back[-1] == '\\')
+            back--;
+        if ((quote - back) % 2 == 0)
+            return (size_t)(quote - text.at) + 1;
+        from = quote + 1;
+    }
 }
 
 /* at: an opening bracket. Returns what is behind its closing one. */
