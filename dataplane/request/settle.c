@@ -373,6 +373,8 @@ count_usage(struct request *r, unsigned provider)
     page->cost_nanos[provider] += (uint64_t)r->tally.cost;
     page->usage_estimated += r->tally.estimated;
     page->usage_suspect += r->answer.report.suspect;
+    page->usage_unpriced += r->plan.price && !r->plan.price->free &&
+                            rates_are_silent(&r->plan.price->rates, &r->tally.tokens);
 }
 
 static void

@@ -282,6 +282,7 @@ static const struct scalar {
     { "lease_claims_total", "counter", "Claims to shares of limits.", AT(lease_claims) },
     { "lease_failures_total", "counter", "Claims that were not answered.", AT(lease_failures) },
     { "lease_waits_total", "counter", "Requests that waited for a share.", AT(lease_waits) },
+    { "usage_unpriced_total", "counter", "Attempts with a search, an image or the like whose price says nothing of it.", AT(usage_unpriced) },
     { "usage_suspect_total", "counter", "Usage reports that were negative, absurd or went backwards.", AT(usage_suspect) },
     { "usage_disk_failures_total", "counter", "Usage records that the disk did not take.", AT(usage_lost_disk) },
     { "client_gone_total", "counter", "Requests whose client left before the end.", AT(client_gone) },

@@ -286,43 +286,45 @@ prices_free(struct policy_core *c)
 }
 
 static const struct policy_price *
-group_find(const struct price_group *g, struct slice model)
+find_pattern(const struct price_group *g, struct slice model)
 {
-    const struct policy_price *price;
-
-    if (!g)
-        return NULL;
-    if ((price = map_find(&g->exact, model)) != NULL)
-        return price;
     for (size_t i = 0; i < g->count; i++)
         if (glob_match(g->globs[i].pattern, model))
             return g->globs[i].price;
     return NULL;
 }
 
+static const struct policy_price *
+own_find(const struct price_group *own, struct slice model)
+{
+    const struct policy_price *price = own ? map_find(&own->exact, model) : NULL;
+
+    return price || !own ? price : find_pattern(own, model);
+}
+
 /* In the book: the name itself, then what it is another name of, then patterns. */
 static const struct policy_price *
 book_find(const struct price_group *book, enum provider_kind kind, struct slice model)
 {
-    struct slice plain = book_name_plain(kind, model), undated;
+    struct slice plain = book_name_plain(kind, model), undated = book_name_undated(plain);
     const struct policy_price *price;
 
     if (!book)
         return NULL;
-    if ((price = map_find(&book->exact, model)) != NULL ||
-        (price = map_find(&book->exact, plain)) != NULL)
+    if ((price = map_find(&book->exact, model)) != NULL)
         return price;
-    undated = book_name_undated(plain);
+    if (plain.len < model.len && (price = map_find(&book->exact, plain)) != NULL)
+        return price;
     if (undated.len < plain.len && (price = map_find(&book->exact, undated)) != NULL &&
         book_knows(price->version, plain))
         return price;
-    return group_find(book, model);
+    return find_pattern(book, model);
 }
 
 const struct policy_price *
 prices_find(const struct policy_core *c, const struct policy_provider *provider, struct slice model)
 {
-    const struct policy_price *price = group_find(c->own[provider->index], model);
+    const struct policy_price *price = own_find(c->own[provider->index], model);
 
     return price ? price : book_find(c->book[provider->index], provider->kind, model);
 }

@@ -64,6 +64,15 @@ line_of(const struct rates *rates, const struct tokens *t, int c)
     return c == CLASS_AUDIO_MS ? line / MS_PER_MINUTE : line;
 }
 
+bool
+rates_are_silent(const struct rates *rates, const struct tokens *t)
+{
+    for (int c = CLASS_TOKENS; c < USAGE_CLASSES; c++)
+        if (t->of[c] && !rates->of[c])
+            return true;
+    return false;
+}
+
 int
 rates_cost(const struct rates *rates, const struct tokens *t, nanos *ret_cost)
 {

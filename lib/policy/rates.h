@@ -102,6 +102,9 @@ struct rates {
 
 /* Exact cost, rounded once: 0 or ERR_RANGE (a negative count or an overflow). */
 MUST_CHECK int rates_cost(const struct rates *rates, const struct tokens *t, nanos *ret_cost);
+/* Whether something that is no token was used and has no rate: booked at nothing, which somebody
+ * should hear of. */
+bool rates_are_silent(const struct rates *rates, const struct tokens *t);
 
 /* --- circumstances ---------------------------------------------------------------------------- */
 

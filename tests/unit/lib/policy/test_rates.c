@@ -86,6 +86,22 @@ test_classes_add_up_and_are_rounded_once(void **state)
 }
 
 static void
+test_what_has_no_rate_is_told(void **state)
+{
+    struct rates r = rates;
+
+    (void)state;
+    for (int c = 0; c < USAGE_CLASSES; c++) {
+        struct tokens t = {.input = 1};
+        t.of[c] = 1;
+        r.of[c] = 0;
+        assert_false(rates_are_silent(&rates, &t));
+        assert_int_equal(rates_are_silent(&r, &t), c >= CLASS_TOKENS);
+        r.of[c] = rates.of[c];
+    }
+}
+
+static void
 test_nonsense_is_refused_in_every_class(void **state)
 {
     (void)state;
@@ -158,6 +174,7 @@ main(void)
         cmocka_unit_test(test_each_class_costs_what_its_rate_says),
         cmocka_unit_test(test_a_fraction_of_a_minute_is_exact),
         cmocka_unit_test(test_classes_add_up_and_are_rounded_once),
+        cmocka_unit_test(test_what_has_no_rate_is_told),
         cmocka_unit_test(test_nonsense_is_refused_in_every_class),
         cmocka_unit_test(test_sides_are_the_sums_of_their_kinds),
         cmocka_unit_test(test_names_stand_for_their_classes),
