@@ -60,6 +60,7 @@ const struct route api_routes[] = {
     RESOURCE("roles", "role", role_fields, ""),
     RESOURCE("groups", "group", group_fields, ""),
     RESOURCE("bindings", "binding", binding_fields, " team"),
+    RESOURCE("issuers", "issuer", issuer_fields, " team"),
     RESOURCE("keys", "key", key_fields, " team"),
     {"POST",   "/api/v1/keys/{name}/rotate",            "keys.rotate",    API_WRITE | API_SCOPED, &rotate_body, keys_rotate,      "key.rotate",        "Give a key a new secret", NULL},
     RESOURCE("prices", "price", price_fields, ""),

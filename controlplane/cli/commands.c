@@ -63,6 +63,7 @@ const struct command commands[] = {
     {"role delete", "delete one", "NAME", "headgate role delete key-maker", item_delete_run, &item_roles, false},
     ITEM("group", "groups", item_groups, "sre 'users=[\"ada\"]'"),
     ITEM("binding", "bindings", item_bindings, "research-leads role=team-admin team=research 'groups=[\"sre\"]'"),
+    ITEM("issuer", "issuers of tokens", item_issuers, "idp issuer=https://idp.example audience=headgate team=research"),
     ITEM("provider", "providers", item_providers,
          "local kind=openai-compatible base_url=http://127.0.0.1:9000/v1 allow_private=true"),
     ITEM("model", "models", item_models, "smart 'targets=[{\"provider\":\"openai\",\"model\":\"gpt-4o\"}]'"),

@@ -47,6 +47,11 @@ static const struct table_column binding_columns[] = {
     {"NAME", "name", false, 0},     {"ROLE", "role", false, 0}, {"USERS", "users", false, 1},
     {"GROUPS", "groups", false, 2}, {"TEAM", "team", false, 0}, {"PROJECT", "project", false, 1},
 };
+static const struct table_column issuer_columns[] = {
+    {"NAME", "name", false, 0},           {"ISSUER", "issuer", false, 0},
+    {"AUDIENCE", "audience", false, 1},   {"TEAM", "team", false, 0},
+    {"BY CLAIM", "team_claim", false, 0}, {"DISABLED", "disabled", false, 2},
+};
 static const struct table_column provider_columns[] = {
     {"NAME", "name", false, 0},
     {"KIND", "kind", false, 0},
@@ -94,6 +99,7 @@ const struct item_kind item_users = {"user", "users", COLUMNS(user_columns)};
 const struct item_kind item_roles = {"role", "roles", COLUMNS(role_columns)};
 const struct item_kind item_groups = {"group", "groups", COLUMNS(group_columns)};
 const struct item_kind item_bindings = {"binding", "bindings", COLUMNS(binding_columns)};
+const struct item_kind item_issuers = {"issuer", "issuers", COLUMNS(issuer_columns)};
 const struct item_kind item_providers = {"provider", "providers", COLUMNS(provider_columns)};
 const struct item_kind item_models = {"model", "models", COLUMNS(model_columns)};
 const struct item_kind item_prices = {"price", "prices", COLUMNS(price_columns)};

@@ -13,7 +13,8 @@ struct item_kind {
     size_t count;
 };
 extern const struct item_kind item_teams, item_projects, item_users, item_providers, item_models,
-    item_prices, item_quotas, item_budgets, item_keys, item_roles, item_groups, item_bindings;
+    item_prices, item_quotas, item_budgets, item_keys, item_roles, item_groups, item_bindings,
+    item_issuers;
 
 /* One item's members, one a line, for people. */
 void item_print(const struct json *item);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "controlplane/jobs/issuers.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
@@ -16,17 +17,27 @@
 
 #define TICK_MS 1000
 
-struct jobs {
+/* What must not wait for a stranger's server has a thread of its own. */
+enum lane_id { LANE_OWN, LANE_NETWORK, LANES };
+
+struct lane {
+    enum lane_id id;
+    struct jobs *jobs;
     struct plane *plane;
     struct db *db;
     pthread_t thread;
+    bool started;
+};
+
+struct jobs {
+    struct lane lanes[LANES];
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping; /* under the lock */
 };
 
 static int
-load_secrets(struct jobs *j)
+load_secrets(struct lane *j)
 {
     if (secrets_ready(j->plane->secrets))
         return 0;
@@ -40,7 +51,7 @@ load_secrets(struct jobs *j)
 }
 
 static int
-refresh_credentials(struct jobs *j)
+refresh_credentials(struct lane *j)
 {
     if (!secrets_refresh(j->plane->secrets))
         return 0;
@@ -51,13 +62,13 @@ refresh_credentials(struct jobs *j)
 }
 
 static int
-forget_answers(struct jobs *j)
+forget_answers(struct lane *j)
 {
     return idempotency_expire(j->db);
 }
 
 static int
-make_partitions(struct jobs *j)
+make_partitions(struct lane *j)
 {
     return db_query(j->db,
                     "SELECT headgate_make_partitions((now() AT TIME ZONE 'UTC')::date - 1, "
@@ -66,7 +77,7 @@ make_partitions(struct jobs *j)
 }
 
 static int
-export_audit_head(struct jobs *j)
+export_audit_head(struct lane *j)
 {
     char path[4096];
     struct audit_head head;
@@ -75,25 +86,37 @@ export_audit_head(struct jobs *j)
     return err ? err : audit_anchor_write(path, &head, j->plane->sign_secret);
 }
 
+static int
+refresh_issuers(struct lane *j)
+{
+    bool changed;
+    int err = issuers_refresh(j->db, &changed);
+    if (changed && j->plane->publisher)
+        publisher_kick(j->plane->publisher);
+    return err;
+}
+
 struct schedule {
+    enum lane_id lane;
     const char *name;
     int64_t every_ms; /* 0: of the configuration's anchor_s */
-    int (*run)(struct jobs *j);
+    int (*run)(struct lane *j);
     int64_t due_ms;
     bool failing; /* told in the log already */
 };
 
 static const struct schedule table[] = {
-    {"load_secrets", TICK_MS, load_secrets, 0, false},
-    {"refresh_credentials", 30000, refresh_credentials, 0, false},
-    {"forget_answers", 600000, forget_answers, 0, false},
-    {"make_partitions", 3600000, make_partitions, 0, false},
-    {"export_audit_head", 0, export_audit_head, 0, false},
+    {LANE_OWN, "load_secrets", TICK_MS, load_secrets, 0, false},
+    {LANE_OWN, "refresh_credentials", 30000, refresh_credentials, 0, false},
+    {LANE_OWN, "forget_answers", 600000, forget_answers, 0, false},
+    {LANE_OWN, "make_partitions", 3600000, make_partitions, 0, false},
+    {LANE_OWN, "export_audit_head", 0, export_audit_head, 0, false},
+    {LANE_NETWORK, "refresh_issuers", TICK_MS, refresh_issuers, 0, false},
 };
 #define JOB_COUNT (sizeof(table) / sizeof(table[0]))
 
 static void
-run_one(struct jobs *j, struct schedule *s, int64_t now_ms)
+run_one(struct lane *j, struct schedule *s, int64_t now_ms)
 {
     int64_t every = s->every_ms ? s->every_ms : (int64_t)j->plane->config.anchor_s * 1000;
     int err = s->run(j);
@@ -125,17 +148,27 @@ wait_tick(struct jobs *j)
 static void *
 run(void *ctx)
 {
-    struct jobs *j = ctx;
+    struct lane *j = ctx;
     struct schedule schedule[JOB_COUNT];
     memcpy(schedule, table, sizeof(table));
     do {
         int64_t now_ms = clock_mono_ms();
         for (size_t i = 0; i < JOB_COUNT; i++)
-            if (schedule[i].due_ms <= now_ms)
+            if (schedule[i].lane == j->id && schedule[i].due_ms <= now_ms)
                 run_one(j, &schedule[i], now_ms);
-    } while (!wait_tick(j));
-    (void)export_audit_head(j); /* the last word of an orderly end */
+    } while (!wait_tick(j->jobs));
+    if (j->id == LANE_OWN)
+        (void)export_audit_head(j); /* the last word of an orderly end */
     return NULL;
+}
+
+static bool
+start_lane(struct jobs *j, struct plane *plane, enum lane_id id)
+{
+    struct lane *l = &j->lanes[id];
+    *l = (struct lane){.id = id, .jobs = j, .plane = plane, .db = plane_db(plane, "jobs")};
+    l->started = l->db && pthread_create(&l->thread, NULL, run, l) == 0;
+    return l->started;
 }
 
 struct jobs *
@@ -144,10 +177,9 @@ jobs_start(struct plane *plane)
     struct jobs *j = calloc(1, sizeof(*j));
     pthread_condattr_t monotonic;
     sigset_t all, old;
+    bool started = true;
     if (!j)
         return NULL;
-    j->plane = plane;
-    j->db = plane_db(plane, "jobs");
     pthread_mutex_init(&j->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -155,12 +187,12 @@ jobs_start(struct plane *plane)
     pthread_condattr_destroy(&monotonic);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    bool started = j->db && pthread_create(&j->thread, NULL, run, j) == 0;
+    for (size_t i = 0; i < LANES && started; i++)
+        started = start_lane(j, plane, (enum lane_id)i);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (started)
         return j;
-    db_free(j->db);
-    free(j);
+    jobs_stop(j);
     return NULL;
 }
 
@@ -171,10 +203,13 @@ jobs_stop(struct jobs *j)
         return;
     pthread_mutex_lock(&j->lock);
     j->stopping = true;
-    pthread_cond_signal(&j->wake);
+    pthread_cond_broadcast(&j->wake);
     pthread_mutex_unlock(&j->lock);
-    pthread_join(j->thread, NULL);
-    db_free(j->db);
+    for (size_t i = 0; i < LANES; i++) {
+        if (j->lanes[i].started)
+            pthread_join(j->lanes[i].thread, NULL);
+        db_free(j->lanes[i].db);
+    }
     pthread_cond_destroy(&j->wake);
     pthread_mutex_destroy(&j->lock);
     free(j);

@@ -104,6 +104,47 @@ credential(void *ctx, struct slice provider, const struct json *body, struct buf
     return keep_credential(j->in->providers_before, provider, into);
 }
 
+/* --- issuers' keys --------------------------------------------------------------------------- */
+
+/* What cannot be read now is left out: its tokens are refused until it can. */
+static struct json *
+issuer_keys(void *ctx, struct slice issuer, struct slice url)
+{
+    struct job *j = ctx;
+    struct json *list = NULL;
+    struct db_rows *rows = NULL;
+    char *name = slice_dup(issuer), *at = slice_dup(url);
+    const char *const params[] = {name, at};
+
+    if (name && at &&
+        db_query(j->in->db,
+                 "SELECT coalesce(json_agg(json_build_object('kid', kid, 'kind', kind, 'der', "
+                 "encode(der, 'hex')) ORDER BY kid), '[]') FROM issuer_keys "
+                 "WHERE issuer = $1 AND url = $2",
+                 params, 2, &rows) == 0 &&
+        json_parse(db_slice(rows, 0, 0), &list, NULL, 0) != 0)
+        list = NULL;
+    db_rows_free(rows);
+    free(name);
+    free(at);
+    return list;
+}
+
+/* Keys come and go without a revision. */
+static int
+mark_issuers(struct job *j)
+{
+    struct db_rows *rows = NULL;
+    int err = db_query(j->in->db, "SELECT EXISTS (SELECT FROM config_items WHERE kind = 'issuers')",
+                       NULL, 0, &rows);
+
+    if (err)
+        return explain_db(j, err);
+    j->dirty[SECTION_TEAMS] = j->dirty[SECTION_TEAMS] || db_bool(rows, 0, 0);
+    db_rows_free(rows);
+    return 0;
+}
+
 /* --- items ----------------------------------------------------------------------------------- */
 
 /* An item's text from the database, into a section's buffer or the edits of keys. */
@@ -122,6 +163,7 @@ add_item(struct job *j, struct item_source *s, struct slice json, struct buf *in
     j->item_revision = s->revision;
     s->body = body;
     s->credential = credential;
+    s->issuer_keys = issuer_keys;
     s->ctx = j;
     if (into) {
         err = item_bytes(s, into, NULL, j->why);
@@ -451,6 +493,8 @@ make_sections(struct job *j)
         j->dirty[i] = j->dirty[i] || j->in->refresh || !j->sections->fixed[i];
     j->dirty[SECTION_PROVIDERS] = true; /* a credential may have changed behind its reference */
     j->dirty[SECTION_SETTINGS] = true;
+    if (!err && !j->in->fixed_given)
+        err = mark_issuers(j);
     if (!err && !j->in->fixed_given)
         err = make_all_fixed(j);
     if (!err)

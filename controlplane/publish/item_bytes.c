@@ -11,6 +11,7 @@
 #include "lib/control/section.h"
 #include "lib/policy/limits.h"
 #include "lib/policy/provider_kinds.h"
+#include "lib/sign/bearer.h"
 
 /* What one conversion needs; memory for lists and texts is the arena's. */
 struct job {
@@ -465,6 +466,75 @@ put_budget(struct job *j, struct buf *into)
     return j->err ? j->err : section_put_budget(into, &b);
 }
 
+/* --- issuers ------------------------------------------------------------------------------- */
+
+static uint32_t
+key_kind(struct slice name)
+{
+    static const struct {
+        const char *name;
+        enum bearer_kind kind;
+    } kinds_of[] = {{"rsa", BEARER_RSA}, {"p256", BEARER_P256}, {"ed25519", BEARER_ED25519}};
+
+    for (size_t i = 0; i < sizeof(kinds_of) / sizeof(kinds_of[0]); i++)
+        if (slice_is(name, kinds_of[i].name))
+            return (uint32_t)kinds_of[i].kind;
+    return 0;
+}
+
+static struct slice
+unhex(struct job *j, struct slice hex)
+{
+    char *at = take(j, hex.len / 2 + 1);
+
+    if (at && hex_decode(hex, at, hex.len / 2) != 0)
+        fail(j, ERR_SYNTAX, "keys", "is no hexadecimal");
+    return at ? slice_make(at, hex.len / 2) : SLICE("");
+}
+
+static const struct section_issuer_key *
+issuer_keys(struct job *j, const struct json *list, size_t *ret_count)
+{
+    struct section_issuer_key *all = take(j, (json_size(list) + 1) * sizeof(*all));
+
+    *ret_count = all ? json_size(list) : 0;
+    for (size_t i = 0; i < *ret_count; i++) {
+        const struct json *key = json_at(list, i);
+
+        all[i] = (struct section_issuer_key){text(key, "kid"), unhex(j, text(key, "der")),
+                                             key_kind(text(key, "kind"))};
+    }
+    return all;
+}
+
+static int
+put_issuer(struct job *j, struct buf *into)
+{
+    const struct json *body = j->s->body;
+    const struct json *models = json_get(body, "models");
+    struct section_issuer i = {
+        .name = j->s->name,
+        .issuer = text(body, "issuer"),
+        .audience = text(body, "audience"),
+        .team = text(body, "team"),
+        .team_claim = text(body, "team_claim"),
+        .user_claim = text(body, "user_claim"),
+        .all_models = !models,
+        .disabled = is_true(body, "disabled"),
+    };
+    struct json *keys = j->s->issuer_keys ? j->s->issuer_keys(j->s->ctx, i.name, i.issuer) : NULL;
+    int err;
+
+    if (i.user_claim.len == 0)
+        i.user_claim = SLICE("sub");
+    i.models = texts(j, models, &i.model_count);
+    i.keys = issuer_keys(j, keys, &i.key_count);
+    take_scope(j, body, &i.scope);
+    err = j->err ? j->err : section_put_issuer(into, &i);
+    json_free(keys);
+    return err;
+}
+
 /* --- all ----------------------------------------------------------------------------------- */
 
 static int
@@ -489,6 +559,8 @@ put(struct job *j, struct buf *into, unsigned char *ret_digest)
         return put_quota(j, into);
     case KIND_BUDGETS:
         return put_budget(j, into);
+    case KIND_ISSUERS:
+        return put_issuer(j, into);
     case KIND_ROLES: /* of the admin API: no worker asks */
     case KIND_GROUPS:
     case KIND_BINDINGS:
@@ -535,9 +607,10 @@ const char *
 item_section(enum kind_id kind)
 {
     static const char *const sections[KIND_COUNT] = {
-        [KIND_PROVIDERS] = "providers", [KIND_MODELS] = "models", [KIND_TEAMS] = "teams",
-        [KIND_PROJECTS] = "teams",      [KIND_USERS] = "teams",   [KIND_KEYS] = "keys",
-        [KIND_PRICES] = "prices",       [KIND_QUOTAS] = "limits", [KIND_BUDGETS] = "limits",
+        [KIND_PROVIDERS] = "providers", [KIND_MODELS] = "models",  [KIND_TEAMS] = "teams",
+        [KIND_ISSUERS] = "teams",       [KIND_PROJECTS] = "teams", [KIND_USERS] = "teams",
+        [KIND_KEYS] = "keys",           [KIND_PRICES] = "prices",  [KIND_QUOTAS] = "limits",
+        [KIND_BUDGETS] = "limits",
     };
 
     return sections[kind] ? sections[kind] : "";

@@ -27,6 +27,8 @@ struct item_source {
      */
     int (*credential)(void *ctx, struct slice provider, const struct json *body, struct buf *into,
                       struct buf *why);
+    /* The public keys of an issuer: [{"kid","kind","der"}], der in hexadecimal. NULL: none. */
+    struct json *(*issuer_keys)(void *ctx, struct slice issuer, struct slice url);
     void *ctx;
 };
 

@@ -161,6 +161,30 @@ static const struct kind_reference binding_references[] = {
     {"team", NULL, false, KIND_TEAMS}, {"project", NULL, false, KIND_PROJECTS},
 };
 
+/* ---- issuers of tokens ------------------------------------------------------------------------- */
+
+static const struct field_row issuer_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 120, .check = field_is_name, .help = "Its name: usage is recorded under jwt:NAME."},
+    {.name = "issuer", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 2048, .check = field_is_url, .help = "The claim iss, exactly; keys are found through its OpenID configuration."},
+    {.name = "audience", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 512, .check = field_is_text, .help = "What the claim aud must have."},
+    {.name = "jwks_url", .kind = FIELD_TEXT, .min = 1, .max = 2048, .check = field_is_url, .help = "Where its keys are, when it has no OpenID configuration."},
+    {.name = "allow_private", .kind = FIELD_BOOL, .help = "Clear HTTP, and private addresses, are refused without it."},
+    {.name = "team", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Whose requests they are; or team_claim."},
+    {.name = "team_claim", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "The claim that names the team."},
+    {.name = "user_claim", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "The claim that names who asks."},
+    {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*', that its tokens are limited to."},
+    {.name = "endpoints", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
+    {.name = "addresses", .kind = FIELD_TEXTS, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
+    {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
+    {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
+    {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
+    {.name = "disabled", .kind = FIELD_BOOL, .help = "Its tokens are refused."},
+};
+static const struct kind_reference issuer_references[] = {{"team", NULL, false, KIND_TEAMS}};
+static const struct kind_default issuer_defaults[] = {
+    {NULL, "allow_private", "false"}, {NULL, "user_claim", "\"sub\""}, {NULL, "disabled", "false"},
+};
+
 /* ---- keys -------------------------------------------------------------------------------------- */
 
 static const char *const partitions[] = {"serve", "refuse", NULL};
@@ -321,6 +345,7 @@ const struct field_table user_fields = TABLE("user", user_rows);
 const struct field_table role_fields = TABLE("role", role_rows);
 const struct field_table group_fields = TABLE("group", group_rows);
 const struct field_table binding_fields = TABLE("binding", binding_rows);
+const struct field_table issuer_fields = TABLE("issuer", issuer_rows);
 const struct field_table key_fields = TABLE("key", key_rows);
 const struct field_table price_fields = TABLE("price", price_rows);
 const struct field_table quota_fields = TABLE("quota", quota_rows);
@@ -335,6 +360,7 @@ static const struct field_row document_rows[] = {
     {.name = "roles", .kind = FIELD_LIST, .item = &role_fields, .help = "Sets of permissions, beside the built-in ones."},
     {.name = "groups", .kind = FIELD_LIST, .item = &group_fields, .help = "Users by another name."},
     {.name = "bindings", .kind = FIELD_LIST, .item = &binding_fields, .help = "Who has which role, and where."},
+    {.name = "issuers", .kind = FIELD_LIST, .item = &issuer_fields, .help = "Whose signed tokens are taken instead of keys."},
     {.name = "keys", .kind = FIELD_LIST, .item = &key_fields, .help = "API keys, without their secrets."},
     {.name = "prices", .kind = FIELD_LIST, .item = &price_fields, .help = "What providers' models cost."},
     {.name = "quotas", .kind = FIELD_LIST, .item = &quota_fields, .help = "How much in how long, over all workers."},
@@ -347,6 +373,7 @@ static int check_model(const struct json *item, const char *path, struct buf *wh
 static int check_team(const struct json *item, const char *path, struct buf *why);
 static int check_role(const struct json *item, const char *path, struct buf *why);
 static int check_binding(const struct json *item, const char *path, struct buf *why);
+static int check_issuer(const struct json *item, const char *path, struct buf *why);
 static int check_key(const struct json *item, const char *path, struct buf *why);
 static int check_quota(const struct json *item, const char *path, struct buf *why);
 static int check_budget(const struct json *item, const char *path, struct buf *why);
@@ -361,6 +388,7 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_ROLES, "roles", "role", &role_fields, NULL, 0, NULL, 0, false, check_role},
     {KIND_GROUPS, "groups", "group", &group_fields, ROWS(group_references), NULL, 0, false, NULL},
     {KIND_BINDINGS, "bindings", "binding", &binding_fields, ROWS(binding_references), NULL, 0, false, check_binding},
+    {KIND_ISSUERS, "issuers", "issuer", &issuer_fields, ROWS(issuer_references), ROWS(issuer_defaults), false, check_issuer},
     {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},
     {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(price_defaults), true, price_check},
     {KIND_QUOTAS, "quotas", "quota", &quota_fields, ROWS(limit_references), ROWS(quota_defaults), false, check_quota},
@@ -617,6 +645,28 @@ check_binding(const struct json *item, const char *path, struct buf *why)
     if (json_get(item, "team") && json_get(item, "project"))
         return refuse(why, path, "project", "a binding is for a team or for a project, not both");
     return 0;
+}
+
+static int
+check_issuer(const struct json *item, const char *path, struct buf *why)
+{
+    static const char *const urls[] = {"issuer", "jwks_url"};
+    bool private = json_is_true(json_get(item, "allow_private"));
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        struct slice text = json_str(json_get(item, urls[i]));
+        struct url url;
+        const char *reason;
+        if (!text.at || private || url_parse(text, &url, &reason) != 0)
+            continue;
+        if (!url.https || host_is_private(url.host))
+            return refuse(why, path, urls[i],
+                          "not https, or a private address; add `allow_private: true` when that is "
+                          "meant");
+    }
+    if (!json_get(item, "team") == !json_get(item, "team_claim"))
+        return refuse(why, path, "team",
+                      "give a team, or the claim that names one: one of the two");
+    return check_scope(item, path, "", why);
 }
 
 static int

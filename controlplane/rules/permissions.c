@@ -26,7 +26,7 @@ _Static_assert(KIND_COUNT *VERBS + OTHERS <= PERMISSIONS_MOST, "a set has too fe
 static const struct builtin_role builtin_roles[] = {
     {"owner", "Everything.", "*"},
     {"admin", "Everything but to make roles and to touch what is above it.",
-     "*.read providers.* models.* teams.* projects.* users.* groups.* bindings.* keys.* prices.* "
+     "*.read providers.* models.* teams.* projects.* users.* groups.* bindings.* issuers.* keys.* prices.* "
      "quotas.* budgets.* config.* tokens.*"},
     {"team-admin", "A team's keys, projects, budgets, quotas and members' roles; meant for a team.",
      "teams.read projects.* keys.* bindings.* quotas.* budgets.* usage.read ledger.read"},

@@ -11,6 +11,7 @@
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
 #include "lib/base/clock.h"
+#include "lib/sign/bearer.h"
 
 #define PARTITION_MS 60000
 
@@ -120,6 +121,8 @@ authenticate(struct request *r)
         break;
     }
     const struct policy_key *key = policy_find_key(r->policy, presented, &r->who.found);
+    if (!key && bearer_looks_like(presented))
+        return authenticate_bearer(r, presented) == REPLY ? REPLY : check_scopes(r);
     if (!is_usable(key, r->started_wall_ms))
         return reply_refuse(r, PROBLEM_BAD_KEY, "The API key is not valid.");
     if (is_cut_off(r, key))

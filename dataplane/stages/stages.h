@@ -21,6 +21,9 @@ enum verdict translate(struct request *r);    /* into its dialect */
 enum verdict exchange(struct request *r);     /* send; await an answer worth passing on */
 enum verdict deliver(struct request *r);      /* give it to the client */
 
+/* authenticate, for a credential that has the form of a token: stages/bearer.c */
+enum verdict authenticate_bearer(struct request *r, struct slice token);
+
 void receive_cancel(struct request *r);
 void admit_cancel(struct request *r);
 void translate_cancel(struct request *r);

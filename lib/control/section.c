@@ -151,6 +151,34 @@ section_put_user(struct buf *into, const struct section_user *u)
 }
 
 int
+section_put_issuer(struct buf *into, const struct section_issuer *i)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, i->name);
+    wire_text(&w, 2, i->issuer);
+    wire_text(&w, 3, i->audience);
+    wire_text(&w, 4, i->team);
+    wire_text(&w, 5, i->team_claim);
+    wire_text(&w, 6, i->user_claim);
+    wire_bool(&w, 7, i->all_models);
+    put_texts(&w, 8, i->models, i->model_count);
+    put_scope(&w, 9, &i->scope);
+    wire_bool(&w, 10, i->disabled);
+    for (size_t k = 0; k < i->key_count; k++) {
+        size_t inner = wire_begin(&w);
+
+        wire_text(&w, 1, i->keys[k].id);
+        wire_uint(&w, 2, i->keys[k].kind);
+        wire_text(&w, 3, i->keys[k].der);
+        wire_end(&w, 11, inner);
+    }
+    wire_end(&w, 4, at);
+    return w.err;
+}
+
+int
 section_put_price_version(struct buf *into, struct slice version)
 {
     struct wire w = {into, 0};
@@ -311,6 +339,7 @@ static const struct {
     {"teams", 2, SECTION_PROJECT},        {"teams", 3, SECTION_USER},
     {"prices", 1, SECTION_PRICE_VERSION}, {"prices", 2, SECTION_PRICE},
     {"limits", 1, SECTION_QUOTA},         {"limits", 2, SECTION_BUDGET},
+    {"teams", 4, SECTION_ISSUER},
 };
 
 static int
@@ -570,6 +599,37 @@ take_base(const Headgate__Snapshot__Price *m, struct section_rates *ret)
         section_rates_set(ret, CLASS_CACHE_WRITE_1H, m->cache_write_1h);
     if (m->has_reasoning)
         section_rates_set(ret, CLASS_REASONING, m->reasoning);
+}
+
+int
+section_get_issuer(struct slice item, struct arena *a, struct section_issuer *ret)
+{
+    const Headgate__Snapshot__Issuer *m =
+        message_read(&headgate__snapshot__issuer__descriptor, item, a);
+    struct section_issuer_key *keys;
+    const struct slice *models;
+
+    if (!m || !(keys = arena_alloc(a, (m->n_keys + 1) * sizeof(*keys))) ||
+        !(models = texts(m->models, m->n_models, a)))
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < m->n_keys; i++)
+        keys[i] = (struct section_issuer_key){text(m->keys[i]->kid), blob(m->keys[i]->der),
+                                              m->keys[i]->kind};
+    *ret = (struct section_issuer){
+        .name = text(m->name),
+        .issuer = text(m->issuer),
+        .audience = text(m->audience),
+        .team = text(m->team),
+        .team_claim = text(m->team_claim),
+        .user_claim = text(m->user_claim),
+        .all_models = m->allow_all_models,
+        .disabled = m->disabled,
+        .models = models,
+        .model_count = m->n_models,
+        .keys = keys,
+        .key_count = m->n_keys,
+    };
+    return get_scope(m->scope, a, &ret->scope);
 }
 
 int

@@ -100,6 +100,21 @@ struct section_variant {
     struct section_rates rates;
 };
 
+struct section_issuer_key {
+    struct slice id, der;
+    uint32_t kind; /* enum bearer_kind */
+};
+
+struct section_issuer {
+    struct slice name, issuer, audience, team, team_claim, user_claim;
+    bool all_models, disabled;
+    const struct slice *models;
+    size_t model_count;
+    struct section_scope scope;
+    const struct section_issuer_key *keys;
+    size_t key_count;
+};
+
 struct section_price {
     struct slice provider, model, version;
     struct section_rates base; /* input and output always count as given */
@@ -157,6 +172,7 @@ MUST_CHECK int section_put_model(struct buf *into, const struct section_model *m
 MUST_CHECK int section_put_team(struct buf *into, const struct section_team *t);
 MUST_CHECK int section_put_project(struct buf *into, const struct section_project *p);
 MUST_CHECK int section_put_user(struct buf *into, const struct section_user *u);
+MUST_CHECK int section_put_issuer(struct buf *into, const struct section_issuer *i);
 MUST_CHECK int section_put_price_version(struct buf *into, struct slice version); /* of the list */
 MUST_CHECK int section_put_price(struct buf *into, const struct section_price *p);
 MUST_CHECK int section_put_quota(struct buf *into, const struct section_quota *q);
@@ -173,6 +189,7 @@ enum section_item {
     SECTION_TEAM,
     SECTION_PROJECT,
     SECTION_USER,
+    SECTION_ISSUER,
     SECTION_PRICE_VERSION, /* the item is the text itself */
     SECTION_PRICE,
     SECTION_KEY,
@@ -196,6 +213,7 @@ MUST_CHECK int section_get_model(struct slice item, struct arena *a, struct sect
 MUST_CHECK int section_get_team(struct slice item, struct arena *a, struct section_team *ret);
 MUST_CHECK int section_get_project(struct slice item, struct arena *a, struct section_project *ret);
 MUST_CHECK int section_get_user(struct slice item, struct arena *a, struct section_user *ret);
+MUST_CHECK int section_get_issuer(struct slice item, struct arena *a, struct section_issuer *ret);
 MUST_CHECK int section_get_price(struct slice item, struct arena *a, struct section_price *ret);
 MUST_CHECK int section_get_quota(struct slice item, struct arena *a, struct section_quota *ret);
 MUST_CHECK int section_get_budget(struct slice item, struct arena *a, struct section_budget *ret);

@@ -149,12 +149,15 @@ people_compile(struct slice bytes, struct policy_people **ret_people, struct buf
     map_init(&p->teams);
     map_init(&p->projects);
     map_init(&p->users);
+    map_init(&p->issuers);
     hash_sha256(bytes.at, bytes.len, p->digest);
     err = each_item(p, bytes, SECTION_TEAM, "teams", take_team, why);
     if (!err)
         err = each_item(p, bytes, SECTION_PROJECT, "projects", take_project, why);
     if (!err)
         err = each_item(p, bytes, SECTION_USER, "users", take_user, why);
+    if (!err)
+        err = issuers_compile(p, bytes, why);
     if (err) {
         people_unref(p);
         return err;
@@ -171,6 +174,7 @@ people_unref(struct policy_people *p)
     map_free(&p->teams);
     map_free(&p->projects);
     map_free(&p->users);
+    issuers_free(p);
     arena_free(&p->arena);
     free(p);
 }

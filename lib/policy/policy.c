@@ -63,6 +63,26 @@ policy_key_count(const struct policy *p)
     return p->key_count;
 }
 
+const struct policy_issuer *
+policy_find_issuer(const struct policy *p, struct slice issuer)
+{
+    return map_find(&p->people->issuers, issuer);
+}
+
+const struct policy_team *
+policy_find_team(const struct policy *p, struct slice name)
+{
+    return map_find(&p->people->teams, name);
+}
+
+bool
+policy_user_is_disabled(const struct policy *p, struct slice name)
+{
+    const struct policy_user *u = map_find(&p->people->users, name);
+
+    return u && u->disabled;
+}
+
 static bool
 team_allows(const struct policy_team *team, struct slice model_name)
 {

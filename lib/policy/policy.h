@@ -125,6 +125,28 @@ struct policy_key {
     char id_text[37];
 };
 
+struct bearer; /* lib/sign/bearer.h */
+struct bearer_key;
+
+#define LIMIT_ISSUER_KEYS 32
+
+struct policy_issuer_key {
+    struct slice id;
+    struct bearer_key *key;
+};
+
+/* Whose signed tokens are taken instead of keys. */
+struct policy_issuer {
+    struct slice name, issuer, audience; /* name: "jwt:NAME", for records */
+    const struct policy_team *team;      /* NULL: team_claim says */
+    struct slice team_claim, user_claim; /* terminated */
+    bool disabled, all_models;
+    struct slice models, scope; /* packed, as a key's */
+    size_t model_count;
+    struct policy_issuer_key *keys;
+    size_t key_count;
+};
+
 struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p); /* NULL is fine */
 uint64_t policy_epoch(const struct policy *p);
@@ -140,6 +162,12 @@ const struct policy_key *policy_find_key(const struct policy *p, struct slice pr
 bool policy_key_model(const struct policy_key *key, size_t *cursor, struct slice *ret_pattern);
 bool policy_key_tag(const struct policy_key *key, size_t *cursor, struct policy_tag *ret_tag);
 size_t policy_key_count(const struct policy *p);
+
+/* By the claim iss; NULL: not one of ours. */
+const struct policy_issuer *policy_find_issuer(const struct policy *p, struct slice issuer);
+const struct policy_team *policy_find_team(const struct policy *p, struct slice name);
+/* Whether there is a user of this name that is disabled. */
+bool policy_user_is_disabled(const struct policy *p, struct slice name);
 
 /* A configured model by name, else "provider/model" naming a provider directly. The second kind is
  * written into *scratch (with its one target in scratch_target) and returned. NULL: unknown. */

@@ -106,7 +106,14 @@ struct policy_people {
     struct arena arena;
     unsigned char digest[SHA256_BYTES];
     struct map teams, projects, users; /* by name */
+    struct map issuers;                /* by their claim */
+    struct policy_issuer **issuer_list;
+    size_t issuer_count;
 };
+
+/* issuers.c */
+MUST_CHECK int issuers_compile(struct policy_people *p, struct slice bytes, struct buf *why);
+void issuers_free(struct policy_people *p);
 
 MUST_CHECK int people_compile(struct slice bytes, struct policy_people **ret_people,
                               struct buf *why);
@@ -124,6 +131,8 @@ MUST_CHECK int scope_pack(struct buf *to, const struct section_scope *s);
 struct key_shard;
 struct key_binding;
 
+/* A list of texts as records have it, walked by policy_key_model(). 0 or ERR_NOMEM. */
+MUST_CHECK int texts_pack(struct buf *to, const struct slice *texts, size_t count);
 /* A shard's section, packed. `number` is the first byte of every digest in it. */
 MUST_CHECK int shard_compile(struct slice bytes, unsigned number, struct key_shard **ret_shard,
                              struct buf *why);

@@ -265,6 +265,16 @@ flags_of(const struct section_key *k)
            (k->model_count || k->tag_count || has_scope(k) ? FLAG_LISTS : 0u);
 }
 
+int
+texts_pack(struct buf *to, const struct slice *texts, size_t count)
+{
+    int err = 0;
+
+    for (size_t i = 0; !err && i < count; i++)
+        err = put_slice(to, texts[i]);
+    return err;
+}
+
 /* Behind its length, as all texts of a record are. */
 static int
 put_scope(struct buf *to, const struct section_scope *s)
@@ -285,8 +295,8 @@ put_lists(struct buf *to, const struct section_key *k)
 {
     int err = put_number(to, (uint32_t)k->model_count);
 
-    for (size_t i = 0; !err && i < k->model_count; i++)
-        err = put_slice(to, k->models[i]);
+    if (!err)
+        err = texts_pack(to, k->models, k->model_count);
     if (!err)
         err = put_number(to, (uint32_t)k->tag_count);
     for (size_t i = 0; !err && i < k->tag_count; i++) {

@@ -18,7 +18,7 @@ ARROWS = {
     "lib/sign": ["lib/base", "lib/json"],
     "lib/http": ["lib/base", "lib/net", "lib/json"],
     "lib/control": ["lib/base", "lib/net", "lib/json", "proto"],
-    "lib/policy": ["lib/base", "lib/json", "lib/http", "lib/control", "proto"],
+    "lib/policy": ["lib/base", "lib/json", "lib/http", "lib/control", "lib/sign", "proto"],
     "dataplane/dialects": LIB,
     "dataplane/state": [*LIB, "proto"],
     "dataplane/stream": [*LIB, "dataplane/dialects", "dataplane/state"],
@@ -55,7 +55,7 @@ ARROWS = {
 # The beginning of a library's header names, and where they may be included.
 HOMES = {
     "event2/": ["lib/net"],
-    "openssl/": ["lib/net", "lib/base/hash.c", "lib/sign/jwt.c"],
+    "openssl/": ["lib/net", "lib/base/hash.c", "lib/sign/jwt.c", "lib/sign/bearer_key.c"],
     "llhttp": ["lib/http"],
     "nghttp2/": ["lib/http"],
     "jansson": ["lib/json"],

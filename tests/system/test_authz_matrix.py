@@ -36,6 +36,7 @@ def objects(where):
         "roles": {"name": "matrix-r", "permissions": ["teams.read"]},
         "groups": {"name": "matrix-g", "users": ["somebody"]},
         "bindings": {"name": f"{where}-b", "role": "developer", "users": ["somebody"], "team": where},
+        "issuers": {"name": f"{where}-i", "issuer": f"https://{where}.invalid", "audience": "a", "team": where},
         "keys": {"name": f"{where}-k", "team": where, "project": f"{where}-p"},
         "prices": {"name": "matrix/x", "provider": "matrix", "model": "x", "free": True},
         "quotas": {"name": f"{where}-q", "team": where, "requests_per_minute": 1000000},
@@ -179,7 +180,7 @@ def test_f177_foreign_and_missing_get_the_same_answer(callers):
     token = {"authorization": "Bearer " + callers.tokens["team-admin@team"], "if-match": "*"}
     for op, method, path in operations():
         kind = path.split("/")[3] if path.startswith("/api/v1/") else ""
-        if "{name}" not in path or kind not in ("teams", "projects", "keys", "bindings", "quotas", "budgets"):
+        if "{name}" not in path or kind not in ("teams", "projects", "keys", "bindings", "issuers", "quotas", "budgets"):
             continue
         name = objects("other")[kind]["name"]
         answers = []
