@@ -33,10 +33,8 @@ write_tool(struct json_emit *e, struct dialect_writer *w, const struct canon_too
     snprintf(member, sizeof(member), "tools[%zu]", index);
     switch (t->kind) {
     case TOOL_FUNCTION:
-        err = t->strict == TRI_YES ? dialect_need(w, FEATURE_STRICT_TOOLS, member) : 0;
-        if (err >= 0)
-            write_function(e, t);
-        break;
+        write_function(e, t);
+        return 0;
     case TOOL_CUSTOM:
         err = dialect_need(w, FEATURE_CUSTOM_TOOLS, member);
         break;
@@ -54,6 +52,16 @@ static bool
 is_given(const struct canon_request *q, const struct canon_tool *t)
 {
     return q->tool_choice != CHOICE_NAMED || slice_eq(t->name, q->tool_choice_name);
+}
+
+/* Cohere binds the model to all schemas or to none. */
+static bool
+all_are_strict(const struct canon_request *q)
+{
+    for (size_t i = 0; i < q->tool_count; i++)
+        if (is_given(q, &q->tools[i]) && q->tools[i].strict != TRI_YES)
+            return false;
+    return true;
 }
 
 static int
@@ -76,6 +84,8 @@ write_tools(struct json_emit *e, const struct canon_request *q, struct dialect_w
         return 0;
     }
     emit_end_list(e);
+    if (all_are_strict(q))
+        emit_bool_member(e, "strict_tools", true);
     if (q->tool_choice == CHOICE_REQUIRED || q->tool_choice == CHOICE_NAMED)
         emit_str_member(e, "tool_choice", "REQUIRED");
     else if (q->tool_choice == CHOICE_NONE)

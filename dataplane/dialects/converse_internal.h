@@ -65,6 +65,9 @@ void converse_write_cache(struct converse_writing *c, enum canon_cache cache);
 void converse_look_at_tools(struct converse_writing *c);
 MUST_CHECK int converse_write_tools(struct converse_writing *c);
 
+/* converse_metadata.c: requestMetadata, of the request's metadata and its user. */
+MUST_CHECK int converse_write_metadata(struct converse_writing *c);
+
 /* converse_request.c */
 int converse_write_request(const struct canon_request *q, struct dialect_writer *w,
                            struct buf *into);

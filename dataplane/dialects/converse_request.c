@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define MIN_BUDGET 1024 /* of Claude's thinking */
-#define LIMIT_USER_BYTES 256
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 
@@ -395,8 +394,6 @@ check_features(struct converse_writing *c)
         {q->parallel_tools == TRI_NO && c->gives_tools, FEATURE_PARALLEL_TOOLS_OFF,
          "parallel_tool_calls"},
         {q->verbosity.len && !slice_is(q->verbosity, "medium"), FEATURE_VERBOSITY, "verbosity"},
-        {q->metadata_raw.len && !slice_is(q->metadata_raw, "{}"), FEATURE_METADATA, "metadata"},
-        {q->user.len > 0, FEATURE_USER, "user"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int err = rows[i].asked ? dialect_need(c->w, rows[i].feature, rows[i].member) : 0;
@@ -423,7 +420,7 @@ write_body(struct converse_writing *c)
     write_format(c);
     write_tier(c);
     write_own_members(c);
-    return 0;
+    return converse_write_metadata(c);
 }
 
 int

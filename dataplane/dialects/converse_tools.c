@@ -47,10 +47,9 @@ write_function(struct converse_writing *c, const struct canon_tool *t)
                               "'_' and '-'.",
                               c->member, SLICE_ARG(c->w->target->provider->name),
                               LIMIT_CONVERSE_NAME_BYTES);
-    int err = t->strict == TRI_YES ? dialect_need(c->w, FEATURE_STRICT_TOOLS, c->member) : 1;
-    if (err < 0)
-        return err;
-    write_spec(&c->e, t->name, t->description, t->schema_raw, err == 0);
+    /* Where the model is not bound by a schema it is still shown it. */
+    bool is_bound = t->strict == TRI_YES && c->model.json == CONVERSE_JSON_NATIVE;
+    write_spec(&c->e, t->name, t->description, t->schema_raw, is_bound);
     converse_write_cache(c, t->cache);
     return 0;
 }

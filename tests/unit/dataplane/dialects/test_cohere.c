@@ -281,9 +281,14 @@ test_features_refused(void **state)
     FEATURE(q.verbosity = SLICE("low"), "verbosity");
     FEATURE(q.service_tier = SLICE("priority"), "service_tier");
     FEATURE((q.extras = extras, q.extra_count = 1), "prediction");
-    FEATURE((q.tools = &strict, q.tool_count = 1), "tools[0]");
     FEATURE((q.tools = &custom, q.tool_count = 1), "tools[0]");
     FEATURE((q.tools = &hosted, q.tool_count = 1), "tools[0]");
+    q = request_of(hello, 1);
+    q.tools = &strict;
+    q.tool_count = 1;
+    assert_written(&q, HI ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+                          "\"parameters\":{\"type\":\"object\",\"properties\":{}}}}],"
+                          "\"strict_tools\":true,\"stream\":false}");
     q = request_of(hello, 1);
     q.extras = &extras[1];
     q.extra_count = 1;

@@ -355,7 +355,8 @@ test_tools_refused(void **state)
     one.name.len = 64;
     assert_has(CLAUDE, &q, "toolSpec", true);
     one.strict = TRI_YES;
-    assert_degrades(CLAUDE, &q, "tools[0]");
+    assert_has(CLAUDE, &q, "strict", false);
+    assert_has(CLAUDE_NEW, &q, "\"strict\":true", true);
     one = (struct canon_tool){.kind = TOOL_CUSTOM, .name = SLICE("c")};
     assert_degrades(CLAUDE, &q, "tools[0]");
     one = (struct canon_tool){.kind = TOOL_HOSTED, .raw = SLICE("{\"type\":\"web_search\"}")};
@@ -578,6 +579,47 @@ test_tier_and_own_members(void **state)
                       "\"guardrailConfig\":{\"guardrailIdentifier\":\"g\"}}");
 }
 
+/* Both go into requestMetadata, as far as AWS takes them. */
+static void
+test_metadata(void **state)
+{
+    char text[1024];
+    struct canon_request q = hello_request();
+    (void)state;
+    q.user = SLICE("ann@x.example");
+    assert_written(NOVA, &q,
+                   HI ",\"inferenceConfig\":{},\"requestMetadata\":{\"user_id\":"
+                      "\"ann@x.example\"}}");
+    q.metadata_raw = SLICE("{ \"a\": \"b c\" }");
+    assert_has(NOVA, &q, "\"requestMetadata\":{\"a\": \"b c\",\"user_id\":", true);
+    q.metadata_raw = SLICE("{\"user_id\":\"bob\"}");
+    assert_has(NOVA, &q, "\"requestMetadata\":{\"user_id\":\"bob\"}}", true);
+    q.user = (struct slice){0};
+    q.metadata_raw = SLICE("{}");
+    assert_has(NOVA, &q, "requestMetadata", false);
+    q.metadata_raw = SLICE("{\"a\":\"b\\n\"}");
+    assert_degrades(NOVA, &q, "metadata");
+    q.metadata_raw = SLICE("{\"a\":1}");
+    assert_degrades(NOVA, &q, "metadata");
+    for (int extra = 0; extra < 2; extra++) {
+        size_t n = 0;
+        for (int i = 0; i < 16 + extra; i++)
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\"k%d\":\"\"", i ? "," : "{", i);
+        snprintf(text + n, sizeof(text) - n, "}");
+        q.metadata_raw = slice_of(text);
+        if (extra)
+            assert_degrades(NOVA, &q, "metadata");
+        else
+            assert_has(NOVA, &q, "\"k15\":\"\"}", true);
+    }
+    q = hello_request();
+    memset(text, 'u', 257);
+    q.user = slice_make(text, 256);
+    assert_has(NOVA, &q, "user_id", true);
+    q.user.len = 257;
+    assert_degrades(NOVA, &q, "user");
+}
+
 static void
 test_features_refused(void **state)
 {
@@ -643,6 +685,7 @@ main(void)
         cmocka_unit_test(test_top_k),
         cmocka_unit_test(test_structured_output),
         cmocka_unit_test(test_tier_and_own_members),
+        cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_features_refused),
         cmocka_unit_test(test_address),
     };
