@@ -18,10 +18,17 @@ wire_home(void)
     return given ? given : "../shared";
 }
 
-/* A file below wire/, in memory that is never freed; at == NULL: there is none. */
+/* The files that were read, held to the end of the test. */
+struct wire_text {
+    struct wire_text *next;
+    char at[];
+};
+
+/* A file below wire/, in memory that lasts; at == NULL: there is none. */
 static inline struct slice
 wire_file(const char *format, ...)
 {
+    static struct wire_text *all;
     char path[1024];
     int n = snprintf(path, sizeof(path), "%s/wire/", wire_home());
     va_list args;
@@ -34,12 +41,14 @@ wire_file(const char *format, ...)
     fseek(f, 0, SEEK_END);
     long len = ftell(f);
     rewind(f);
-    char *at = malloc((size_t)len + 1);
-    assert_non_null(at);
-    assert_int_equal(fread(at, 1, (size_t)len, f), len);
+    struct wire_text *text = malloc(sizeof(*text) + (size_t)len + 1);
+    assert_non_null(text);
+    text->next = all;
+    all = text;
+    assert_int_equal(fread(text->at, 1, (size_t)len, f), len);
     fclose(f);
-    at[len] = 0;
-    return slice_make(at, (size_t)len);
+    text->at[len] = 0;
+    return slice_make(text->at, (size_t)len);
 }
 
 struct wire_case {
