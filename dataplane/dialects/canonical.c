@@ -86,7 +86,7 @@ canon_unpack_id(struct arena *a, struct slice packed, struct slice *ret_id,
     *ret_id = packed;
     *ret_signature = (struct slice){0};
     const char *at = packed.len ? memmem(packed.at, packed.len, mark, sizeof(mark) - 1) : NULL;
-    if (!at)
+    if (!at || at == packed.at) /* a call has an id */
         return false;
     struct slice rest = slice_from(packed, (size_t)(at - packed.at) + sizeof(mark) - 1);
     const char *letter = rest.len > 1 ? memchr(origin_letters, rest.at[0], DIALECTS) : NULL;

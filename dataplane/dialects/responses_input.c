@@ -19,15 +19,32 @@ leave_out(struct responses_order *o, const char *where, const char *reason)
 
 /* --- media ------------------------------------------------------------------------------------ */
 
-static void
-emit_data_url(struct json_emit *e, const char *name, struct slice mime, struct slice data)
+static bool
+needs_escape(struct slice text)
 {
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.at[i] < 0x20 || text.at[i] == '"' || text.at[i] == '\\')
+            return true;
+    return false;
+}
+
+/* Megabytes of base64 are not escaped byte by byte; what is no base64 is, and the provider refuses
+ * it. */
+static void
+emit_data_url(struct responses_order *o, const char *name, struct slice mime, struct slice data)
+{
+    struct json_emit *e = &o->e;
     emit_name(e, name);
-    if (e->err)
+    if (needs_escape(mime) || needs_escape(data)) {
+        char *url =
+            arena_printf(o->w->arena, "data:%.*s;base64,%.*s", SLICE_ARG(mime), SLICE_ARG(data));
+        if (!url)
+            e->err = ERR_NOMEM;
+        emit_text(e, slice_of(url));
         return;
-    /* base64 needs no escapes, and a type that does is none */
-    struct slice type = memchr(mime.at ? mime.at : "", '"', mime.len) ? (struct slice){0} : mime;
-    e->err = buf_addf(e->into, "\"data:%.*s;base64,", SLICE_ARG(type));
+    }
+    if (!e->err)
+        e->err = buf_addf(e->into, "\"data:%.*s;base64,", SLICE_ARG(mime));
     if (!e->err)
         e->err = buf_add_slice(e->into, data);
     if (!e->err)
@@ -50,7 +67,7 @@ emit_image(struct responses_order *o, const struct canon_part *p, const char *wh
     emit_map(e);
     emit_str_member(e, "type", "input_image");
     if (m->data.at)
-        emit_data_url(e, "image_url", m->mime.len ? m->mime : SLICE("image/png"), m->data);
+        emit_data_url(o, "image_url", m->mime.len ? m->mime : SLICE("image/png"), m->data);
     else
         emit_opt_text(e, m->url.len ? "image_url" : "file_id", m->url.len ? m->url : m->file_id);
     emit_text_member(e, "detail", m->detail.len ? m->detail : SLICE("auto"));
@@ -79,7 +96,7 @@ emit_file(struct responses_order *o, const struct canon_part *p, const char *whe
     emit_map(e);
     emit_str_member(e, "type", "input_file");
     if (m->data.at) {
-        emit_data_url(e, "file_data", m->mime.len ? m->mime : SLICE("application/pdf"), m->data);
+        emit_data_url(o, "file_data", m->mime.len ? m->mime : SLICE("application/pdf"), m->data);
         emit_text_member(e, "filename", m->name.len ? m->name : SLICE("document.pdf"));
     } else {
         emit_opt_text(e, m->url.len ? "file_url" : "file_id", m->url.len ? m->url : m->file_id);
@@ -148,13 +165,19 @@ emit_piece(struct responses_order *o, const struct canon_part *p, const char *wh
     }
 }
 
+static bool
+is_message(const struct canon_part *p)
+{
+    return p->kind == PART_TEXT || p->kind == PART_REFUSAL;
+}
+
 /* One plain text is a text; all else is a list. */
 static int
 emit_pieces(struct responses_order *o, const struct canon_part *parts, size_t count,
             const char *where)
 {
     char member[96];
-    if (count == 1 && parts[0].kind == PART_TEXT && parts[0].cache == CACHE_NONE) {
+    if (count == 1 && is_message(&parts[0]) && parts[0].cache == CACHE_NONE) {
         emit_text(&o->e, parts[0].text);
         return 0;
     }
@@ -181,12 +204,6 @@ write_said(struct responses_order *o, const struct canon_message *m, const char 
 }
 
 /* --- what the model said ---------------------------------------------------------------------- */
-
-static bool
-is_message(const struct canon_part *p)
-{
-    return p->kind == PART_TEXT || p->kind == PART_REFUSAL;
-}
 
 static bool
 is_ours(const struct canon_part *p)

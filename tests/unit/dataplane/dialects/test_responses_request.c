@@ -264,6 +264,16 @@ test_signature_in_an_id(void **state)
     assert_slice_is(part(1, 0)->name, "f");
 }
 
+static void
+test_a_mark_alone_is_an_id(void **state)
+{
+    (void)state;
+    read_well(
+        "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"__sig_ec2ln\",\"name\":\"f\"}]}");
+    assert_slice_is(part(0, 0)->id, "__sig_ec2ln");
+    assert_int_equal(part(0, 0)->signature.len, 0);
+}
+
 #define TOOLS                                                                                      \
     "\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"parameters\":{\"type\":\"object\"},"       \
     "\"strict\":true},{\"type\":\"function\",\"name\":\"g\"},{\"type\":\"web_search\"},"           \
@@ -565,6 +575,19 @@ test_what_the_dialect_lacks(void **state)
     }
 }
 
+/* What stands in a data URL is the client's: it must not end the text that it goes into. */
+static void
+test_media_cannot_leave_their_text(void **state)
+{
+    (void)state;
+    read_well("{\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":"
+              "\"data:image/p\\\"ng;base64,AA\\\",\\\"x\\\":\\\"\"}]}]}");
+    assert_int_equal(write_for(PROVIDER_OPENAI, false), 0);
+    struct json_view input = json_view_get(json_view_of(buf_slice(&out)), "input");
+    static const char want[] = "data:image/p\\\"ng;base64,AA\\\",\\\"x\\\":\\\"\"";
+    assert_non_null(memmem(input.raw.at, input.raw.len, want, sizeof(want) - 1));
+}
+
 static void
 test_too_few_tokens(void **state)
 {
@@ -672,6 +695,7 @@ main(void)
         TEST(test_items_of_the_provider_alone),
         TEST(test_foreign_reasoning_comes_back),
         TEST(test_signature_in_an_id),
+        TEST(test_a_mark_alone_is_an_id),
         TEST(test_tools),
         TEST(test_allowed_tools),
         TEST(test_refusals),
@@ -681,6 +705,7 @@ main(void)
         TEST(test_open_weights_get_their_reasoning),
         TEST(test_long_ids_are_cut_alike),
         TEST(test_what_the_dialect_lacks),
+        TEST(test_media_cannot_leave_their_text),
         TEST(test_too_few_tokens),
         TEST(test_items_of_others_are_refused),
         TEST(test_custom_tools_of_chat),
