@@ -43,7 +43,7 @@ write_for(struct arena *a, const struct canon_request *q, enum provider_kind kin
     return err;
 }
 
-/* Written once it is the same again: its messages, its tools, its other members. */
+/* What was written is written the same again, and asks for the same. */
 static void
 check_again(struct arena *a, const struct canon_request *q, struct slice text)
 {
@@ -51,7 +51,8 @@ check_again(struct arena *a, const struct canon_request *q, struct slice text)
     struct dialect_refusal why = {.member = ""};
     struct buf second;
     CHECK(dialect_responses.read_request(text, &call, a, &again, &why) == 0);
-    CHECK(again.message_count == q->message_count && again.tool_count == q->tool_count);
+    CHECK(again.message_count <= q->message_count); /* what this provider does not get is out */
+    CHECK(again.tool_count == q->tool_count);
     CHECK(again.format == q->format && again.tool_choice == q->tool_choice);
     buf_init(&second, 0);
     CHECK(write_for(a, &again, PROVIDER_OPENAI, false, &second) == 0);
