@@ -83,6 +83,14 @@ CREATE TABLE lease_holders (
     PRIMARY KEY (node, slot, started_ms)
 );
 
+-- An amount for people: dollars as a decimal text, at least two digits; tokens as a number.
+CREATE FUNCTION headgate_amount(unit text, amount bigint) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE STRICT
+    RETURN CASE WHEN unit <> 'usd' THEN to_jsonb(amount)
+        WHEN scale(trim_scale(amount / 1000000000::numeric)) < 2
+            THEN to_jsonb(round(amount / 1000000000::numeric, 2)::text)
+        ELSE to_jsonb(trim_scale(amount / 1000000000::numeric)::text) END;
+
 CREATE FUNCTION headgate_budget_extra(of_budget text) RETURNS bigint
     LANGUAGE sql STABLE STRICT
     RETURN (SELECT coalesce(sum(amount), 0)::bigint FROM budget_overrides

@@ -30,6 +30,8 @@ api_handler system_health, system_ready, system_metrics;
 api_handler usage_summary, usage_events, ledger_accounts;
 /* pricebook.c */
 api_handler pricebook_list;
+/* limits.c */
+api_handler budgets_override;
 /* fleet.c */
 api_handler workers_list, snapshots_list;
 

@@ -7,6 +7,7 @@
 
 #include "controlplane/api/authority.h"
 #include "controlplane/api/handlers.h"
+#include "controlplane/api/limits.h"
 #include "controlplane/api/resources.h"
 #include "lib/base/rand.h"
 #include "lib/base/secret.h"
@@ -101,6 +102,8 @@ resources_list(struct api_request *r, struct api_reply *reply)
         err = json_append(data, change_view(kind, &list.at[i]));
     if (!err && kind->id == KIND_KEYS)
         err = keys_add_last_used(r->db, data);
+    if (!err)
+        err = limits_add_status(r, kind, data);
     if (err) {
         json_free(data);
         err = api_fail(r, reply, err);
@@ -111,6 +114,18 @@ resources_list(struct api_request *r, struct api_reply *reply)
     return err;
 }
 
+/* How a limit stands, beside its rules. */
+static int
+add_status(struct api_request *r, struct api_reply *reply, const struct kind *kind)
+{
+    struct json *one = json_new_list();
+    int err = one ? json_append(one, json_ref(reply->body)) : ERR_NOMEM;
+    if (!err)
+        err = limits_add_status(r, kind, one);
+    json_free(one);
+    return err ? api_fail(r, reply, err) : 0;
+}
+
 int
 resources_get(struct api_request *r, struct api_reply *reply)
 {
@@ -119,6 +134,8 @@ resources_get(struct api_request *r, struct api_reply *reply)
     int err = resource_find(r, reply, kind, &item);
     if (!err)
         err = reply_item(r, reply, kind, &item);
+    if (!err)
+        err = add_status(r, reply, kind);
     item_free(&item);
     return err;
 }

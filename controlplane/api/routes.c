@@ -40,6 +40,14 @@ static const struct field_row token_rows[] = {
 };
 static const struct field_table token_body = {.noun = "token", .rows = token_rows, .count = COUNT(token_rows)};
 
+static const struct field_row override_rows[] = {
+    {.name = "add_usd", .kind = FIELD_USD, .help = "Dollars on top of the limit; of a budget in dollars."},
+    {.name = "add_tokens", .kind = FIELD_INT, .min = 1, .max = INT64_C(1000000000000000), .help = "Tokens on top of the limit; of a budget in tokens."},
+    {.name = "until", .kind = FIELD_TIME, .required = true, .help = "When the limit is what it was."},
+    {.name = "reason", .kind = FIELD_TEXT, .max = 500, .check = field_is_text, .help = "Why; kept with it."},
+};
+static const struct field_table override_body = {.noun = "override", .rows = override_rows, .count = COUNT(override_rows)};
+
 /* The six endpoints of a kind. */
 #define RESOURCE(plural, noun, fields, filters)                                                                                            \
     {"GET",    "/api/v1/" plural,           plural ".read",   API_READ | API_SCOPED,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
@@ -66,6 +74,7 @@ const struct route api_routes[] = {
     RESOURCE("prices", "price", price_fields, ""),
     RESOURCE("quotas", "quota", quota_fields, ""),
     RESOURCE("budgets", "budget", budget_fields, ""),
+    {"POST",   "/api/v1/budgets/{name}/overrides",      "budgets.write",  API_WRITE, &override_body, budgets_override,   "budget.override",   "Allow more for a while", NULL},
     {"GET",    "/api/v1/pricebook",                     "prices.read",    API_READ,  NULL,           pricebook_list,     NULL,                "List the built-in price book", "limit cursor kind"},
     {"GET",    "/api/v1/config",                        "config.read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
     {"POST",   "/api/v1/config/apply",                  "config.apply",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},

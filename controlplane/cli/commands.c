@@ -82,6 +82,23 @@ const struct command commands[] = {
     {"prices list", "show what models cost, and where each price comes from", "",
      "headgate prices list --provider openai --model 'gpt-4o*'", prices_list_run, NULL, false},
 
+#define LIMIT(noun, plural, kind, list, members)                                                    \
+    {noun " list", list, "", "headgate " noun " list", limit_list_run, &(kind), false},             \
+    {noun " show", "show one, with how it stands", "NAME", "headgate " noun " show NAME",          \
+     item_show_run, &(kind), false},                                                               \
+    {noun " create", "create one; a member is MEMBER=VALUE, VALUE text or JSON",                   \
+     "NAME [MEMBER=VALUE ...]", "headgate " noun " create " members, item_create_run, &(kind), false}, \
+    {noun " set", "change members of one; null removes a member", "NAME MEMBER=VALUE [...]",       \
+     "headgate " noun " set " members, item_set_run, &(kind), false},                              \
+    {noun " delete", "delete one", "NAME", "headgate " noun " delete NAME", item_delete_run,       \
+     &(kind), false}
+    LIMIT("quota", "quotas", item_quotas, "list quotas and what of them is in use",
+          "research-rpm team=research requests_per_minute=600"),
+    LIMIT("budget", "budgets", item_budgets, "list budgets: limit, spent, held by workers, remaining",
+          "research-month team=research limit_usd=500 period=month"),
+    {"budget override", "allow more than a budget's limit for a while", "NAME",
+     "headgate budget override research-month --add-usd 50 --until 2027-01-01", budget_override_run, NULL, false},
+
     {"usage", "sum up requests, tokens and cost", "", "headgate usage --group-by team,model --from 2026-11-01",
      usage_run, NULL, false},
     {"events", "list single upstream attempts, newest first", "", "headgate events --key ci --limit 5",

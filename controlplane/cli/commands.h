@@ -20,6 +20,7 @@ command_run prices_import_run, prices_list_run;
 command_run usage_run, events_run, ledger_run;
 command_run workers_run, snapshots_run;
 command_run audit_list_run, audit_verify_run;
+command_run limit_list_run, budget_override_run;
 command_run token_create_run, token_list_run, token_revoke_run, whoami_run;
 command_run snippets_run;
 

@@ -3,7 +3,7 @@
  * target is known (its price bounds what the request may cost) and before anything is sent. What it
  * reserves is settled once, by settle(), on every way a request can end.
  *
- * All must allow it. A share that does not do is asked for, and waited for half a second.
+ * All must allow it. A share that does not do is asked for, and waited for a second at most.
  */
 #include "dataplane/request/request.h"
 #include "dataplane/request/settle.h"

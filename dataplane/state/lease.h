@@ -14,7 +14,7 @@
 
 #include <sys/queue.h>
 
-#define LEASE_WAIT_MS 500 /* that a request waits for its share at most */
+#define LEASE_WAIT_MS 1000 /* that a request waits for its share at most */
 
 struct lease;
 struct spool;

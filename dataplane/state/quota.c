@@ -13,6 +13,7 @@
 #define DEMAND_MS 1000  /* how far back demand is remembered: one to two of these */
 #define CAPPED_PART 100 /* of a budget, that a worker may spend unverified with allow_capped */
 #define AWAY_MS 2500    /* without an answer, though a claim goes up every second */
+#define FRESH_MS 700    /* an answer that came while a request waited */
 #define GRACE_MS 5000   /* for clocks that do not run alike */
 
 struct counter {
@@ -305,8 +306,8 @@ look(struct quota *q, struct counter *c, int64_t now_ms, const struct quota_clai
         return QUOTA_REFUSED; /* we know */
     if (!last && !(away && c->heard_ms))
         return QUOTA_ASK;
-    if (!away && c->heard_ms)
-        return QUOTA_REFUSED;
+    if (!away && c->heard_ms && now_ms - c->heard_ms < FRESH_MS)
+        return QUOTA_REFUSED; /* the leader has just said how it stands */
     if (c->is_budget && may_go_on(c, want->amount))
         return QUOTA_ADMITTED;
     *ret_beyond = false;
