@@ -66,7 +66,7 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_CHOICE_NAMED]       = { X,     X,     X,    X,     X,    E },
     [FEATURE_STRICT_TOOLS]       = { X,     X,     E,    E,     E,    E },
     [FEATURE_CUSTOM_TOOLS]       = { X,     U,     U,    U,     U,    U },
-    [FEATURE_TOOL_RESULT_IMAGE]  = { U,     U,     X,    E,     X,    U },
+    [FEATURE_TOOL_RESULT_IMAGE]  = { E,     E,     X,    E,     X,    U },
     [FEATURE_JSON_OBJECT]        = { X,     X,     E,    X,     E,    X },
     [FEATURE_JSON_SCHEMA]        = { X,     X,     E,    X,     E,    X },
     [FEATURE_IMAGE_URL]          = { X,     X,     X,    E,     E,    X },
@@ -74,12 +74,12 @@ static const unsigned char table[FEATURES][FAMILIES] = {
     [FEATURE_AUDIO_INPUT]        = { X,     X,     U,    X,     U,    U },
     [FEATURE_AUDIO_OUTPUT]       = { X,     U,     U,    U,     U,    U },
     [FEATURE_PDF]                = { X,     U,     X,    X,     X,    U },
-    [FEATURE_FILE_URL]           = { U,     U,     X,    E,     E,    U },
+    [FEATURE_FILE_URL]           = { E,     U,     X,    E,     E,    U },
     [FEATURE_REASONING_EFFORT]   = { X,     X,     E,    E,     E,    E },
     [FEATURE_REASONING_BUDGET]   = { E,     E,     X,    X,     X,    X },
     [FEATURE_REASONING_REPLAY]   = { X,     X,     X,    X,     X,    U },
     [FEATURE_CITATIONS]          = { X,     X,     X,    X,     X,    X },
-    [FEATURE_CACHE_MARKERS]      = { U,     U,     X,    E,     X,    U },
+    [FEATURE_CACHE_MARKERS]      = { E,     E,     X,    E,     X,    U }, /* most cache unasked */
     [FEATURE_TEMPERATURE]        = { X,     X,     E,    X,     X,    X },
     [FEATURE_TOP_P]              = { X,     X,     X,    X,     X,    X },
     [FEATURE_TOP_K]              = { U,     U,     X,    X,     X,    X },
@@ -103,7 +103,42 @@ static const struct {
     {PROVIDER_VERTEX,     FEATURE_METADATA,         EXACT}, /* labels */
     {PROVIDER_VERTEX,     FEATURE_SERVICE_TIER,     UNSUPPORTED}, /* said by fields */
     {PROVIDER_OPENROUTER, FEATURE_CACHE_MARKERS,    EXACT},
-    {PROVIDER_PERPLEXITY, FEATURE_TOOLS,            UNSUPPORTED},
+    /* chat completions: dialects/compat.c refuses the same */
+    {PROVIDER_PERPLEXITY, FEATURE_TOOLS,              UNSUPPORTED},
+    {PROVIDER_PERPLEXITY, FEATURE_PARALLEL_TOOLS,     UNSUPPORTED},
+    {PROVIDER_PERPLEXITY, FEATURE_PARALLEL_TOOLS_OFF, UNSUPPORTED},
+    {PROVIDER_PERPLEXITY, FEATURE_CHOICE_REQUIRED,    UNSUPPORTED},
+    {PROVIDER_PERPLEXITY, FEATURE_CHOICE_NAMED,       UNSUPPORTED},
+    {PROVIDER_PERPLEXITY, FEATURE_STOP,               UNSUPPORTED},
+    {PROVIDER_PERPLEXITY, FEATURE_SEED,               UNSUPPORTED},
+    {PROVIDER_PERPLEXITY, FEATURE_TOP_K,              EXACT},
+    {PROVIDER_MISTRAL,    FEATURE_CHOICE_NAMED,       EMULATED}, /* only that tool is offered */
+    {PROVIDER_MISTRAL,    FEATURE_LOGPROBS,           UNSUPPORTED},
+    {PROVIDER_MISTRAL,    FEATURE_LOGIT_BIAS,         UNSUPPORTED},
+    {PROVIDER_MISTRAL,    FEATURE_USER,               UNSUPPORTED},
+    {PROVIDER_MISTRAL,    FEATURE_METADATA,           EXACT},
+    {PROVIDER_MISTRAL,    FEATURE_PDF,                EXACT},
+    {PROVIDER_MISTRAL,    FEATURE_FILE_URL,           EXACT},
+    {PROVIDER_GROQ,       FEATURE_LOGPROBS,           UNSUPPORTED},
+    {PROVIDER_GROQ,       FEATURE_LOGIT_BIAS,         UNSUPPORTED},
+    {PROVIDER_GROQ,       FEATURE_CHOICES,            UNSUPPORTED},
+    {PROVIDER_GROQ,       FEATURE_SERVICE_TIER,       EXACT},
+    {PROVIDER_DEEPSEEK,   FEATURE_JSON_SCHEMA,        EMULATED}, /* told, and json_object */
+    {PROVIDER_DEEPSEEK,   FEATURE_CHOICES,            UNSUPPORTED},
+    {PROVIDER_DEEPSEEK,   FEATURE_SEED,               UNSUPPORTED},
+    {PROVIDER_CEREBRAS,   FEATURE_PENALTIES,          UNSUPPORTED},
+    {PROVIDER_CEREBRAS,   FEATURE_LOGIT_BIAS,         UNSUPPORTED},
+    {PROVIDER_CEREBRAS,   FEATURE_PARALLEL_TOOLS_OFF, UNSUPPORTED},
+    {PROVIDER_TOGETHER,   FEATURE_TOP_K,              EXACT},
+    {PROVIDER_FIREWORKS,  FEATURE_TOP_K,              EXACT},
+    {PROVIDER_FIREWORKS,  FEATURE_SERVICE_TIER,       EXACT},
+    {PROVIDER_OPENROUTER, FEATURE_TOP_K,              EXACT},
+    {PROVIDER_OPENROUTER, FEATURE_REASONING_BUDGET,   EXACT},
+    {PROVIDER_OPENROUTER, FEATURE_PDF,                EXACT},
+    {PROVIDER_OPENROUTER, FEATURE_FILE_URL,           EXACT},
+    {PROVIDER_OPENROUTER, FEATURE_VERBOSITY,          EXACT},
+    {PROVIDER_VLLM,       FEATURE_TOP_K,              EXACT},
+    {PROVIDER_OLLAMA,     FEATURE_IMAGE_URL,          EMULATED}, /* it fetches nothing */
 };
 #undef X
 #undef E

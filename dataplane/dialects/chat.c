@@ -17,5 +17,9 @@ const struct dialect dialect_chat = {
     .encoder = &chat_encoder,
     .write_error = chat_write_error,
     .write_error_event = chat_write_error_event,
+    .write_request = chat_write_request,
+    .wants_inline = chat_wants_inline,
+    .read_answer = chat_read_answer,
+    .decoder = &chat_decoder,
     .read_error = chat_read_error,
 };

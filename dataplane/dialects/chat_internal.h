@@ -47,6 +47,8 @@ enum canon_cache chat_read_cache(struct json_view cache_control);
 MUST_CHECK int chat_read_reasoning(struct chat_reader *r, struct json_view message,
                                    const char *path, struct canon_part *at, int64_t *position,
                                    size_t *count);
+/* An entry of reasoning_details without its text, signature and data. */
+MUST_CHECK int chat_detail_rest(struct arena *a, struct json_view entry, struct slice *ret);
 size_t chat_count_reasoning(struct json_view message);
 /* Annotations ([{"type":"url_citation",...}]) as citations. */
 MUST_CHECK int chat_read_annotations(struct arena *a, struct json_view list,
@@ -65,6 +67,8 @@ void chat_emit_citation(struct json_emit *e, const struct canon_citation *c);
  * arguments: at == NULL: "" (they come later). */
 MUST_CHECK int chat_emit_call(struct json_emit *e, struct arena *a, const struct canon_part *call,
                               struct slice arguments);
+/* The same with an id that is written as it is, and all arguments. */
+void chat_emit_call_as(struct json_emit *e, const struct canon_part *call, struct slice id);
 /* Whether a part has what only reasoning_details can take: a signature, encrypted text, an item. */
 bool chat_needs_detail(const struct canon_part *p);
 /* That entry. index: of chat_place(), so that it comes back where it was. */
@@ -82,6 +86,23 @@ int chat_write_error(const struct canon_error *e, struct buf *into);
 int chat_write_error_event(const struct canon_error *e, struct buf *into);
 int chat_read_error(const struct dialect_fault *f, struct arena *a, struct canon_error *ret);
 
+/* --- writing for a provider: chat_order.c, chat_turns.c --------------------------------------- */
+
+struct compat;
+struct chat_writer {
+    const struct canon_request *q;
+    struct dialect_writer *w;
+    struct json_emit *e;
+    enum provider_kind kind;
+    const struct compat *compat;
+    bool is_openai;       /* OpenAI's own API, Azure's included */
+    const char *required; /* the word for it in tool_choice */
+    bool media_begun;     /* a message for the pictures of results is open */
+};
+MUST_CHECK int chat_emit_messages(struct chat_writer *o);
+/* A cache marker, where the provider knows them. */
+void chat_emit_cache(struct chat_writer *o, enum canon_cache cache);
+
 /* --- as providers speak it: chat_order.c, chat_answer.c, chat_stream.c -------------------------
  */
 
@@ -90,5 +111,9 @@ bool chat_wants_inline(const struct dialect_target *t, const struct canon_part *
 int chat_read_answer(struct slice body, const struct dialect_exchange *x, struct arena *a,
                      struct canon_answer *ret, const char **ret_why);
 extern const struct dialect_decoder chat_decoder;
+bool chat_is_error(struct json_view root);
+/* A whole answer as events. The texts told lie in `root` or the arena. */
+MUST_CHECK int chat_tell_answer(struct json_view root, const struct dialect_exchange *x,
+                                struct arena *a, const struct canon_sink *sink);
 
 #endif

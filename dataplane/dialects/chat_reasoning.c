@@ -13,8 +13,8 @@ static const char *const detail_names[D_NAMES] = {
 };
 
 /* The entry without what has a place of its own, for a provider that wants its own back. */
-static int
-keep_rest(struct arena *a, struct json_view entry, struct slice *ret)
+int
+chat_detail_rest(struct arena *a, struct json_view entry, struct slice *ret)
 {
     struct buf rest;
     struct slice name;
@@ -107,7 +107,7 @@ read_reasoning(struct details *d, struct json_view entry, const struct json_view
     if (!err)
         err = json_view_opt_text(f[D_ID], a, &piece.id);
     if (!err && !known)
-        err = keep_rest(a, entry, &piece.raw);
+        err = chat_detail_rest(a, entry, &piece.raw);
     if (err == ERR_SYNTAX)
         return chat_refuse(d->r, d->path, "has an entry with a member that must be a text.");
     if (err)

@@ -69,14 +69,10 @@ chat_emit_citation(struct json_emit *e, const struct canon_citation *c)
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-int
-chat_emit_call(struct json_emit *e, struct arena *a, const struct canon_part *call,
-               struct slice arguments)
+static void
+emit_call(struct json_emit *e, const struct canon_part *call, struct slice id,
+          struct slice arguments)
 {
-    struct slice id;
-    int err = canon_pack_id(a, call->id, call->origin, call->signature, &id);
-    if (err)
-        return err;
     emit_text_member(e, "id", id);
     emit_str_member(e, "type", call->custom ? "custom" : "function");
     emit_name(e, call->custom ? "custom" : "function"), emit_map(e);
@@ -90,7 +86,23 @@ chat_emit_call(struct json_emit *e, struct arena *a, const struct canon_part *ca
         emit_end_map(e);
         emit_end_map(e);
     }
-    return 0;
+}
+
+int
+chat_emit_call(struct json_emit *e, struct arena *a, const struct canon_part *call,
+               struct slice arguments)
+{
+    struct slice id;
+    int err = canon_pack_id(a, call->id, call->origin, call->signature, &id);
+    if (!err)
+        emit_call(e, call, id, arguments);
+    return err;
+}
+
+void
+chat_emit_call_as(struct json_emit *e, const struct canon_part *call, struct slice id)
+{
+    emit_call(e, call, id, call->arguments);
 }
 
 static struct slice

@@ -120,7 +120,8 @@ MUST_CHECK int dialect_leave_extras(struct dialect_writer *w, const struct canon
 /* What a reader of answers must know of the request. */
 struct dialect_exchange {
     const struct canon_request *request;
-    bool json_by_tool; /* the call of JSON_TOOL_NAME is text */
+    const struct dialect_target *target; /* who answers; NULL: not known */
+    bool json_by_tool;                   /* the call of JSON_TOOL_NAME is text */
 };
 
 enum framing { FRAMING_SSE, FRAMING_EVENTSTREAM, FRAMING_NDJSON };

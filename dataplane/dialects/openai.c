@@ -23,9 +23,9 @@ const char *const openai_members[OPENAI_MEMBERS] = {
 /* The counts as providers spell them. -1: absent. */
 struct counts {
     int64_t prompt, completion, total, cached, cache_write, reasoning;
-    int64_t audio[2], image[2]; /* in, out */
-    bool out;                   /* the details at hand are those of the output */
+    int64_t audio_input, audio_output, image_input, image_output, searches;
     bool suspect;
+    bool in_output; /* the details that are being read are of the output */
 };
 
 static bool
@@ -49,42 +49,43 @@ read_count(const char *at, const char *end, struct counts *c)
     return -1;
 }
 
-/* The counts by name and depth: 1 is the usage object itself, 2 its details. */
+/* The counts by name and depth: 1 is the usage object itself, 2 its details, of one side or of
+ * either. */
+enum side { EITHER, OF_INPUT, OF_OUTPUT };
 static const struct count_row {
     struct slice name;
     unsigned depth;
+    enum side side;
     size_t into;
 } count_rows[] = {
-    {{"prompt_tokens", 13}, 1, offsetof(struct counts, prompt)},
-    {{"completion_tokens", 17}, 1, offsetof(struct counts, completion)},
-    {{"total_tokens", 12}, 1, offsetof(struct counts, total)},
-    {{"cached_tokens", 13}, 2, offsetof(struct counts, cached)},
-    {{"reasoning_tokens", 16}, 2, offsetof(struct counts, reasoning)},
-    {{"cache_write_tokens", 18}, 2, offsetof(struct counts, cache_write)},
-    {{"prompt_cache_hit_tokens", 23}, 1, offsetof(struct counts, cached)}, /* DeepSeek */
-    {{"cached_tokens", 13}, 1, offsetof(struct counts, cached)},           /* Together, Moonshot */
+    {{"prompt_tokens", 13}, 1, EITHER, offsetof(struct counts, prompt)},
+    {{"completion_tokens", 17}, 1, EITHER, offsetof(struct counts, completion)},
+    {{"total_tokens", 12}, 1, EITHER, offsetof(struct counts, total)},
+    {{"cached_tokens", 13}, 2, EITHER, offsetof(struct counts, cached)},
+    {{"reasoning_tokens", 16}, 2, EITHER, offsetof(struct counts, reasoning)},
+    {{"cache_write_tokens", 18}, 2, EITHER, offsetof(struct counts, cache_write)},
+    {{"audio_tokens", 12}, 2, OF_INPUT, offsetof(struct counts, audio_input)},
+    {{"audio_tokens", 12}, 2, OF_OUTPUT, offsetof(struct counts, audio_output)},
+    {{"image_tokens", 12}, 2, OF_INPUT, offsetof(struct counts, image_input)},
+    {{"image_tokens", 12}, 2, OF_OUTPUT, offsetof(struct counts, image_output)},
+    {{"prompt_cache_hit_tokens", 23}, 1, EITHER, offsetof(struct counts, cached)}, /* DeepSeek */
+    {{"cached_tokens", 13}, 1, EITHER, offsetof(struct counts, cached)}, /* Together, Moonshot */
+    {{"num_cached_tokens", 17}, 1, EITHER, offsetof(struct counts, cached)}, /* Mistral */
+    {{"cache_creation_input_tokens", 27}, 2, OF_INPUT, offsetof(struct counts, cache_write)},
+    {{"reasoning_tokens", 16}, 1, EITHER, offsetof(struct counts, reasoning)},   /* Perplexity */
+    {{"num_search_queries", 18}, 1, EITHER, offsetof(struct counts, searches)},  /* the same */
+    {{"web_search_requests", 19}, 2, EITHER, offsetof(struct counts, searches)}, /* OpenRouter */
 };
-
-/* Kinds that both sides have by the same name. */
-static void
-take_kind(struct slice name, const char *value, const char *end, struct counts *c)
-{
-    if (slice_is(name, "audio_tokens"))
-        c->audio[c->out] = read_count(value, end, c);
-    else if (slice_is(name, "image_tokens"))
-        c->image[c->out] = read_count(value, end, c);
-}
 
 static void
 take_member(struct slice name, unsigned depth, const char *value, const char *end, struct counts *c)
 {
-    if (depth == 1 && slice_ends(name, SLICE("_details")))
-        c->out = slice_is(name, "completion_tokens_details");
-    else if (depth == 2)
-        take_kind(name, value, end, c);
+    if (depth == 1)
+        c->in_output = slice_starts(name, SLICE("completion"));
     for (size_t i = 0; i < sizeof(count_rows) / sizeof(count_rows[0]); i++) {
         const struct count_row *row = &count_rows[i];
-        if (depth == row->depth && slice_eq(name, row->name))
+        if (depth == row->depth && slice_eq(name, row->name) &&
+            (row->side == EITHER || (row->side == OF_OUTPUT) == c->in_output))
             *(int64_t *)(void *)((char *)c + row->into) = read_count(value, end, c);
     }
 }
@@ -149,19 +150,40 @@ read_counts(struct slice text, struct counts *c)
     }
 }
 
-/* Moves what is of this kind out of the plain tokens: as much as is left of them, since cached ones
- * and thoughts of that kind have been counted already. */
-static void
-take_out(int64_t *plain, int64_t kind, int64_t *ret)
+/* The classes of the input, each of which leaves what is fresh text; all of the input. */
+static int64_t
+split_input(struct counts *c, int64_t prompt, struct tokens *t)
 {
-    *ret = kind < 0 ? 0 : kind < *plain ? kind : *plain;
-    *plain -= *ret;
+    /* Grok's cached tokens may stand beside prompt_tokens; the total tells. */
+    if (c->cached > prompt && c->total >= prompt + c->cached + c->completion)
+        prompt += c->cached;
+    t->cache_read = usage_part(c->cached, prompt, &c->suspect);
+    t->cache_write = usage_part(c->cache_write, prompt - t->cache_read, &c->suspect);
+    int64_t rest = prompt - t->cache_read - t->cache_write;
+    bool overlaps = false; /* sound and pictures may be among the cached tokens */
+    t->audio_input = usage_part(c->audio_input, rest, &overlaps);
+    t->image_input = usage_part(c->image_input, rest - t->audio_input, &overlaps);
+    t->input = rest - t->audio_input - t->image_input;
+    return prompt;
+}
+
+static void
+split_output(struct counts *c, int64_t prompt, int64_t output, struct tokens *t)
+{
+    /* xAI counts reasoning beside completion_tokens, and says so by its total. */
+    if (c->reasoning > 0 && c->total == prompt + output + c->reasoning)
+        output += c->reasoning;
+    t->reasoning = usage_part(c->reasoning, output, &c->suspect);
+    t->audio_output = usage_part(c->audio_output, output - t->reasoning, &c->suspect);
+    t->image_output =
+        usage_part(c->image_output, output - t->reasoning - t->audio_output, &c->suspect);
+    t->output = output - t->reasoning - t->audio_output - t->image_output;
 }
 
 void
 openai_read_usage(struct slice object, struct usage_report *report)
 {
-    struct counts c = {-1, -1, -1, -1, -1, -1, {-1, -1}, {-1, -1}, false, false};
+    struct counts c = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, false, false};
     struct tokens t = {0};
     read_counts(object, &c);
     if (c.prompt < 0 && c.completion < 0 && c.total >= 0)
@@ -171,18 +193,9 @@ openai_read_usage(struct slice object, struct usage_report *report)
         return;
     }
     int64_t prompt = c.prompt < 0 ? 0 : c.prompt, output = c.completion < 0 ? 0 : c.completion;
-    /* xAI counts reasoning beside completion_tokens, and says so by its total. */
-    if (c.reasoning > 0 && c.total == prompt + output + c.reasoning)
-        output += c.reasoning;
-    t.reasoning = usage_part(c.reasoning, output, &c.suspect);
-    t.output = output - t.reasoning;
-    take_out(&t.output, c.audio[1], &t.audio_output);
-    take_out(&t.output, c.image[1], &t.image_output);
-    t.cache_read = usage_part(c.cached, prompt, &c.suspect);
-    t.cache_write = usage_part(c.cache_write, prompt - t.cache_read, &c.suspect);
-    t.input = prompt - t.cache_read - t.cache_write;
-    take_out(&t.input, c.audio[0], &t.audio_input);
-    take_out(&t.input, c.image[0], &t.image_input);
+    prompt = split_input(&c, prompt, &t);
+    split_output(&c, prompt, output, &t);
+    t.web_searches = c.searches > 0 ? c.searches : 0;
 
     usage_merge(report, &(struct usage_report){.seen = true,
                                                .has_input = c.prompt >= 0,
