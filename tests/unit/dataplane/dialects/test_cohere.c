@@ -301,7 +301,7 @@ static void
 read_answer(struct slice body, struct arena *a, struct canon_answer *ret)
 {
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, false};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = false};
     const char *why = "";
     if (dialect_cohere.read_answer(body, &x, a, ret, &why) != 0)
         fail_msg("%s", why);
@@ -381,7 +381,7 @@ test_no_answers(void **state)
         "{\"message\":{\"tool_calls\":[{}]}}",
     };
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, false};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = false};
     struct canon_answer got;
     struct arena a;
     (void)state;
@@ -447,7 +447,7 @@ static int
 run(struct recorded_stream *s, const char *const *data, size_t count)
 {
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, false};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = false};
     recorded_begin(s, &dialect_cohere, &x);
     for (size_t i = 0; i < count; i++) {
         const struct wire_event e = {.data = slice_of(data[i])};
@@ -594,7 +594,7 @@ static void
 decode(const struct recorded_case *r, size_t first, size_t piece, struct buf *text, bool check)
 {
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, false};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = false};
     struct recorded_stream s;
     struct canon_answer got;
     recorded_begin(&s, &dialect_cohere, &x);

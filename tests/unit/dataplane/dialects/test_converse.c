@@ -12,7 +12,7 @@ static void
 read_answer(const char *body, bool json_by_tool, struct arena *a, struct canon_answer *ret)
 {
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, json_by_tool};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = json_by_tool};
     const char *why = "";
     int err = dialect_converse.read_answer(slice_of(body), &x, a, ret, &why);
     if (err)
@@ -115,7 +115,7 @@ test_no_answers(void **state)
         ANSWER("{\"toolUse\":{\"input\":{}}}", "tool_use"),
     };
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, false};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = false};
     struct canon_answer got;
     struct arena a;
     (void)state;
@@ -217,7 +217,7 @@ static int
 run(struct recorded_stream *s, const struct frame *frames, size_t count, bool json_by_tool)
 {
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, json_by_tool};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = json_by_tool};
     recorded_begin(s, &dialect_converse, &x);
     for (size_t i = 0; i < count; i++) {
         bool is_exception = frames[i].name[0] == '!';
@@ -459,7 +459,7 @@ static void
 decode(const struct recorded_case *r, size_t first, size_t piece, struct recorded_stream *s)
 {
     static const struct canon_request q;
-    const struct dialect_exchange x = {&q, false};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = false};
     recorded_begin(s, &dialect_converse, &x);
     recorded_feed(s, buf_slice(&r->response), first, piece);
     assert_int_equal(s->err, 0);
