@@ -17,16 +17,16 @@ static const struct compat table[PROVIDER_KINDS] = {
     [PROVIDER_OPENAI_COMPATIBLE] = { OLD, THINK_EFFORT,   ALL,                 REPLAY_CONTENT, false, true,  true,  false, false },
     [PROVIDER_MISTRAL]           = { OLD, THINK_EFFORT,   EFFORT_NONE|EFFORT_HIGH, REPLAY_PARTS, false, false, false, false, true },
     [PROVIDER_GROQ]              = { NEW, THINK_EFFORT,   USUAL|EFFORT_NONE,   REPLAY_PLAIN,   false, true,  false, false, false },
-    [PROVIDER_TOGETHER]          = { OLD, THINK_EFFORT,   USUAL,               REPLAY_PLAIN,   false, true,  false, true,  false },
+    [PROVIDER_TOGETHER]          = { OLD, THINK_EFFORT,   USUAL,               REPLAY_PLAIN,   false, true,  false, false, false },
     [PROVIDER_DEEPSEEK]          = { OLD, THINK_SWITCH,   EFFORT_HIGH|EFFORT_MAX, REPLAY_CONTENT, false, true, false, false, false },
     [PROVIDER_XAI]               = { NEW, THINK_EFFORT,   USUAL,               REPLAY_CONTENT, false, true,  false, false, false },
     [PROVIDER_OPENROUTER]        = { OLD, THINK_ENVELOPE, ALL & ~EFFORT_MAX,   REPLAY_DETAILS, true,  true,  false, false, true  },
     [PROVIDER_FIREWORKS]         = { OLD, THINK_EFFORT,   USUAL|EFFORT_NONE,   REPLAY_CONTENT, false, true,  false, true,  false },
     [PROVIDER_CEREBRAS]          = { NEW, THINK_EFFORT,   USUAL|EFFORT_NONE,   REPLAY_PLAIN,   false, true,  false, false, false },
     [PROVIDER_PERPLEXITY]        = { OLD, THINK_EFFORT,   USUAL|EFFORT_MINIMAL, REPLAY_NOTHING, false, false, true, true,  false },
-    [PROVIDER_HUGGINGFACE]       = { OLD, THINK_EFFORT,   ALL,                 REPLAY_NOTHING, false, true,  true,  true,  false },
+    [PROVIDER_HUGGINGFACE]       = { OLD, THINK_EFFORT,   ALL,                 REPLAY_NOTHING, false, true,  true,  false, false },
     [PROVIDER_OLLAMA]            = { OLD, THINK_EFFORT,   USUAL|EFFORT_NONE,   REPLAY_PLAIN,   false, true,  true,  false, false },
-    [PROVIDER_VLLM]              = { OLD, THINK_EFFORT,   ALL,                 REPLAY_CONTENT, false, true,  true,  true,  false },
+    [PROVIDER_VLLM]              = { OLD, THINK_EFFORT,   ALL,                 REPLAY_CONTENT, false, true,  true,  false, false },
 };
 
 static const struct compat_rule rules[] = {
@@ -362,6 +362,20 @@ has_rules(const struct dialect_target *t)
     return compat_is_reasoning_model(t);
 }
 
+/* Developers are the system there. */
+static bool
+renames_roles(enum provider_kind kind)
+{
+    return !compat_of(kind)->developer && !is_unknown(kind);
+}
+
+bool
+compat_has_edits(const struct dialect_target *t)
+{
+    return has_rules(t) || renames_roles(t->provider->kind) ||
+           capability_of(t->provider->kind, FEATURE_JSON_SCHEMA) == EMULATED;
+}
+
 static int
 edit_members(struct editing *e)
 {
@@ -378,14 +392,13 @@ compat_edits(struct slice body, struct dialect_writer *w, struct compat_edits *r
 {
     enum provider_kind kind = w->target->provider->kind;
     struct editing e = {.body = body, .w = w, .edits = ret};
-    bool roles = !compat_of(kind)->developer && !is_unknown(kind);
     int err = 0;
     ret->count = 0;
     e.root =
         (struct json_span){.kind = JSON_MAP, .start = slice_find(body, '{', 0), .end = body.len};
     if (has_rules(w->target))
         err = edit_members(&e);
-    if (!err && roles)
+    if (!err && renames_roles(kind))
         err = edit_roles(&e, member_of(body, e.root, "\"messages\""));
     if (!err && capability_of(kind, FEATURE_JSON_SCHEMA) == EMULATED)
         err = edit_format(&e, member_of(body, e.root, "\"response_format\""),

@@ -47,7 +47,8 @@ struct compat {
     bool asks_usage;     /* streams tell usage when stream_options ask for it; else they always do,
                             or never, and stream_options are refused */
     bool done_optional;  /* some streams end without [DONE] */
-    bool think_tags;     /* some models' reasoning stands in the text, in <think> tags */
+    bool think_tags;     /* reasoning stands in the text, in <think> tags, as its vendor says. Where
+                            that is a matter of the model, the text stays as it came */
     bool takes_file_url; /* fetches documents by itself */
 };
 const struct compat *compat_of(enum provider_kind kind);
@@ -81,6 +82,9 @@ struct compat_rule {
 };
 /* All of them, in the order of kinds; for documents and tests. */
 const struct compat_rule *compat_rules(size_t *ret_count);
+
+/* Whether compat_edits may have anything to do there: not for most. */
+bool compat_has_edits(const struct dialect_target *t);
 
 #define LIMIT_COMPAT_EDITS 32
 struct compat_edits {

@@ -26,7 +26,6 @@
 #define REQUEST_ID_BYTES 37      /* "req_", 32 digits, NUL */
 #define LIMIT_PROVIDER_FIELDS 32 /* of a provider's configuration */
 #define LIMIT_ANSWER_FIELDS 24
-#define LIMIT_BODY_EDITS 3
 
 /* What can be asked for: the rows of front/routes.c. */
 enum endpoint_kind {
@@ -59,6 +58,7 @@ struct endpoint {
 struct translated {
     struct canon_request request;
     struct dialect_exchange exchange;
+    struct dialect_target target;
     struct answer_names names;
     struct buf body;    /* in the provider's dialect; empty where the client's own goes up */
     size_t body_charge; /* of the worker's budget */
@@ -134,7 +134,7 @@ struct request {
         struct dialect_address address;
         struct http_field *fields;
         size_t field_count;
-        struct slice pieces[2 * LIMIT_BODY_EDITS + 1];
+        struct slice *pieces; /* of the body that goes up */
         size_t piece_count;
         bool usage_added; /* stream_options.include_usage is ours */
         struct slice directives;

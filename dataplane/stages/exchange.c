@@ -6,6 +6,7 @@
  *
  * The reservation goes into the spool before the first byte goes up.
  */
+#include "dataplane/dialects/compat.h"
 #include "dataplane/request/request.h"
 #include "dataplane/request/settle.h"
 #include "dataplane/stages/stages.h"
@@ -126,6 +127,9 @@ begin_stream(struct request *r)
     if (!t) {
         passage_init(&r->answer.passage, r->wire.dialect, &r->answer.report, r->wire.usage_added,
                      event_bytes);
+        if (r->wire.dialect->id == DIALECT_CHAT)
+            r->answer.passage.watched.done_is_optional =
+                compat_of(r->plan.target->provider->kind)->done_optional;
         return NULL;
     }
     if (passage_init_translated(&r->answer.passage, r->wire.dialect,

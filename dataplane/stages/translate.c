@@ -7,6 +7,7 @@
  * Of the client's fields only those of a short list go up: never its credentials, cookies or
  * addresses.
  */
+#include "dataplane/dialects/compat.h"
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/upstream/media.h"
@@ -17,6 +18,8 @@
 #include <string.h>
 
 /* --- the body --------------------------------------------------------------------------------- */
+
+#define LIMIT_BODY_EDITS (3 + LIMIT_COMPAT_EDITS)
 
 struct edits {
     struct json_splice at[LIMIT_BODY_EDITS];
@@ -33,7 +36,9 @@ static int
 by_start(const void *a, const void *b)
 {
     const struct json_splice *x = a, *y = b;
-    return (x->start > y->start) - (x->start < y->start);
+    if (x->start != y->start)
+        return x->start < y->start ? -1 : 1;
+    return (x->end > y->end) - (x->end < y->end); /* what is put in goes before what is taken out */
 }
 
 static bool
@@ -198,20 +203,6 @@ refuse_memory(struct request *r)
                         "The gateway is short of memory. Try again shortly.");
 }
 
-static enum verdict
-pass_body(struct request *r)
-{
-    struct edits edits = {.count = 0};
-    if (!rename_model(r, &edits))
-        return refuse_memory(r);
-    if (r->body.brief.stream && r->wire.dialect->id == DIALECT_CHAT)
-        r->wire.usage_added = ask_usage(r, &edits);
-    qsort(edits.at, edits.count, sizeof(edits.at[0]), by_start);
-    r->wire.piece_count =
-        json_pieces(slice_make(r->body.at, r->body.len), edits.at, edits.count, r->wire.pieces);
-    return NEXT;
-}
-
 /* --- through the canonical form --------------------------------------------------------------- */
 
 #define LIMIT_TRANSLATED_BODY_BYTES ((size_t)96 << 20) /* a body of 32 MiB, escaped anew */
@@ -253,6 +244,44 @@ may_degrade(const struct policy_key *key)
     return of_key.degrade || of_team.degrade;
 }
 
+/* What a compatible provider calls something else, or does not take. */
+static enum verdict
+edit_for_provider(struct request *r, const struct dialect_target *target, struct edits *edits)
+{
+    struct compat_edits own;
+    struct dialect_refusal why = {.message = ""};
+    if (r->endpoint->way != WAY_CHAT || r->wire.dialect->id != DIALECT_CHAT ||
+        !compat_has_edits(target))
+        return NEXT;
+    struct dialect_writer w = {
+        .arena = &r->arena, .target = target, .may_degrade = may_degrade(r->who.key), .why = &why};
+    int err = compat_edits(slice_make(r->body.at, r->body.len), &w, &own);
+    if (err)
+        return refuse_request(r, err, &why);
+    for (size_t i = 0; i < own.count; i++)
+        edit(edits, own.at[i].start, own.at[i].end, own.at[i].with);
+    return note_degraded(r, &w) ? NEXT : refuse_memory(r);
+}
+
+static enum verdict
+pass_body(struct request *r, const struct dialect_target *target)
+{
+    struct edits edits = {.count = 0};
+    if (!rename_model(r, &edits))
+        return refuse_memory(r);
+    if (r->body.brief.stream && r->wire.dialect->id == DIALECT_CHAT && compat_asks_usage(target))
+        r->wire.usage_added = ask_usage(r, &edits);
+    if (edit_for_provider(r, target, &edits) == REPLY)
+        return REPLY;
+    r->wire.pieces = arena_alloc(&r->arena, (2 * edits.count + 1) * sizeof(struct slice));
+    if (!r->wire.pieces)
+        return refuse_memory(r);
+    qsort(edits.at, edits.count, sizeof(edits.at[0]), by_start);
+    r->wire.piece_count =
+        json_pieces(slice_make(r->body.at, r->body.len), edits.at, edits.count, r->wire.pieces);
+    return NEXT;
+}
+
 static enum verdict
 write_body(struct request *r, const struct dialect_target *target)
 {
@@ -267,7 +296,8 @@ write_body(struct request *r, const struct dialect_target *target)
         return refuse_memory(r);
     t->body_charge = t->body.len;
     t->exchange.json_by_tool = w.json_by_tool;
-    if (!note_degraded(r, &w))
+    r->wire.pieces = arena_alloc(&r->arena, sizeof(struct slice));
+    if (!r->wire.pieces || !note_degraded(r, &w))
         return refuse_memory(r);
     r->wire.pieces[0] = buf_slice(&t->body);
     r->wire.piece_count = 1;
@@ -290,6 +320,8 @@ read_request(struct request *r)
         return refuse_request(r, err, &why);
     t->request.stream = r->body.brief.stream;
     t->exchange.request = &t->request;
+    t->target = (struct dialect_target){r->plan.target->provider, r->plan.target->model};
+    t->exchange.target = &t->target;
     t->names = (struct answer_names){.id = slice_make(r->id + 4, REQUEST_ID_BYTES - 5),
                                      .model = r->grant.name,
                                      .now_unix_s = r->started_wall_ms / 1000};
@@ -433,5 +465,5 @@ translate(struct request *r)
         return REPLY;
     if (!find_address(r, &target) || !make_fields(r))
         return refuse_memory(r);
-    return same ? pass_body(r) : fetch_media(r);
+    return same ? pass_body(r, &target) : fetch_media(r);
 }

@@ -53,17 +53,6 @@ aim(struct target *t, const struct wire_case *c)
     t->exchange.target = &t->target;
 }
 
-/* Their expected texts keep the <think> tags, which are reasoning here: */
-static bool
-has_think_tags(const struct wire_case *c)
-{
-    static const char *const names[] = {"chat-hf-model-instructions", "chat-max-completion-tokens"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(c->name, names[i]) == 0)
-            return true;
-    return false;
-}
-
 /* --- what is expected ------------------------------------------------------------------------- */
 
 static void
@@ -72,8 +61,7 @@ check_choice(const struct wire_case *c, struct arena *a, struct json_view want,
 {
     struct json_view finish = json_view_get(want, "finish_reason_openai"),
                      reasoning = json_view_get(want, "reasoning");
-    if (!has_think_tags(c))
-        wire_check_text(c, a, "text", json_view_get(want, "text"), wire_joined(a, got, PART_TEXT));
+    wire_check_text(c, a, "text", json_view_get(want, "text"), wire_joined(a, got, PART_TEXT));
     if (reasoning.kind == JSON_TEXT && reasoning.raw.len > 2)
         wire_check_text(c, a, "reasoning", reasoning, wire_joined(a, got, PART_REASONING));
     wire_check_calls(c, a, json_view_get(want, "tool_calls"), got);
