@@ -26,5 +26,8 @@ void usage_merge(struct usage_report *report, const struct usage_report *later);
 /* `part` of `whole`: 0 when absent (negative), the whole (and *suspect) when it is more. */
 int64_t usage_part(int64_t part, int64_t whole, bool *suspect);
 int64_t usage_total(const struct tokens *t);
+/* For a bound in money: where sound or pictures cost more than text, and the body has the word, all
+ * of what may come in or go out may be such as well. */
+void usage_widen(struct tokens *most, const struct rates *rates, struct slice body);
 
 #endif

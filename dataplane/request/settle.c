@@ -178,10 +178,12 @@ measure(const struct request *r, const struct policy_limit *l, const struct toke
 static nanos
 cost_bound(const struct request *r, const struct tokens *most)
 {
+    struct tokens widest = *most;
     nanos bound = 0;
     if (!r->plan.price)
         return 0;
-    return policy_cost_bound(r->plan.price, SERVICE_TIERS, most, &bound) ? INT64_MAX / 4 : bound;
+    usage_widen(&widest, &r->plan.price->rates, slice_make(r->body.at, r->body.len));
+    return policy_cost_bound(r->plan.price, SERVICE_TIERS, &widest, &bound) ? INT64_MAX / 4 : bound;
 }
 
 int64_t
@@ -294,9 +296,7 @@ settle_reserve(struct request *r)
 {
     struct usage u;
     struct tokens most = {.input = (int64_t)r->body.len, .output = output_bound(r)};
-    if (r->plan.price &&
-        policy_cost_bound(r->plan.price, SERVICE_TIERS, &most, &r->tally.reserved) != 0)
-        r->tally.reserved = INT64_MAX;
+    r->tally.reserved = cost_bound(r, &most);
     describe(r, &u);
     set_tokens(r, &u, (struct tokens){.input = input_estimate(r), .output = answer_estimate(r)});
     u.cost = cost_of(r, &u.tokens);
