@@ -251,6 +251,17 @@ static const char *const is_names[IS_NAMES] = {
     "inlineData", "fileData", "videoMetadata",
 };
 
+/* Whether a part is a signature and nothing else. */
+static bool
+is_bare(struct json_view part, const struct json_view *v)
+{
+    static const int all[] = {IS_SIGNATURE, IS_THOUGHT, IS_TEXT};
+    size_t known = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        known += v[all[i]].kind != JSON_ABSENT;
+    return v[IS_SIGNATURE].kind == JSON_TEXT && json_view_count(part) == known;
+}
+
 static int
 read_part(struct gemini_reader *r, struct json_view part, struct place *at, struct canon_part *ret)
 {
@@ -273,7 +284,7 @@ read_part(struct gemini_reader *r, struct json_view part, struct place *at, stru
     } else if (is_media && !json_view_is_set(v[IS_VIDEO])) {
         err = json_view_is_set(v[IS_INLINE]) ? read_media(r, v[IS_INLINE], at, "inlineData", ret)
                                              : read_media(r, v[IS_FILE], at, "fileData", ret);
-    } else if (ret->text.at || (signature.len && json_view_count(part) <= 2)) {
+    } else if (ret->text.at || is_bare(part, v)) {
         ret->kind = v[IS_THOUGHT].kind == JSON_TRUE_ ? PART_REASONING : PART_TEXT;
     } else {
         ret->kind = PART_OPAQUE; /* with its signature */
