@@ -20,7 +20,11 @@
 void
 hash_sha256(const void *bytes, size_t n, unsigned char ret_digest[static SHA256_BYTES])
 {
-    SHA256(bytes, n, ret_digest);
+    /* Not SHA256(): that one fetches the algorithm anew each time, allocates, and can fail. */
+    SHA256_CTX ctx;
+    SHA256_Init(&ctx);
+    SHA256_Update(&ctx, bytes, n);
+    SHA256_Final(ret_digest, &ctx);
 }
 
 void
