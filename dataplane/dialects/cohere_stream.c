@@ -33,6 +33,14 @@ tell(const struct step *s, const struct canon_event *e)
     return s->sink->take(s->sink->ctx, e);
 }
 
+/* A text, empty where there is none. 0, ERR_NOMEM, ERR_PROTOCOL. */
+static int
+text_of(const struct step *s, struct json_view v, struct slice *ret)
+{
+    int err = json_view_opt_text(v, s->scratch, ret);
+    return err == 0 || err == ERR_NOMEM ? err : ERR_PROTOCOL;
+}
+
 /* --- parts ------------------------------------------------------------------------------------ */
 
 static int
@@ -100,9 +108,9 @@ on_plan(const struct step *s, struct json_view data)
 {
     const struct canon_part plan = {.kind = PART_REASONING, .raw = COHERE_PLAN};
     struct slice text;
-    if (json_view_opt_text(in_message(data, "tool_plan"), s->scratch, &text) != 0)
-        return ERR_PROTOCOL;
-    int err = s->d->open == OPEN_PLAN || !text.len ? 0 : begin(s, OPEN_PLAN, -1, &plan);
+    int err = text_of(s, in_message(data, "tool_plan"), &text);
+    if (!err && text.len && s->d->open != OPEN_PLAN)
+        err = begin(s, OPEN_PLAN, -1, &plan);
     return err ? err : more(s, text);
 }
 
@@ -113,14 +121,11 @@ take_piece(const struct step *s, int64_t index, struct json_view content)
     struct json_view thinking = json_view_get(content, "thinking");
     bool is_text = thinking.kind != JSON_TEXT;
     struct slice text;
-    if (json_view_opt_text(is_text ? json_view_get(content, "text") : thinking, s->scratch,
-                           &text) != 0)
-        return ERR_PROTOCOL;
+    int err = text_of(s, is_text ? json_view_get(content, "text") : thinking, &text);
     bool is_open = s->d->open == OPEN_ITEM && s->d->index == index && s->d->is_text == is_text;
-    int err = is_open || !text.len
-                  ? 0
-                  : begin(s, OPEN_ITEM, index,
-                          &(struct canon_part){.kind = is_text ? PART_TEXT : PART_REASONING});
+    if (!err && text.len && !is_open)
+        err = begin(s, OPEN_ITEM, index,
+                    &(struct canon_part){.kind = is_text ? PART_TEXT : PART_REASONING});
     return err ? err : more(s, text);
 }
 
@@ -144,17 +149,20 @@ on_call_start(const struct step *s, struct json_view data)
     struct canon_part p = {.kind = PART_TOOL_CALL};
     struct json_view call = in_message(data, "tool_calls");
     struct json_view function = json_view_get(call, "function");
-    struct slice first;
-    if (json_view_text(json_view_get(function, "name"), s->scratch, &p.name) != 0 ||
-        json_view_opt_text(json_view_get(call, "id"), s->scratch, &p.id) != 0 ||
-        json_view_opt_text(json_view_get(function, "arguments"), s->scratch, &first) != 0)
-        return ERR_PROTOCOL;
+    struct slice first = {0};
+    int err = text_of(s, json_view_get(function, "name"), &p.name);
+    if (!err)
+        err = text_of(s, json_view_get(call, "id"), &p.id);
+    if (!err)
+        err = text_of(s, json_view_get(function, "arguments"), &first);
+    if (err || p.name.len == 0)
+        return err ? err : ERR_PROTOCOL;
     if (p.id.len == 0)
         p.id = canon_mint_id(s->scratch, "call_");
     if (!p.id.at)
         return ERR_NOMEM;
     s->d->has_calls = true;
-    int err = begin(s, OPEN_CALL, json_view_int_or(json_view_get(data, "index"), 0), &p);
+    err = begin(s, OPEN_CALL, json_view_int_or(json_view_get(data, "index"), 0), &p);
     return err ? err : more(s, first);
 }
 
@@ -165,9 +173,11 @@ on_call_delta(const struct step *s, struct json_view data)
     struct decoding *d = s->d;
     struct json_view function = json_view_get(in_message(data, "tool_calls"), "function");
     struct slice text;
-    if (d->open != OPEN_CALL || json_view_int_or(json_view_get(data, "index"), 0) != d->index ||
-        json_view_opt_text(json_view_get(function, "arguments"), s->scratch, &text) != 0)
+    if (d->open != OPEN_CALL || json_view_int_or(json_view_get(data, "index"), 0) != d->index)
         return ERR_PROTOCOL;
+    int err = text_of(s, json_view_get(function, "arguments"), &text);
+    if (err)
+        return err;
     if (!d->has_text && text.len && text.at[0] == 'n')
         d->is_null = true;
     return d->is_null ? 0 : more(s, text);

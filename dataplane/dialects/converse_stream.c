@@ -47,6 +47,14 @@ start(const struct step *s)
     return tell(s, &(struct canon_event){.kind = EVENT_START, .of = {.origin = DIALECT_CONVERSE}});
 }
 
+/* A member's text, empty where there is none. 0, ERR_NOMEM, ERR_PROTOCOL. */
+static int
+text_of(const struct step *s, struct json_view map, const char *name, struct slice *ret)
+{
+    int err = json_view_opt_text(json_view_get(map, name), s->scratch, ret);
+    return err == 0 || err == ERR_NOMEM ? err : ERR_PROTOCOL;
+}
+
 /* --- blocks ----------------------------------------------------------------------------------- */
 
 static struct block *
@@ -134,9 +142,11 @@ on_call_start(const struct step *s, struct block *b, struct json_view call)
         b->is_ignored = true;
         return 0;
     }
-    if (json_view_text(json_view_get(call, "name"), s->scratch, &p.name) != 0 ||
-        json_view_text(json_view_get(call, "toolUseId"), s->scratch, &p.id) != 0)
-        return ERR_PROTOCOL;
+    int err = text_of(s, call, "name", &p.name);
+    if (!err)
+        err = text_of(s, call, "toolUseId", &p.id);
+    if (err || p.name.len == 0)
+        return err ? err : ERR_PROTOCOL;
     b->is_call = true;
     if (s->d->x.json_by_tool && slice_is(p.name, JSON_TOOL_NAME)) {
         s->d->made_json = true;
@@ -178,16 +188,19 @@ static int
 on_reasoning(const struct step *s, struct block *b, struct json_view v)
 {
     struct canon_part p = {.kind = PART_REASONING};
-    struct slice text, signature;
-    if (json_view_opt_text(json_view_get(v, "redactedContent"), s->scratch, &p.encrypted) != 0 ||
-        json_view_opt_text(json_view_get(v, "text"), s->scratch, &text) != 0 ||
-        json_view_opt_text(json_view_get(v, "signature"), s->scratch, &signature) != 0)
-        return ERR_PROTOCOL;
+    struct slice text = {0}, signature = {0};
+    int err = text_of(s, v, "redactedContent", &p.encrypted);
+    if (!err)
+        err = text_of(s, v, "text", &text);
+    if (!err)
+        err = text_of(s, v, "signature", &signature);
+    if (err)
+        return err;
     if (p.encrypted.len)
         return on_redacted(s, b, &p);
     if (!text.len && !signature.len)
         return 0;
-    int err = reach(s, b, PART_REASONING);
+    err = reach(s, b, PART_REASONING);
     if (!err)
         err = more(s, b, EVENT_DELTA, text);
     return err ? err : more(s, b, EVENT_SIGNATURE, signature);
@@ -208,9 +221,10 @@ static int
 on_text(const struct step *s, struct block *b, struct json_view v)
 {
     struct slice text;
-    if (json_view_text(v, s->scratch, &text) != 0)
-        return ERR_PROTOCOL;
-    int err = text.len ? reach(s, b, PART_TEXT) : 0;
+    int err = json_view_text(v, s->scratch, &text);
+    if (err)
+        return err == ERR_NOMEM ? err : ERR_PROTOCOL;
+    err = text.len ? reach(s, b, PART_TEXT) : 0;
     return err ? err : more(s, b, EVENT_DELTA, text);
 }
 
@@ -219,10 +233,10 @@ static int
 on_input(const struct step *s, struct block *b, struct json_view v)
 {
     struct slice text;
-    if (!b->begun || b->kind == PART_REASONING ||
-        json_view_opt_text(json_view_get(v, "input"), s->scratch, &text) != 0)
+    if (!b->begun || b->kind == PART_REASONING)
         return ERR_PROTOCOL;
-    return more(s, b, EVENT_DELTA, text);
+    int err = text_of(s, v, "input", &text);
+    return err ? err : more(s, b, EVENT_DELTA, text);
 }
 
 static const struct {
