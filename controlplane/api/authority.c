@@ -305,7 +305,7 @@ check_groups(struct api_request *r, struct api_reply *reply)
         err = ERR_NOMEM;
     if (err)
         err = api_fail(r, reply, err);
-    for (size_t i = 0; i < groups.count && !err; i++)
+    for (size_t i = 0; w.done && i < groups.count && !err; i++)
         err = visit(&w, i, reply);
     free(w.done);
     items_free(&groups);

@@ -191,3 +191,39 @@ def test_f177_foreign_and_missing_get_the_same_answer(callers):
             answers.append((answer.status_code, str(document).replace(asked, "NAME")))
         assert answers[0] == answers[1], op
         assert answers[0][0] in (403, 404), op
+
+
+def test_f158_usage_and_ledger_show_ones_own(callers):
+    """Sums, attempts and accounts, asked in every way: a team's lead sees the team's, a developer the project's."""
+    gateway = callers.gateway
+    used = {}
+    for name, members in (("in-own", {"team": "own"}), ("in-own-p", {"team": "own", "project": "own-p"}),
+                          ("in-other", {"team": "other", "project": "other-p"})):
+        key = gateway.admin("POST", "/keys", json={"name": name, **members}).json()["key"]
+        def ask(k=key):
+            got = gateway.chat(key=k, max_tokens=5)  # a strict budget wants a bound
+            assert got.status_code == 200, got.text
+            return got
+        answer = harness.until(ask, 5, "the key")
+        used[name] = gateway.wait_usage(answer.headers["x-request-id"])[0]["attempt_id"]
+
+    def seen(who, path):
+        answer = httpx.get(gateway.admin_url + "/api/v1" + path, timeout=30, verify=harness.TRUST,
+                           headers={"authorization": "Bearer " + callers.tokens[who]})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    assert {e["key"] for e in seen("owner", "/usage/events")} >= set(used)
+    for query in ("", "?team=own", "?key=in-other", "?team=other", "?project=other-p", "?from=2020-01-01"):
+        lead = {e["key"] for e in seen("team-admin@team", "/usage/events" + query)}
+        assert lead <= {"in-own", "in-own-p"}, query
+        developer = {e["key"] for e in seen("developer@project", "/usage/events" + query)}
+        assert developer <= {"in-own-p"}, query
+    assert {e["key"] for e in seen("team-admin@team", "/usage/events")} == {"in-own", "in-own-p"}
+    assert {e["key"] for e in seen("developer@project", "/usage/events")} == {"in-own-p"}
+    for query in ("?group_by=team", "?group_by=team&from=2020-01-01T00:00:01Z"): # from the hours, and from the attempts
+        assert {r["team"] for r in seen("team-admin@team", "/usage" + query)} == {"own"}
+        assert sum(r["requests"] for r in seen("developer@project", "/usage" + query)) == 1
+    accounts = harness.until(lambda: seen("team-admin@team", "/ledger/accounts"), 5, "the accounts")
+    assert {a["team"] for a in accounts} == {"own"}
+    assert all(a["team"] != "other" for a in seen("billing@team", "/ledger/accounts"))

@@ -97,6 +97,7 @@ def configured(gateway, idp, **members):
         yield answer.json()
     finally:
         gateway.admin("DELETE", "/issuers/idp", headers={"if-match": "*"})
+        until(lambda: not gateway.sql("SELECT 1 FROM issuer_state"), 5, "what was known of it to be forgotten")
 
 
 def ready(gateway, token, seconds=6):
