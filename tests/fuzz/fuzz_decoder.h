@@ -68,7 +68,7 @@ fuzz_decoder(const struct dialect_decoder *d, const uint8_t *data, size_t n)
     static const struct canon_request q;
     if (n < 1)
         return;
-    const struct dialect_exchange x = {&q, data[0] & 1};
+    const struct dialect_exchange x = {.request = &q, .json_by_tool = data[0] & 1};
     struct run r = {.g = gather_new(MAX_BYTES)};
     struct canon_answer answer;
     struct arena keep;

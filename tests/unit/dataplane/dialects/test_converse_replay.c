@@ -84,7 +84,7 @@ tell(const struct client *c, struct arena *a, struct buf *into)
     struct canon_answer answer;
     const char *why = "";
     read_request(d, c->ask, a, &q);
-    const struct dialect_exchange x = {&q, false};
+    const struct dialect_exchange x = {.request = &q};
     assert_int_equal(dialect_converse.read_answer(slice_of(answer_text), &x, a, &answer, &why), 0);
     assert_int_equal(d->write_answer(&q, &answer, &names, into), 0);
 }
