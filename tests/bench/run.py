@@ -157,12 +157,16 @@ http {{
 
 POLICY = {
     "providers": [{"name": "bench", "kind": "openai-compatible", "allow_private": True,
+                   "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}/v1", "credential": "bench-provider-key"},
+                  {"name": "other", "kind": "anthropic", "allow_private": True,
                    "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}/v1", "credential": "bench-provider-key"}],
-    "models": [{"name": "gpt-4o-mini", "targets": [{"provider": "bench", "model": "gpt-4o-mini"}]}],
+    "models": [{"name": "gpt-4o-mini", "targets": [{"provider": "bench", "model": "gpt-4o-mini"}]},
+               {"name": "gpt-other", "targets": [{"provider": "other", "model": "claude-bench"}]}],
     "teams": [{"name": "bench", "allow": {"models": ["gpt-*"]}}],
     "keys": [{"name": "bench", "team": "bench"}],
     "prices": [{"provider": "bench", "model": "gpt-4o-mini", "input_per_mtok_usd": "0.15",
-                "cached_input_per_mtok_usd": "0.075", "output_per_mtok_usd": "0.60"}],
+                "cached_input_per_mtok_usd": "0.075", "output_per_mtok_usd": "0.60"},
+               {"provider": "other", "model": "claude-bench", "input_per_mtok_usd": "3", "output_per_mtok_usd": "15"}],
 }
 
 
@@ -212,9 +216,9 @@ class Rig:
         self.dir = tempfile.mkdtemp(prefix="hg-bench-")
         text = "Explain why a reverse proxy keeps upstream connections open, and what a slow reader does. "
         self.bodies = {}
-        for name, size, stream in (("small", 1024, False), ("big", 100 * 1024, False),
-                                   ("stream", 1024, True)):
-            doc = {"model": "gpt-4o-mini", **({"stream": True} if stream else {}),
+        for name, size, stream in (("small", 1024, False), ("big", 100 * 1024, False), ("stream", 1024, True),
+                                   ("tr_small", 1024, False), ("tr_big", 100 * 1024, False), ("tr_stream", 1024, True)):
+            doc = {"model": "gpt-other" if name.startswith("tr_") else "gpt-4o-mini", **({"stream": True} if stream else {}),
                    "messages": [{"role": "system", "content": "You are a helpful assistant."},
                                 {"role": "user", "content": ""}],
                    "temperature": 0.7, "max_tokens": 256}
@@ -314,6 +318,13 @@ class Rig:
             return self.load(who, "closed", 64, seconds, "small")
         if test == "big":
             return self.load(who, "closed", 16, seconds, "big")
+        if test == "tr_closed":
+            return self.load(who, "closed", 64, seconds, "tr_small")
+        if test == "tr_big":
+            return self.load(who, "closed", 16, seconds, "tr_big")
+        if test == "tr_sse":
+            self.upstream_set(chunks=256)
+            return self.load(who, "sse", 64, seconds, "tr_stream", "chunks")
         if test.startswith("rate"):
             return self.load(who, "rate", int(test[4:]), seconds, "small")
         if test == "h2":
@@ -344,6 +355,8 @@ class Rig:
                 if t in ("hold", "abort"):
                     if who.proc:
                         record[t] = self.hold(who, self.o.streams) if t == "hold" else self.one(who, t, s)
+                elif t.startswith("tr_") and not isinstance(who, Headgate):
+                    continue  # nobody else translates
                 elif t != "h2" or who.h2_port:
                     record[t] = self.one(who, t, s)
                 say(f"  {who.name:9s} {t:10s}", short(record.get(t)))
@@ -372,11 +385,19 @@ ROWS = [
     ("CPU per SSE chunk, batched", lambda r: r["sse"]["cpu_us"], "us", 1.25),
     ("CPU per SSE chunk, one write each", lambda r: r["sse_split"]["cpu_us"], "us", 1.1),
     ("CPU per SSE chunk, 200 x 10 ms", lambda r: r["sse_paced"]["cpu_us"], "us", 1.1),
-    ("CPU per request, 100 KB body", lambda r: r["big"]["cpu_us"], "us", 2.0),
+    ("CPU per request, 100 KB body", lambda r: r["big"]["cpu_us"], "us", 1.3),
+    ("CPU per request, 100 KB translated", lambda r: r["tr_big"]["cpu_us"], "us", 6.0),
     ("memory per open stream", lambda r: r["hold"]["kb_per_stream"], "KB", ("<=", 17.6)),
     ("idle memory (PSS)", lambda r: r["idle_kb"] / 1024, "MB", ("<=", 10.0)),
     ("start to first 200", lambda r: r["cold_s"] * 1e3, "ms", ("<=", 100.0)),
     ("client abort reaches upstream", lambda r: r["abort"]["abort_ms"], "ms", ("<=", 50.0)),
+]
+
+
+# The same, with Headgate's own untouched way in the place of nginx: what translating costs.
+TRANSLATED_ROWS = [
+    ("translated / untouched: 1 KB chat", "tr_closed", "closed", None),
+    ("translated / untouched: SSE chunk", "tr_sse", "sse", 3.0),
 ]
 
 
@@ -401,12 +422,19 @@ def figures(rounds):
         pairs = []
         for r in rounds:
             try:
-                pairs.append((read(r["headgate"]), read(r["nginx"])))
+                base = r["nginx"] if "translated" not in label else {"tr_big": r["nginx"]["big"]}
+                pairs.append((read(r["headgate"]), read(base)))
             except (KeyError, TypeError):
                 pass
         if pairs:
             rows.append((label, unit, spread([p[0] for p in pairs]), spread([p[1] for p in pairs]),
                          spread([p[0] / p[1] for p in pairs if p[1]]), must))
+    for label, mine, base, must in TRANSLATED_ROWS:
+        pairs = [(r["headgate"][mine]["cpu_us"], r["headgate"][base]["cpu_us"]) for r in rounds
+                 if mine in r["headgate"] and base in r["headgate"]]
+        if pairs:
+            rows.append((label, "us", spread([p[0] for p in pairs]), spread([p[1] for p in pairs]),
+                         spread([p[0] / p[1] for p in pairs]), must))
     for rate in (1000, 5000):
         for q in ("p50", "p99"):
             a, b = added(rounds, "headgate", f"rate{rate}", q), added(rounds, "nginx", f"rate{rate}", q)
@@ -484,7 +512,7 @@ def main():
     ap.add_argument("--seconds", type=float, default=3)
     ap.add_argument("--streams", type=int, default=5000)
     ap.add_argument("--quick", action="store_true")
-    ap.add_argument("--only", help="of: closed rate1000 rate5000 h2 sse sse_split sse_paced big abort hold")
+    ap.add_argument("--only", help="of: closed rate1000 rate5000 h2 sse sse_split sse_paced big tr_closed tr_sse tr_big abort hold")
     ap.add_argument("--out", default=os.path.join(BUILD, "bench"))
     o = ap.parse_args()
     if o.quick:
@@ -496,7 +524,7 @@ def main():
     except OSError:
         say("no idle polling: latencies will look like a small cloud machine's")
     tests = o.only.split(",") if o.only else ["closed", "rate1000", "rate5000", "h2", "sse", "sse_split",
-                                              "sse_paced", "big", "abort", "hold"]
+                                              "sse_paced", "big", "tr_closed", "tr_sse", "tr_big", "abort", "hold"]
     rig, rounds = Rig(o), []
     try:
         for i in range(o.rounds):

@@ -22,6 +22,7 @@ struct peer {
     size_t in_len, in_cap;
     char *in;
     size_t body_left; /* of a request whose head is parsed */
+    bool anthropic; /* asked at /messages */
     bool in_body, wants_stream, wants_usage;
     unsigned chunks_left;
     bool streaming;
@@ -90,10 +91,50 @@ make_event(char *at, size_t room)
     return put_chunked(at, room, event, (size_t)n);
 }
 
+/* The same piece of text as Anthropic sends it. */
+static size_t
+make_delta(char *at, size_t room)
+{
+    char event[512];
+    int n =
+        snprintf(event, sizeof event,
+                 "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+                 "\"delta\":{\"type\":\"text_delta\",\"text\":\" t@%016" PRIx64 "\"}}\n\n",
+                 now_ns());
+    return put_chunked(at, room, event, (size_t)n);
+}
+
+static const char message_start[] =
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_bench\","
+    "\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-bench\",\"content\":[],"
+    "\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":210,"
+    "\"output_tokens\":1}}}\n\n"
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,"
+    "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
+
+static size_t
+make_message_tail(char *at, size_t room)
+{
+    char tail[512];
+    int n = snprintf(
+        tail, sizeof tail,
+        "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{"
+        "\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":{"
+        "\"output_tokens\":%u}}\n\n"
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        chunks);
+    size_t len = put_chunked(at, room, tail, (size_t)n);
+    memcpy(at + len, "0\r\n\r\n", 5);
+    return len + 5;
+}
+
 static size_t
 make_tail(const struct peer *p, char *at, size_t room)
 {
     char tail[1024];
+    if (p->anthropic)
+        return make_message_tail(at, room);
     int n = snprintf(
         tail, sizeof tail,
         "data: {\"id\":\"chatcmpl-bench00000000000000000000\",\"object\":\"chat.completion.chunk\","
@@ -121,6 +162,8 @@ answer_stream(struct peer *p)
 {
     size_t n = sizeof stream_head - 1;
     memcpy(out, stream_head, n);
+    if (p->anthropic)
+        n += put_chunked(out + n, OUT_BYTES - n, message_start, sizeof message_start - 1);
     if (delay_us) {
         p->streaming = true;
         open_streams++;
@@ -135,10 +178,21 @@ answer_stream(struct peer *p)
                 return false;
             n = 0;
         }
-        n += make_event(out + n, OUT_BYTES - n);
+        n += p->anthropic ? make_delta(out + n, OUT_BYTES - n) : make_event(out + n, OUT_BYTES - n);
     }
     n += make_tail(p, out + n, OUT_BYTES - n);
     return send_all(p, out, n);
+}
+
+static int
+make_message(char *at, size_t room, const char *text)
+{
+    return snprintf(at, room,
+                    "{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":\"assistant\",\"model\":"
+                    "\"claude-bench\",\"content\":[{\"type\":\"text\",\"text\":\"%.*s\"}],"
+                    "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{"
+                    "\"input_tokens\":210,\"output_tokens\":150}}",
+                    (int)size_bytes, text);
 }
 
 static bool
@@ -147,18 +201,27 @@ answer_whole(struct peer *p)
     static char body[OUT_BYTES / 2];
     static char text[OUT_BYTES / 4];
     memset(text, 'x', size_bytes);
-    int n = snprintf(
-        body, sizeof body,
-        "{\n  \"id\": \"chatcmpl-bench00000000000000000000\",\n  \"object\": \"chat.completion\",\n"
-        "  \"created\": 1760000000,\n  \"model\": \"gpt-4o-mini-2024-07-18\",\n  \"choices\": [\n"
-        "    {\n      \"index\": 0,\n      \"message\": {\n        \"role\": \"assistant\",\n"
-        "        \"content\": \"%.*s\",\n        \"refusal\": null,\n        \"annotations\": []\n"
-        "      },\n      \"logprobs\": null,\n      \"finish_reason\": \"stop\"\n    }\n  ],\n"
-        "  \"usage\": {\n    \"prompt_tokens\": 210,\n    \"completion_tokens\": 150,\n"
-        "    \"total_tokens\": 360,\n    \"prompt_tokens_details\": {\n      \"cached_tokens\": 0\n"
-        "    }\n  },\n  \"service_tier\": \"default\",\n  \"system_fingerprint\": "
-        "\"fp_bench\"\n}\n",
-        (int)size_bytes, text);
+    int n =
+        p->anthropic
+            ? make_message(body, sizeof body, text)
+            : snprintf(
+                  body, sizeof body,
+                  "{\n  \"id\": \"chatcmpl-bench00000000000000000000\",\n  \"object\": "
+                  "\"chat.completion\",\n"
+                  "  \"created\": 1760000000,\n  \"model\": \"gpt-4o-mini-2024-07-18\",\n  "
+                  "\"choices\": [\n"
+                  "    {\n      \"index\": 0,\n      \"message\": {\n        \"role\": "
+                  "\"assistant\",\n"
+                  "        \"content\": \"%.*s\",\n        \"refusal\": null,\n        "
+                  "\"annotations\": []\n"
+                  "      },\n      \"logprobs\": null,\n      \"finish_reason\": \"stop\"\n    }\n "
+                  " ],\n"
+                  "  \"usage\": {\n    \"prompt_tokens\": 210,\n    \"completion_tokens\": 150,\n"
+                  "    \"total_tokens\": 360,\n    \"prompt_tokens_details\": {\n      "
+                  "\"cached_tokens\": 0\n"
+                  "    }\n  },\n  \"service_tier\": \"default\",\n  \"system_fingerprint\": "
+                  "\"fp_bench\"\n}\n",
+                  (int)size_bytes, text);
     int h = snprintf(out, sizeof out,
                      "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
                      "x-request-id: req_bench\r\nopenai-processing-ms: 12\r\nopenai-version: "
@@ -229,6 +292,7 @@ serve_one(struct peer *p)
                       memmem(body + length - edge, edge, "\"stream\":true", 13);
         p->wants_usage = memmem(body, edge, "include_usage", 13) ||
                          memmem(body + length - edge, edge, "include_usage", 13);
+        p->anthropic = strstr(p->in, "/messages ") != NULL;
         requests++;
         fine = stream ? answer_stream(p) : answer_whole(p);
     }

@@ -118,16 +118,36 @@ def usage_wanted(case):
     return u["prompt_tokens"], output, u.get("cached_tokens") or 0
 
 
-def booked(gateway, response):
-    event = gateway.wait_usage(response.headers["x-request-id"])[0]
-    return (event["input_tokens"], event["output_tokens"], event["cached_input_tokens"]), event
+def events_of(gateway):
+    """All usage events, by request."""
+    gateway.wait_idle(30)
+    found, cursor = {}, None
+    while True:
+        page = gateway.admin("GET", "/usage/events", params={"limit": 1000, **({"cursor": cursor} if cursor else {})}).json()
+        found |= {event["request_id"]: event for event in page["data"]}
+        cursor = page["next"]
+        if not cursor:
+            return found
+
+
+def misbooked(case, response, events):
+    """What the ledger has beside what the provider reported."""
+    want, event = usage_wanted(case), events.get(response.headers["x-request-id"])
+    if not want:
+        return
+    if not event:
+        yield "nothing was booked"
+        return
+    got = (event["input_tokens"], event["output_tokens"], event["cached_input_tokens"])
+    if got != want or event["estimated"]:
+        yield f"booked {got}{' (estimated)' if event['estimated'] else ''}, want {want}"
 
 
 def is_cut(case):
     return "x-stream-" in case.path or {"no_terminal_event", "stream_error", "stream_error_event"} & set(case.row["quirks"])
 
 
-def check(case, speaker, gateway, response):
+def check(case, speaker, response, events):
     if case.row["status"] >= 400:
         want = 502 if case.row["status"] == 401 else case.row["status"]
         if response.status_code != want:
@@ -147,28 +167,33 @@ def check(case, speaker, gateway, response):
         yield f"no clean end: {said.error}"
         return
     yield from differences(case, said)
-    want = usage_wanted(case)
-    if want:
-        got, event = booked(gateway, response)
-        if got != want or event["estimated"]:
-            yield f"booked {got}{' (estimated)' if event['estimated'] else ''}, want {want}"
+    yield from misbooked(case, response, events)
+
+
+def asked(case, speaker):
+    if case.expect is None and case.row["status"] < 400 and not is_cut(case):
+        return False
+    # A provider that speaks both is asked in the client's own dialect.
+    return not (case.row["api"] == "openai.responses" and speaker is speakers.Chat)
 
 
 def run(stand, speaker, piece):
     gateway, upstream = stand
     upstream.piece = piece
     failed, passed, excepted = {}, collections.Counter(), collections.Counter()
+    responses = {}
     for case in CASES:
-        if case.expect is None and case.row["status"] < 400 and not is_cut(case):
-            continue
-        if piece and not case.is_stream:
-            continue
-        if case.row["api"] == "openai.responses" and speaker is speakers.Chat:
-            continue  # a provider that speaks both is asked in the client's own dialect
+        if asked(case, speaker) and (case.is_stream or not piece):
+            try:
+                responses[case] = speakers.ask(gateway, speaker, f"c{case.number}/{model_of(case)}", case.is_stream,
+                                               tools_of(case))
+            except Exception as e:  # noqa: BLE001: whatever it is, the case has failed
+                failed[case.path] = [f"{type(e).__name__}: {e}"]
+    events = events_of(gateway)
+    for case, response in responses.items():
         try:
-            response = speakers.ask(gateway, speaker, f"c{case.number}/{model_of(case)}", case.is_stream, tools_of(case))
-            found = list(check(case, speaker, gateway, response))
-        except Exception as e:  # noqa: BLE001: whatever it is, the case has failed
+            found = list(check(case, speaker, response, events))
+        except Exception as e:  # noqa: BLE001
             found = [f"{type(e).__name__}: {e}"]
         reason = EXCEPTIONS.get((case.path, speaker.name)) or EXCEPTIONS.get((case.path, "*"))
         if found and reason:
@@ -184,7 +209,7 @@ TABLE = {}
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("piece", [0, 1, 7])
+@pytest.mark.parametrize("piece", [0, 3])
 @pytest.mark.parametrize("speaker", speakers.ALL, ids=lambda s: s.name)
 def test_every_recording(stand, speaker, piece):
     failed, passed, excepted = run(stand, speaker, piece)
