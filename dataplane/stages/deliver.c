@@ -78,12 +78,22 @@ add_cost(struct request *r, struct http_field *fields, size_t *n)
         fields[(*n)++] = (struct http_field){.name = SLICE("x-headgate-cost-usd"), .value = cost};
 }
 
+static bool
+says_stream(const struct request *r)
+{
+    for (size_t i = 0; i < r->answer.field_count; i++)
+        if (slice_eq(r->answer.fields[i].name, SLICE("content-type")))
+            return slice_starts(r->answer.fields[i].value, SLICE("text/event-stream"));
+    return false;
+}
+
 static size_t
 answer_fields(struct request *r, struct http_field *fields)
 {
     size_t n = reply_fields(r, fields);
     bool is_stream = r->answer.mode == ANSWER_STREAM;
-    bool own = r->wire.translated || is_stream; /* not every provider says what a stream is */
+    /* Not every provider says what a stream is. */
+    bool own = r->wire.translated || (is_stream && !says_stream(r));
     for (size_t i = 0; i < r->answer.field_count && n < 2 * LIMIT_ANSWER_FIELDS; i++)
         if (!own || !slice_eq(r->answer.fields[i].name, SLICE("content-type")))
             fields[n++] = r->answer.fields[i];

@@ -22,7 +22,7 @@ struct peer {
     size_t in_len, in_cap;
     char *in;
     size_t body_left; /* of a request whose head is parsed */
-    bool anthropic; /* asked at /messages */
+    bool anthropic;   /* asked at /messages */
     bool in_body, wants_stream, wants_usage;
     unsigned chunks_left;
     bool streaming;
