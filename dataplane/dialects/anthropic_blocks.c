@@ -50,7 +50,7 @@ read_words(struct json_view list, struct arena *a, struct slice *ret)
 }
 
 static int
-read_source(struct json_view source, struct arena *a, struct canon_media *m)
+read_source(struct json_view source, bool is_image, struct arena *a, struct canon_media *m)
 {
     struct json_view type = json_view_get(source, "type");
     if (json_view_is(type, "base64")) {
@@ -61,6 +61,8 @@ read_source(struct json_view source, struct arena *a, struct canon_media *m)
         return json_view_text(json_view_get(source, "url"), a, &m->url);
     if (json_view_is(type, "file"))
         return json_view_text(json_view_get(source, "file_id"), a, &m->file_id);
+    if (is_image)
+        return ERR_SYNTAX;
     if (json_view_is(type, "text")) {
         m->mime = SLICE("text/plain");
         return json_view_text(json_view_get(source, "data"), a, &m->text);
@@ -101,7 +103,7 @@ read_media(struct json_view block, enum canon_part_kind kind, struct arena *a,
            struct canon_part *ret)
 {
     *ret = (struct canon_part){.kind = kind, .origin = DIALECT_ANTHROPIC};
-    int err = read_source(json_view_get(block, "source"), a, &ret->media);
+    int err = read_source(json_view_get(block, "source"), kind == PART_IMAGE, a, &ret->media);
     if (err == ERR_NOT_FOUND) { /* a document of pictures: only Anthropic reads it */
         *ret =
             (struct canon_part){.kind = PART_OPAQUE, .origin = DIALECT_ANTHROPIC, .raw = block.raw};

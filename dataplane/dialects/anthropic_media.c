@@ -47,7 +47,8 @@ why_not(const struct canon_part *part)
         return is_https(m->url) ? NULL : "takes https addresses only";
     if (part->kind == PART_FILE && !m->text.at && !is_pdf(m) && !is_text(m))
         return "reads PDF and plain text only";
-    return m->data.len || m->text.at ? NULL : "was given nothing of it";
+    return m->data.len || (m->text.at && part->kind == PART_FILE) ? NULL
+                                                                  : "was given nothing of it";
 }
 
 bool

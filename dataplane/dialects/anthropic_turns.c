@@ -256,7 +256,13 @@ emit_opening(struct json_emit *e)
 {
     emit_map(e);
     emit_str_member(e, "role", "user");
-    emit_str_member(e, "content", "(The conversation begins with the assistant.)");
+    emit_name(e, "content");
+    emit_list(e);
+    emit_map(e);
+    emit_str_member(e, "type", "text");
+    emit_str_member(e, "text", "(The conversation begins with the assistant.)");
+    emit_end_map(e);
+    emit_end_list(e);
     emit_end_map(e);
 }
 

@@ -215,6 +215,8 @@ test_refusals_name_the_member(void **state)
         {TURN("[{\"type\":\"text\"}]"), "messages.0.content.0"},
         {TURN("[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"image\"}]"), "messages.0.content.1"},
         {TURN("[{\"type\":\"image\",\"source\":{\"type\":\"tape\"}}]"), "messages.0.content.0"},
+        {TURN("[{\"type\":\"image\",\"source\":{\"type\":\"text\",\"data\":\"x\"}}]"),
+         "messages.0.content.0"},
         {TURN("[{\"type\":\"tool_result\"}]"), "messages.0.content.0"},
         {TURN("[{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\",\"input\":[]}]"),
          "messages.0.content.0"},

@@ -147,13 +147,15 @@ static void
 test_the_first_turn_is_the_users(void **state)
 {
     (void)state;
-    check_member(HEAD "\"messages\":[{\"role\":\"assistant\",\"content\":\"hello\"},"
-                      "{\"role\":\"user\",\"content\":\"hi\"}]}",
-                 "messages",
-                 "[{\"role\":\"user\",\"content\":\"(The conversation begins with the "
-                 "assistant.)\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":"
-                 "\"hello\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]"
-                 "}]");
+    check_member(
+        HEAD "\"messages\":[{\"role\":\"assistant\",\"content\":\"hello\"},"
+             "{\"role\":\"user\",\"content\":\"hi\"}]}",
+        "messages",
+        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"(The "
+        "conversation begins with the "
+        "assistant.)\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":"
+        "\"hello\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]"
+        "}]");
     check_member(HEAD "\"messages\":[{\"role\":\"system\",\"content\":\"alone\"}]}", "messages",
                  "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"alone\"}]}]");
 }
