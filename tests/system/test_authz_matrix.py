@@ -90,7 +90,7 @@ class Callers:
             return special["apply_config"]
         if "rollback" in path:
             return special["rollback"]
-        if method == "PATCH":
+        if method == "PATCH" or (method == "POST" and "{name}/" in path):
             return {}
         return objects(where)[path.split("/")[3]] if method in ("POST", "PUT") else None
 
