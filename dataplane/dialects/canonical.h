@@ -130,7 +130,7 @@ struct canon_tool {
     enum canon_tool_kind kind;
     struct slice name, description;
     struct slice schema_raw; /* JSON Schema of the arguments; empty: none */
-    struct slice format_raw; /* TOOL_CUSTOM */
+    struct slice format_raw; /* TOOL_CUSTOM: in the shape of chat completions */
     enum tri strict;
     enum canon_cache cache;
     enum dialect_id origin;

@@ -18,6 +18,27 @@ read_strict(const struct responses_reader *r, const char *member, struct json_vi
     return 0;
 }
 
+/* A grammar stands one level deeper in chat completions, whose shape is the canonical one. */
+static int
+read_format(const struct responses_reader *r, const char *member, struct json_view v,
+            struct canon_tool *tool)
+{
+    static const char *const known[] = {"type", NULL};
+    struct slice grammar;
+    if (v.kind != JSON_MAP)
+        return responses_must(r, member, "a tool whose 'format' is an object");
+    tool->format_raw = v.raw;
+    if (!json_view_is(json_view_get(v, "type"), "grammar"))
+        return 0;
+    int err = responses_leftover(v, known, r->a, &grammar);
+    if (err || grammar.len == 0)
+        return err;
+    char *deeper =
+        arena_printf(r->a, "{\"type\":\"grammar\",\"grammar\":%.*s}", SLICE_ARG(grammar));
+    tool->format_raw = slice_of(deeper);
+    return deeper ? 0 : ERR_NOMEM;
+}
+
 static int
 read_own(const struct responses_reader *r, const char *member, struct json_view v,
          struct canon_tool *tool)
@@ -39,8 +60,8 @@ read_own(const struct responses_reader *r, const char *member, struct json_view 
         err = read_strict(r, member, at[STRICT], &tool->strict);
     if (json_view_is_set(at[PARAMETERS]) && !custom)
         tool->schema_raw = at[PARAMETERS].raw;
-    if (json_view_is_set(at[FORMAT]) && custom)
-        tool->format_raw = at[FORMAT].raw;
+    if (!err && json_view_is_set(at[FORMAT]) && custom)
+        err = read_format(r, member, at[FORMAT], tool);
     return err ? err
                : responses_leftover(v, custom ? custom_members : function_members, r->a,
                                     &tool->raw);

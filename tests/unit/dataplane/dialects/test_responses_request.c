@@ -298,6 +298,19 @@ test_tools(void **state)
 }
 
 static void
+test_a_grammar_is_that_of_chat(void **state)
+{
+    (void)state;
+    read_well("{\"input\":\"x\",\"tools\":[{\"type\":\"custom\",\"name\":\"c\",\"format\":"
+              "{\"type\":\"grammar\",\"syntax\":\"lark\",\"definition\":\"d\"}}]}");
+    assert_slice_is(q.tools[0].format_raw, "{\"type\":\"grammar\",\"grammar\":{\"syntax\":"
+                                           "\"lark\",\"definition\":\"d\"}}");
+    assert_int_equal(read_text("{\"input\":\"x\",\"tools\":[{\"type\":\"custom\",\"name\":\"c\","
+                               "\"format\":7}]}"),
+                     ERR_SYNTAX);
+}
+
+static void
 test_allowed_tools(void **state)
 {
     (void)state;
@@ -697,6 +710,7 @@ main(void)
         TEST(test_signature_in_an_id),
         TEST(test_a_mark_alone_is_an_id),
         TEST(test_tools),
+        TEST(test_a_grammar_is_that_of_chat),
         TEST(test_allowed_tools),
         TEST(test_refusals),
         TEST(test_too_many_allowed_tools),

@@ -392,6 +392,95 @@ check_case(json_t *row)
     json_decref(expect);
 }
 
+/* --- requests --------------------------------------------------------------------------------- */
+
+static struct slice
+rewrite(struct slice body, struct canon_request *q)
+{
+    struct dialect_call call = {.path_stream = false};
+    struct dialect_refusal why = {.member = ""};
+    struct policy_provider p = {.name = SLICE("p"), .kind = PROVIDER_OPENAI};
+    struct dialect_target t = {.provider = &p};
+    struct dialect_writer w = {.arena = &a, .target = &t, .why = &why};
+    struct buf out;
+    buf_init(&out, 0);
+    if (dialect_responses.read_request(body, &call, &a, q, &why) != 0)
+        fail_msg("%s: %s", why.member, why.message);
+    t.model = q->model;
+    if (dialect_responses.write_request(q, &w, &out) != 0)
+        fail_msg("%s: %s", why.member, why.message);
+    struct slice text = arena_copy(&a, buf_slice(&out));
+    buf_free(&out);
+    return text;
+}
+
+/* Of what is written in one way only: the same JSON, nulls aside. */
+static void
+assert_same_members(json_t *was, json_t *is)
+{
+    static const char *const others[] = {"input", "stream", "reasoning", "tools", "model", NULL};
+    const char *name;
+    json_t *value;
+    json_object_foreach(was, name, value)
+    {
+        bool other = json_is_null(value);
+        for (size_t i = 0; others[i]; i++)
+            other |= strcmp(name, others[i]) == 0;
+        if (!other && !json_equal(value, json_object_get(is, name)))
+            fail_msg("'%s' changed", name);
+    }
+}
+
+static size_t
+items_of(json_t *request)
+{
+    json_t *input = json_object_get(request, "input");
+    return json_is_array(input) ? json_array_size(input) : input != NULL;
+}
+
+static bool
+check_request(const char *folder)
+{
+    struct canon_request q, again;
+    struct slice body = load(folder, "request.json");
+    if (!body.at)
+        return false;
+    print_message("%s\n", folder);
+    struct slice once = rewrite(body, &q), twice = rewrite(once, &again);
+    assert_true(slice_eq(once, twice));
+    assert_int_equal(q.message_count, again.message_count);
+    assert_int_equal(q.tool_count, again.tool_count);
+    json_t *was = json_loadb(body.at, body.len, 0, NULL);
+    json_t *is = json_loadb(once.at, once.len, 0, NULL);
+    assert_same_members(was, is);
+    assert_int_equal(items_of(was), items_of(is));
+    assert_int_equal(json_array_size(json_object_get(was, "tools")),
+                     json_array_size(json_object_get(is, "tools")));
+    json_decref(was);
+    json_decref(is);
+    return true;
+}
+
+static void
+test_requests(void **state)
+{
+    (void)state;
+    arena_init(&a, 0);
+    struct slice text = load("", "INDEX.json");
+    if (!text.at)
+        skip();
+    json_t *rows = json_loadb(text.at, text.len, 0, NULL), *row;
+    size_t i, n = 0;
+    json_array_foreach(rows, i, row)
+    {
+        if (strcmp(text_of(row, "api"), "openai.responses") == 0)
+            n += check_request(text_of(row, "path"));
+        arena_free(&a);
+    }
+    assert_true(n > 0);
+    json_decref(rows);
+}
+
 static void
 test_recordings(void **state)
 {
@@ -421,7 +510,8 @@ test_recordings(void **state)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recordings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recordings),
+                                       cmocka_unit_test(test_requests)};
     const char *shared = getenv("HEADGATE_SHARED");
     snprintf(root, sizeof(root), "%s", shared ? shared : "../shared");
     return cmocka_run_group_tests(tests, NULL, NULL);
