@@ -503,6 +503,30 @@ write_turn(struct converse_writing *c, const struct turn *t)
     return err;
 }
 
+/* A system prompt alone is no conversation: it is what the user says then. */
+static int
+write_lone_system(struct converse_writing *c)
+{
+    struct json_emit *e = &c->e;
+    emit_map(e);
+    emit_str_member(e, "role", "user");
+    emit_name(e, "content");
+    emit_list(e);
+    size_t empty = e->into->len;
+    for (size_t i = 0; i < c->q->message_count; i++)
+        for (size_t k = 0; k < c->q->messages[i].count && is_system(&c->q->messages[i]); k++)
+            if (c->q->messages[i].parts[k].kind == PART_TEXT)
+                write_text(c, c->q->messages[i].parts[k].text);
+    c->is_lone_system = true;
+    if (!e->err && e->into->len == empty)
+        return dialect_refuse(c->w->why, ERR_DENIED, "messages",
+                              "'messages': provider '%.*s' wants a message of the user.",
+                              SLICE_ARG(c->w->target->provider->name));
+    emit_end_list(e);
+    emit_end_map(e);
+    return 0;
+}
+
 int
 converse_write_messages(struct converse_writing *c)
 {
@@ -518,10 +542,8 @@ converse_write_messages(struct converse_writing *c)
                                   SLICE_ARG(c->w->target->provider->name));
         err = write_turn(c, &t);
     }
-    emit_end_list(&c->e);
     if (!err && count == 0)
-        return dialect_refuse(c->w->why, ERR_DENIED, "messages",
-                              "'messages': provider '%.*s' wants a message of the user.",
-                              SLICE_ARG(c->w->target->provider->name));
+        err = write_lone_system(c);
+    emit_end_list(&c->e);
     return err;
 }

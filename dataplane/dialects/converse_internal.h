@@ -5,6 +5,7 @@
 #ifndef DATAPLANE_DIALECTS_CONVERSE_INTERNAL_H
 #define DATAPLANE_DIALECTS_CONVERSE_INTERNAL_H
 
+#include "dataplane/dialects/anthropic_internal.h"
 #include "dataplane/dialects/dialect.h"
 #include "lib/json/emit.h"
 #include "lib/json/view.h"
@@ -29,13 +30,11 @@ enum converse_json { CONVERSE_JSON_NATIVE, CONVERSE_JSON_TOOL, CONVERSE_JSON_ASK
 
 struct converse_model {
     enum converse_family family;
-    bool may_choose_any, may_choose_one; /* toolChoice any, tool */
-    bool has_status;                     /* toolResult.status */
-    bool has_cache;                      /* cachePoint */
-    bool has_cache_hour;                 /* ttl "1h" */
-    bool is_adaptive;                    /* Claude 4.6 and later: thinking by effort, not budget */
-    bool no_sampling;                    /* the newest Claudes: no temperature, top_p, top_k */
-    bool one_of_sampling;                /* Claude 4.5: temperature or top_p, not both */
+    bool may_choose_any, may_choose_one;  /* toolChoice any, tool */
+    bool has_status;                      /* toolResult.status */
+    bool has_cache;                       /* cachePoint */
+    bool has_cache_hour;                  /* ttl "1h" */
+    const struct anthropic_model *claude; /* of that family, else NULL */
     enum converse_json json;
 };
 /* By its id: "anthropic.claude-...", "us.amazon.nova-...", an ARN that ends in one. */
@@ -51,6 +50,7 @@ struct converse_writing {
     const struct canon_part *call; /* the history's first one, or NULL */
     bool gives_tools;              /* the request's own */
     bool thinks;                   /* thinking was turned on */
+    bool is_lone_system;           /* it stands in the user's place */
     unsigned documents;            /* named so far */
     char member[96];               /* where we are: "messages[3]" */
 };

@@ -1,6 +1,5 @@
 #include "dataplane/dialects/converse_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -50,46 +49,19 @@ is_native(struct slice id)
     return false;
 }
 
-/* A number of one or two digits; -1: it is none (dates have eight). */
-static int
-short_number(struct slice word)
-{
-    unsigned long long n;
-    return word.len > 0 && word.len <= 2 && slice_to_u64(word, &n) == 0 ? (int)n : -1;
-}
-
-/* "claude-3-7-sonnet-20250219-v1:0" is 307, "claude-sonnet-4-6" 406, "claude-sonnet-5" 500; 0: not
- * told. The first one or two short numbers of the name count. */
-static int
-claude_version(struct slice id)
-{
-    struct slice rest = slice_from(id, (size_t)(find_part(id, families[0].part) - id.at));
-    while (rest.at && rest.len > 0) {
-        int major = short_number(slice_cut(&rest, '-'));
-        if (major < 0)
-            continue;
-        int minor = rest.at ? short_number(slice_cut(&rest, '-')) : -1;
-        return major * 100 + (minor > 0 ? minor : 0);
-    }
-    return 0;
-}
-
-static bool
-has(struct slice id, const char *word)
-{
-    return memmem(id.at, id.len, word, strlen(word)) != NULL;
-}
-
+/* What a Claude can do is told by its name at Anthropic, but for the first ones, which had others.
+ */
 static void
 describe_claude(struct slice id, struct converse_model *m)
 {
-    int version = claude_version(id);
+    const char *name = find_part(id, families[0].part) + sizeof("anthropic.") - 1;
+    struct slice rest = slice_from(id, (size_t)(name - id.at));
+    bool is_old =
+        slice_starts(rest, SLICE("claude-instant")) || slice_starts(rest, SLICE("claude-v"));
+    m->claude = anthropic_model_of(is_old ? SLICE("claude-3-haiku") : rest);
     m->may_choose_any = m->may_choose_one = m->has_status = m->has_cache = true;
-    m->has_cache_hour = version >= 405;
-    m->is_adaptive = version >= 406;
-    m->no_sampling = version >= 500 || (has(id, "opus") && version >= 407);
-    m->one_of_sampling = version >= 401;
-    m->json = version >= 405 ? CONVERSE_JSON_NATIVE : CONVERSE_JSON_TOOL;
+    m->has_cache_hour = m->claude->schema;
+    m->json = m->claude->schema ? CONVERSE_JSON_NATIVE : CONVERSE_JSON_TOOL;
 }
 
 struct converse_model

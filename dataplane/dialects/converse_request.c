@@ -87,7 +87,7 @@ write_system(struct converse_writing *c)
     emit_name(&c->e, "system");
     emit_list(&c->e);
     size_t empty = c->e.into->len;
-    for (size_t i = 0; i < c->q->message_count; i++) {
+    for (size_t i = 0; i < c->q->message_count && !c->is_lone_system; i++) {
         const struct canon_message *m = &c->q->messages[i];
         if (m->role == ROLE_SYSTEM || m->role == ROLE_DEVELOPER)
             write_system_parts(c, m);
@@ -129,28 +129,81 @@ claude_budget(const struct canon_request *q)
 }
 
 static int
-write_claude_thinking(struct converse_writing *c, struct slice effort)
+leave_thinking(struct converse_writing *c, const char *reason)
+{
+    int err = dialect_leave_out(c->w, anthropic_said(c->q, SAID_REASONING), reason);
+    return err < 0 ? err : 0;
+}
+
+/* A turn that goes on behind results of tools must begin with its signed thinking. */
+static bool
+lacks_signed_thinking(const struct canon_request *q)
+{
+    size_t i = q->message_count;
+    bool has_results = false;
+    while (i > 0 && q->messages[i - 1].role != ROLE_ASSISTANT)
+        has_results |= q->messages[--i].role == ROLE_TOOL;
+    while (i > 1 && q->messages[i - 2].role == ROLE_ASSISTANT)
+        i--;
+    if (!has_results || i == 0)
+        return false;
+    const struct canon_message *first = &q->messages[i - 1];
+    const struct canon_part *p = first->count ? &first->parts[0] : NULL;
+    return !p || p->kind != PART_REASONING || p->origin != DIALECT_CONVERSE ||
+           !(p->signature.len || p->encrypted.len);
+}
+
+static struct slice
+claude_effort(const struct anthropic_model *m, struct slice effort)
+{
+    if (slice_is(effort, "minimal"))
+        return SLICE("low");
+    if ((slice_is(effort, "xhigh") && !m->xhigh) || (slice_is(effort, "max") && !m->max))
+        return SLICE("high");
+    return effort;
+}
+
+static void
+write_adaptive(struct converse_writing *c, struct slice effort)
 {
     struct json_emit *e = &c->e;
-    int64_t budget = claude_budget(c->q);
-    if (!c->model.is_adaptive && budget == 0) {
-        int err =
-            dialect_leave_out(c->w, "reasoning_effort", "thinks with a max_tokens above 1024 only");
-        return err < 0 ? err : 0;
-    }
-    c->thinks = true;
     emit_name(e, "thinking");
     emit_map(e);
-    emit_str_member(e, "type", c->model.is_adaptive ? "adaptive" : "enabled");
-    if (!c->model.is_adaptive)
-        emit_int_member(e, "budget_tokens", budget);
+    emit_str_member(e, "type", "adaptive");
     emit_end_map(e);
-    if (!c->model.is_adaptive)
-        return 0;
     emit_name(e, "output_config");
     emit_map(e);
-    emit_text_member(e, "effort", slice_is(effort, "minimal") ? SLICE("low") : effort);
+    emit_text_member(e, "effort", claude_effort(c->model.claude, effort));
     emit_end_map(e);
+}
+
+static void
+write_budget(struct converse_writing *c, int64_t budget)
+{
+    struct json_emit *e = &c->e;
+    emit_name(e, "thinking");
+    emit_map(e);
+    emit_str_member(e, "type", "enabled");
+    emit_int_member(e, "budget_tokens", budget);
+    emit_end_map(e);
+}
+
+static int
+write_claude_thinking(struct converse_writing *c, struct slice effort)
+{
+    const struct anthropic_model *m = c->model.claude;
+    int64_t budget = claude_budget(c->q);
+    if (!m->thinks)
+        return leave_thinking(c, "runs a model that does not think");
+    if (!m->adaptive && budget == 0)
+        return leave_thinking(c, "thinks with a max_tokens above 1024 only");
+    if (!m->adaptive && lacks_signed_thinking(c->q))
+        return leave_thinking(c, "demands the signed thinking of the turn that its calls are of");
+    c->thinks = true;
+    if (m->adaptive)
+        write_adaptive(c, effort);
+    else
+        write_budget(c, budget);
     return 0;
 }
 
@@ -177,7 +230,7 @@ write_nova_thinking(struct converse_writing *c, struct slice effort)
 static void
 write_no_thinking(struct converse_writing *c)
 {
-    if (c->model.family != CONVERSE_CLAUDE || !c->model.no_sampling)
+    if (!c->model.claude || !c->model.claude->unasked)
         return;
     emit_name(&c->e, "thinking");
     emit_map(&c->e);
@@ -189,7 +242,6 @@ static int
 write_thinking(struct converse_writing *c)
 {
     struct slice effort = effort_of(c->q);
-    int err;
     if (!effort.len)
         return 0;
     if (slice_is(effort, "none")) {
@@ -207,13 +259,18 @@ write_thinking(struct converse_writing *c)
         emit_text_member(&c->e, "reasoning_effort", three_efforts(effort));
         return 0;
     default:
-        err =
-            dialect_leave_out(c->w, "reasoning_effort", "cannot tell this model how much to think");
-        return err < 0 ? err : 0;
+        return leave_thinking(c, "cannot tell this model how much to think");
     }
 }
 
 /* --- sampling --------------------------------------------------------------------------------- */
+
+/* A thinking Claude samples as it does, and so do the newest. */
+static bool
+samples_freely(const struct converse_writing *c)
+{
+    return !c->model.claude || (!c->thinks && c->model.claude->sampling);
+}
 
 static int
 write_top_k(struct converse_writing *c)
@@ -223,7 +280,7 @@ write_top_k(struct converse_writing *c)
         return 0;
     switch (c->model.family) {
     case CONVERSE_CLAUDE:
-        if (!c->thinks && !c->model.no_sampling)
+        if (samples_freely(c))
             emit_opt_raw(&c->e, "top_k", c->q->top_k);
         break;
     case CONVERSE_NOVA:
@@ -239,13 +296,6 @@ write_top_k(struct converse_writing *c)
     return err < 0 ? err : 0;
 }
 
-/* A thinking Claude samples as it does, and so do the newest. */
-static bool
-samples_freely(const struct converse_writing *c)
-{
-    return c->model.family != CONVERSE_CLAUDE || (!c->thinks && !c->model.no_sampling);
-}
-
 /* What is over the range is meant to be as much as there is. */
 static void
 write_temperature(struct converse_writing *c)
@@ -259,7 +309,8 @@ write_temperature(struct converse_writing *c)
 static void
 write_top_p(struct converse_writing *c)
 {
-    bool is_idle = is_number(c->q->top_p, 1) && c->q->temperature.len && c->model.one_of_sampling;
+    bool is_idle = is_number(c->q->top_p, 1) && c->q->temperature.len && c->model.claude &&
+                   !c->model.claude->both;
     if (c->q->top_p.len && !is_idle && samples_freely(c))
         emit_opt_raw(&c->e, "topP", c->q->top_p);
 }
@@ -404,14 +455,27 @@ check_features(struct converse_writing *c)
     return err < 0 ? err : 0;
 }
 
+/* A call that stands for the answer has to be forced, which does not go with Claude's thinking, and
+ * has an object for its arguments: else the answer is asked for in words. */
+static void
+choose_json(struct converse_writing *c)
+{
+    struct json_view schema = json_view_of(c->q->format_schema_raw);
+    bool is_object = json_view_is(json_view_get(schema, "type"), "object");
+    if (c->model.json == CONVERSE_JSON_TOOL && ((c->thinks && c->model.claude) || !is_object))
+        c->model.json = CONVERSE_JSON_ASKED;
+    c->w->json_by_tool = c->q->format == FORMAT_SCHEMA && c->model.json == CONVERSE_JSON_TOOL;
+}
+
 static int
 write_body(struct converse_writing *c)
 {
     int err = converse_write_messages(c);
     if (!err)
-        err = write_system(c);
-    if (!err)
         err = write_additional(c);
+    choose_json(c);
+    if (!err)
+        err = write_system(c);
     if (!err)
         err = converse_write_tools(c);
     if (err)
@@ -428,7 +492,6 @@ converse_write_request(const struct canon_request *q, struct dialect_writer *w, 
 {
     struct converse_writing c = {
         .e = json_emit_into(into), .w = w, .q = q, .model = converse_model_of(w->target->model)};
-    w->json_by_tool = q->format == FORMAT_SCHEMA && c.model.json == CONVERSE_JSON_TOOL;
     converse_look_at_tools(&c);
     int err = check_features(&c);
     if (err)

@@ -91,7 +91,7 @@ static const struct canon_request asked;
 static int
 read_with(const struct dialect *d, struct slice body)
 {
-    const struct dialect_exchange x = {&asked, false};
+    const struct dialect_exchange x = {.request = &asked};
     const struct dialect_fault fault = {.status = 500, .body = S("{\"message\":\"a\\nb\"}")};
     struct canon_answer answer;
     struct canon_error error;
@@ -142,7 +142,7 @@ struct frame {
 static int
 decode(const struct dialect *d, const struct frame *frames, size_t count)
 {
-    const struct dialect_exchange x = {&asked, false};
+    const struct dialect_exchange x = {.request = &asked};
     struct arena keep, scratch;
     struct canon_answer answer;
     struct gather *g = gather_new(1 << 20);

@@ -46,8 +46,8 @@ test_models(void **state)
         struct converse_model m = converse_model_of(slice_of(rows[i].id));
         print_message("%s\n", rows[i].id);
         assert_int_equal(m.family, rows[i].family);
-        assert_int_equal(m.is_adaptive, rows[i].adaptive);
-        assert_int_equal(m.no_sampling, rows[i].no_sampling);
+        assert_int_equal(m.claude && m.claude->adaptive, rows[i].adaptive);
+        assert_int_equal(m.claude && !m.claude->sampling, rows[i].no_sampling);
         assert_int_equal(m.json, rows[i].json);
     }
 }
@@ -236,8 +236,8 @@ test_turns_refused(void **state)
     assert_refused(CLAUDE, &q, "messages");
     q = request_of(nothing, 1);
     assert_refused(CLAUDE, &q, "messages");
-    q = request_of(system, 1);
-    assert_refused(CLAUDE, &q, "messages");
+    q = request_of(system, 1); /* which is what the user says then */
+    assert_written(CLAUDE, &q, HI ",\"inferenceConfig\":{}}");
 }
 
 /* --- tools ------------------------------------------------------------------------------------ */
@@ -489,6 +489,12 @@ test_thinking(void **state)
     assert_thinking(
         CLAUDE_NEW, "minimal", -1, -1,
         "{\"thinking\":{\"type\":\"adaptive\"},\"output_config\":{\"effort\":\"low\"}}");
+    assert_thinking(
+        CLAUDE_NEW, "max", -1, -1,
+        "{\"thinking\":{\"type\":\"adaptive\"},\"output_config\":{\"effort\":\"high\"}}");
+    assert_thinking(
+        "us.anthropic.claude-opus-4-7", "xhigh", -1, -1,
+        "{\"thinking\":{\"type\":\"adaptive\"},\"output_config\":{\"effort\":\"xhigh\"}}");
     assert_thinking(NOVA_2, "max", -1, -1,
                     "{\"reasoningConfig\":{\"type\":\"enabled\",\"maxReasoningEffort\":\"high\"}}");
     assert_thinking("openai.gpt-oss-20b-1:0", "medium", -1, -1,
@@ -504,6 +510,14 @@ test_thinking(void **state)
     q.max_tokens = 1024;
     assert_degrades(CLAUDE, &q, "reasoning_effort");
     q.max_tokens = -1;
+    assert_degrades("anthropic.claude-3-5-sonnet-20241022-v2:0", &q, "reasoning_effort");
+    assert_degrades("anthropic.claude-v2:1", &q, "reasoning_effort");
+    q.messages = tool_talk; /* whose call has lost its thinking */
+    q.message_count = 5;
+    assert_degrades(CLAUDE, &q, "reasoning_effort");
+    assert_has(CLAUDE_NEW, &q, "adaptive", true);
+    q = hello_request();
+    q.reasoning.effort = SLICE("high");
     q.tools = tools;
     q.tool_count = 2;
     q.tool_choice = CHOICE_REQUIRED;
@@ -555,6 +569,12 @@ test_structured_output(void **state)
     q.tools = tools;
     q.tool_count = 2;
     assert_has(NOVA, &q, "\"toolChoice\":{\"any\":{}}", true);
+    q.reasoning.effort = SLICE("low");
+    assert_has(CLAUDE, &q, "respond_with_json", false); /* it thinks: no call can be forced */
+    assert_has(CLAUDE, &q, "\"system\":[{\"text\":\"Answer with one JSON object that is", true);
+    q.reasoning.effort = (struct slice){0};
+    q.format_schema_raw = SLICE("{\"type\":\"array\"}");
+    assert_has(NOVA, &q, "respond_with_json", false);
     q.format = FORMAT_JSON;
     assert_has(NOVA, &q, "respond_with_json", false);
     assert_has(NOVA, &q, "\"system\":[{\"text\":\"Answer with one JSON object and", true);
