@@ -77,6 +77,13 @@ const struct anthropic_model *anthropic_model_of(struct slice name);
 bool anthropic_schema_fits(struct json_view schema);
 void anthropic_emit_schema(struct json_emit *e, struct json_view schema, struct arena *a);
 
+/* A search of the web as other dialects ask for it (anthropic_search.c): by a tool or, in chat
+ * completions, by a member. *ret_options: where it says more about it. */
+bool anthropic_is_search(const struct canon_tool *t);
+bool anthropic_is_search_option(const struct canon_request *q, const struct canon_extra *x);
+bool anthropic_asks_search(const struct canon_request *q, struct json_view *ret_options);
+void anthropic_emit_search(struct json_emit *e, struct json_view options);
+
 /* What is decided before anything is written (anthropic_plan.c). */
 struct anthropic_plan {
     const struct anthropic_model *model;

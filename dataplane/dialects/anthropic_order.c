@@ -64,6 +64,9 @@ is_sent(const struct canon_tool *t)
 static bool
 has_tools(const struct canon_request *q)
 {
+    struct json_view options;
+    if (anthropic_asks_search(q, &options))
+        return true;
     for (size_t i = 0; i < q->tool_count; i++)
         if (is_sent(&q->tools[i]))
             return true;
@@ -74,6 +77,7 @@ static void
 emit_tools(struct json_emit *e, const struct canon_request *q, struct anthropic_plan *p,
            struct arena *a)
 {
+    struct json_view search;
     if (!has_tools(q) && p->json != JSON_TOOL)
         return;
     emit_name(e, "tools");
@@ -83,6 +87,8 @@ emit_tools(struct json_emit *e, const struct canon_request *q, struct anthropic_
             emit_function(e, &q->tools[i], p, a);
         else if (is_sent(&q->tools[i]))
             emit_raw(e, q->tools[i].raw);
+    if (anthropic_asks_search(q, &search))
+        anthropic_emit_search(e, search);
     if (p->json == JSON_TOOL)
         emit_json_tool(e, q);
     emit_end_list(e);
@@ -300,8 +306,12 @@ emit_tier(struct json_emit *e, const struct canon_request *q, struct dialect_wri
 }
 
 /* Hints about caching and safety that change nothing about the answer. */
-static const char *const harmless[] = {"safety_identifier", "prompt_cache_key",
-                                       "prompt_cache_retention", "store", NULL};
+static const char *const harmless[] = {"safety_identifier",
+                                       "prompt_cache_key",
+                                       "prompt_cache_retention",
+                                       "store",
+                                       "web_search_options", /* a tool, here */
+                                       NULL};
 
 static int
 emit_extras(struct json_emit *e, const struct canon_request *q, struct dialect_writer *w)

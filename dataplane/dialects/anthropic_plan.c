@@ -116,7 +116,8 @@ check_tools(const struct canon_request *q, struct dialect_writer *w)
         snprintf(member, sizeof(member), "tools[%zu]", i);
         if (t->kind == TOOL_CUSTOM)
             err = dialect_need(w, FEATURE_CUSTOM_TOOLS, member);
-        else if (t->kind == TOOL_HOSTED && t->origin != DIALECT_ANTHROPIC)
+        else if (t->kind == TOOL_HOSTED && t->origin != DIALECT_ANTHROPIC &&
+                 !anthropic_is_search(t))
             err = dialect_leave_out(w, member, "does not run this tool");
         if (err < 0)
             return err;

@@ -257,6 +257,56 @@ test_tools_are_said_with_schemas(void **state)
                  "[{\"name\":\"s\",\"input_schema\":{\"type\":\"object\",\"properties\":{}}}]");
 }
 
+static void
+test_a_search_of_the_web(void **state)
+{
+    (void)state;
+    check_member(HEAD USER ",\"web_search_options\":{\"search_context_size\":\"low\","
+                           "\"user_location\":{\"type\":\"approximate\",\"approximate\":"
+                           "{\"country\":\"GB\",\"city\":\"London\"}}}}",
+                 "tools",
+                 "[{\"type\":\"web_search_20250305\",\"name\":\"web_search\",\"user_location\":"
+                 "{\"type\":\"approximate\",\"city\":\"London\",\"country\":\"GB\"}}]");
+    static const struct {
+        enum dialect_id origin;
+        const char *raw, *want;
+    } rows[] = {
+        {DIALECT_RESPONSES,
+         "{\"type\":\"web_search\",\"filters\":{\"allowed_domains\":[\"a.example\"]}}",
+         "[{\"type\":\"web_search_20250305\",\"name\":\"web_search\",\"allowed_domains\":"
+         "[\"a.example\"]}]"},
+        {DIALECT_GEMINI, "{\"googleSearch\":{}}",
+         "[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]"},
+        {DIALECT_RESPONSES, "{\"type\":\"file_search\"}", NULL},
+        {DIALECT_GEMINI, "{\"codeExecution\":{}}", NULL},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct canon_part part = {.kind = PART_TEXT, .text = SLICE("x")};
+        struct canon_message m = {.role = ROLE_USER, .parts = &part, .count = 1};
+        struct canon_tool tool = {
+            .kind = TOOL_HOSTED, .origin = rows[i].origin, .raw = slice_of(rows[i].raw)};
+        struct canon_request q = {.origin = rows[i].origin,
+                                  .max_tokens = 9,
+                                  .choices = 1,
+                                  .top_logprobs = -1,
+                                  .reasoning.budget = -1,
+                                  .messages = &m,
+                                  .message_count = 1,
+                                  .tools = &tool,
+                                  .tool_count = 1};
+        struct result r = {0};
+        order(&q, "claude-sonnet-4-5", false, &r);
+        if (!rows[i].want) {
+            assert_int_equal(r.err, ERR_DENIED);
+            assert_string_equal(r.why.member, "tools[0]");
+            continue;
+        }
+        assert_int_equal(r.err, 0);
+        assert_true(
+            same_json(json_view_get(json_view_of(r.body), "tools").raw, slice_of(rows[i].want)));
+    }
+}
+
 /* --- sampling and limits ---------------------------------------------------------------------- */
 
 static void
@@ -554,6 +604,7 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_fetched_first, tear_down),
         cmocka_unit_test_teardown(test_tool_choices, tear_down),
         cmocka_unit_test_teardown(test_tools_are_said_with_schemas, tear_down),
+        cmocka_unit_test_teardown(test_a_search_of_the_web, tear_down),
         cmocka_unit_test_teardown(test_sampling, tear_down),
         cmocka_unit_test_teardown(test_limits_by_model, tear_down),
         cmocka_unit_test_teardown(test_what_it_cannot_do_is_refused_by_name, tear_down),
