@@ -86,10 +86,15 @@ gemini_family_of(struct slice model)
         struct slice prefix;
         enum gemini_family family;
     } rows[] = {
-        {{"gemini-1", 8}, GEMINI_OLD},      {{"gemini-2.0", 10}, GEMINI_OLD},
-        {{"gemini-pro", 10}, GEMINI_OLD},   {{"gemini-exp", 10}, GEMINI_OLD},
-        {{"gemini-2.5", 10}, GEMINI_2_5},   {{"gemini-robotics", 15}, GEMINI_2_5},
-        {{"gemini-flash", 12}, GEMINI_2_5}, {{"gemma", 5}, GEMINI_GEMMA},
+        {{"gemini-1", 8}, GEMINI_OLD},
+        {{"gemini-2.0", 10}, GEMINI_OLD},
+        {{"gemini-pro-latest", 17}, GEMINI_2_5},
+        {{"gemini-pro", 10}, GEMINI_OLD},
+        {{"gemini-exp", 10}, GEMINI_OLD},
+        {{"gemini-2.5", 10}, GEMINI_2_5},
+        {{"gemini-robotics", 15}, GEMINI_2_5},
+        {{"gemini-flash", 12}, GEMINI_2_5},
+        {{"gemma", 5}, GEMINI_GEMMA},
     };
     model = bare(model);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

@@ -134,8 +134,11 @@ credential_make(struct credential *c, const struct credential_call *call, const 
         return add_bearer(c, key, ret_why);
     case PROVIDER_AUTH_X_API_KEY:
         return add_plain(c, SLICE("x-api-key"), SLICE(""), key, ret_why);
+    case PROVIDER_AUTH_GOOGLE: /* of no service account: an access token, or an API key */
+        if (slice_starts(key, SLICE("ya29.")))
+            return add_bearer(c, key, ret_why);
+        return add_plain(c, SLICE("x-goog-api-key"), SLICE(""), key, ret_why);
     case PROVIDER_AUTH_X_GOOG_API_KEY:
-    case PROVIDER_AUTH_GOOGLE:
         return add_plain(c, SLICE("x-goog-api-key"), SLICE(""), key, ret_why);
     case PROVIDER_AUTH_AZURE:
         return add_plain(c, SLICE("api-key"), SLICE(""), key, ret_why);

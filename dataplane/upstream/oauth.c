@@ -73,14 +73,15 @@ kind_of(const struct policy_provider *p, enum oauth_kind *ret_kind)
     switch (provider_kind_row(p->kind)->auth) {
     case PROVIDER_AUTH_GOOGLE:
         *ret_kind = OAUTH_GOOGLE;
-        return credential.len > 0;
+        break;
     case PROVIDER_AUTH_AZURE:
         *ret_kind = OAUTH_ENTRA;
-        credential = slice_trim(credential);
-        return credential.len > 0 && credential.at[0] == '{';
+        break;
     default:
         return false;
     }
+    credential = slice_trim(credential); /* a document; else a key */
+    return credential.len > 0 && credential.at[0] == '{';
 }
 
 static bool

@@ -46,7 +46,8 @@ enum provider_auth {
     PROVIDER_AUTH_X_GOOG_API_KEY, /* x-goog-api-key: CREDENTIAL */
     PROVIDER_AUTH_AZURE,  /* api-key: CREDENTIAL; a JSON document: Entra client credentials */
     PROVIDER_AUTH_AWS,    /* JSON access key: SigV4; anything else: a Bedrock API key */
-    PROVIDER_AUTH_GOOGLE, /* a service account's JSON: an OAuth token */
+    PROVIDER_AUTH_GOOGLE, /* a service account's JSON: an OAuth token; "ya29...." is one; anything
+                             else: x-goog-api-key */
 };
 
 struct provider_kind_row {

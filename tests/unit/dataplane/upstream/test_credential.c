@@ -43,6 +43,8 @@ test_each_way(void **state)
         {PROVIDER_AZURE_OPENAI, "az", NULL, "api-key", "az"},
         {PROVIDER_BEDROCK, "ABSK", NULL, "authorization", "Bearer ABSK"},
         {PROVIDER_VERTEX, "{}", "ya29", "authorization", "Bearer ya29"},
+        {PROVIDER_VERTEX, "ya29.x", NULL, "authorization", "Bearer ya29.x"},
+        {PROVIDER_VERTEX, "AQ.key", NULL, "x-goog-api-key", "AQ.key"},
         {PROVIDER_AZURE_OPENAI, "{}", "entra", "authorization", "Bearer entra"},
     };
     (void)state;

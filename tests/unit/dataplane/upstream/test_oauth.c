@@ -215,6 +215,8 @@ test_who_wants_one(void **state)
     assert_int_equal(secret_set(&p.credential, "0123", 4), 0);
     assert_false(oauth_is_wanted(&p)); /* a key */
     p.kind = PROVIDER_VERTEX;
+    assert_false(oauth_is_wanted(&p)); /* an API key */
+    assert_int_equal(secret_set(&p.credential, " {}", 3), 0);
     assert_true(oauth_is_wanted(&p));
     p.kind = PROVIDER_OPENAI;
     assert_false(oauth_is_wanted(&p));
