@@ -228,10 +228,18 @@ emit_tools(struct chat_writer *o)
     int yes = may(o, FEATURE_TOOLS, "tools");
     if (yes <= 0)
         return yes;
+    const struct json_emit before = *o->e;
+    size_t len = o->e->into->len, empty;
     emit_name(o->e, "tools"), emit_list(o->e);
+    empty = o->e->into->len;
     for (size_t i = 0; i < q->tool_count && !err; i++)
         if (is_offered(o, &q->tools[i]))
             err = emit_tool(o, &q->tools[i], i);
+    if (!err && !o->e->err && o->e->into->len == empty) { /* all were left out */
+        o->e->into->len = len;
+        *o->e = before;
+        return 0;
+    }
     emit_end_list(o->e);
     if (!err)
         err = emit_choice(o);
