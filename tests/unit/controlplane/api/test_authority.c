@@ -227,6 +227,25 @@ test_groups_do_not_contain_themselves(void **state)
     assert_int_equal(ask("SELECT count(*) FROM config_items WHERE kind = 'groups'"), 2);
 }
 
+/* A chain of groups, the last within the one before: as deep as it may be, and one deeper. */
+static void
+test_groups_are_bounded_in_depth(void **state)
+{
+    (void)state;
+    for (int depth = 64; depth <= 65; depth++) {
+        struct buf text;
+        buf_init(&text, 0);
+        assert_int_equal(buf_add_str(&text, "{\"document\":{\"groups\":["), 0);
+        for (int i = 0; i < depth - 1; i++)
+            assert_int_equal(buf_addf(&text, "{\"name\":\"c%d\",\"groups\":[\"c%d\"]},", i, i + 1),
+                             0);
+        assert_int_equal(buf_addf(&text, "{\"name\":\"c%d\"}]}}", depth - 1), 0);
+        expect(depth == 64 ? 200 : 400, "POST", "/api/v1/config/apply", buf_str(&text));
+        buf_free(&text);
+    }
+    expect_text("more than 64 within each other");
+}
+
 static void
 test_a_token_lives_with_its_user(void **state)
 {
@@ -373,6 +392,7 @@ main(void)
         POPULATED(test_nobody_gives_what_they_lack),
         POPULATED(test_custom_roles),
         POPULATED(test_groups_do_not_contain_themselves),
+        POPULATED(test_groups_are_bounded_in_depth),
         POPULATED(test_a_token_lives_with_its_user),
         POPULATED(test_can_explains),
         POPULATED(test_rotation),

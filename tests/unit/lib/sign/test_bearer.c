@@ -226,6 +226,34 @@ test_headers_that_are_refused(void **state)
             fail_msg("%s is taken", payloads[i]);
 }
 
+/* A claim grows until the whole token has exactly as many bytes as it may. */
+static void
+test_a_token_is_bounded(void **state)
+{
+    static char payload[LIMIT_BEARER_BYTES], text[2 * LIMIT_BEARER_BYTES];
+    static const char header[] = "{\"alg\":\"RS256\",\"kid\":\"k\"}";
+    struct bearer b;
+
+    (void)state;
+    for (size_t more = 0; more < 3; more++) {
+        size_t n = base64url_encode(header, strlen(header), text);
+        size_t pad = 6000, len;
+
+        memset(payload, ' ', sizeof(payload));
+        memcpy(payload, "{\"iss\":\"i\"}", 11);
+        text[n++] = '.';
+        n += base64url_encode(payload, pad, text + n);
+        text[n++] = '.';
+        len = LIMIT_BEARER_BYTES - 1 + more;
+        memset(text + n, 'A', len - n);
+        text[len] = '\0';
+        if ((len - n) % 4 == 1)
+            continue; /* no length of base64 */
+        assert_int_equal(bearer_read(slice_make(text, len), &arena, &b),
+                         len > LIMIT_BEARER_BYTES ? ERR_LIMIT : 0);
+    }
+}
+
 static void
 test_what_has_no_form_of_a_token(void **state)
 {
@@ -290,6 +318,7 @@ main(void)
         cmocka_unit_test(test_a_changed_token_is_refused),
         cmocka_unit_test(test_time_and_audience),
         cmocka_unit_test(test_headers_that_are_refused),
+        cmocka_unit_test(test_a_token_is_bounded),
         cmocka_unit_test(test_what_has_no_form_of_a_token),
         cmocka_unit_test(test_keys_that_are_refused),
     };
