@@ -103,20 +103,37 @@ write_functions(struct gemini_order *o)
     return err;
 }
 
-/* Another provider's search in the web, where nothing more is asked of it. */
+/* A search in the web of which nothing is asked that Google's could not do. */
 static bool
-is_plain_search(const struct canon_tool *tool)
+is_plain(struct json_view search)
 {
-    struct json_view v = json_view_of(tool->raw), type = json_view_get(v, "type"), value;
+    struct json_view value;
     struct slice name;
     size_t cursor = 0;
-    if (type.kind != JSON_TEXT || !slice_starts(type.raw, SLICE("\"web_search")))
-        return false;
-    while (json_view_next(v, &cursor, &name, &value))
+    while (json_view_next(search, &cursor, &name, &value))
         if (!slice_is(name, "type") && !slice_is(name, "name") &&
             !slice_is(name, "search_context_size") && json_view_is_set(value))
             return false;
     return true;
+}
+
+static bool
+is_plain_search(const struct canon_tool *tool)
+{
+    struct json_view v = json_view_of(tool->raw), type = json_view_get(v, "type");
+    return type.kind == JSON_TEXT && slice_starts(type.raw, SLICE("\"web_search")) && is_plain(v);
+}
+
+/* Chat's member for the same. */
+#define SEARCH_MEMBER "web_search_options"
+
+static bool
+wants_search(const struct canon_request *q)
+{
+    for (size_t i = 0; i < q->extra_count; i++)
+        if (q->origin != DIALECT_GEMINI && slice_is(q->extras[i].name, SEARCH_MEMBER))
+            return is_plain(json_view_of(q->extras[i].raw));
+    return false;
 }
 
 static int
@@ -145,12 +162,15 @@ write_tools(struct gemini_order *o)
 {
     bool functions = has_functions(o->q) || o->w->json_by_tool;
     int err = 0;
-    if (o->no_tools || (!functions && o->q->tool_count == 0))
+    bool search = wants_search(o->q);
+    if (o->no_tools || (!functions && !search && o->q->tool_count == 0))
         return 0;
     emit_name(&o->e, "tools");
     emit_list(&o->e);
     if (functions)
         err = write_functions(o);
+    if (search)
+        emit_raw(&o->e, SLICE("{\"googleSearch\":{}}"));
     for (size_t i = 0; i < o->q->tool_count && !err; i++)
         if (o->q->tools[i].kind != TOOL_FUNCTION)
             err = write_other_tool(o, &o->q->tools[i], i);
@@ -416,6 +436,8 @@ write_config(struct gemini_order *o)
  * which requests share a prompt: Google's caching needs no key). */
 static const char *const harmless[] = {"safety_identifier", "prompt_cache_retention",
                                        "stream_options", NULL};
+static const char *const harmless_or_search[] = {"safety_identifier", "prompt_cache_retention",
+                                                 "stream_options", SEARCH_MEMBER, NULL};
 
 static int
 check(struct gemini_order *o, bool is_asked, enum feature feature, const char *member)
@@ -446,7 +468,7 @@ check_unknown(struct gemini_order *o)
     if (!err && q->store == TRI_YES)
         err = dialect_leave_out(o->w, "store", "does not store answers");
     if (err >= 0 && q->origin != DIALECT_GEMINI)
-        err = dialect_leave_extras(o->w, q, harmless);
+        err = dialect_leave_extras(o->w, q, wants_search(q) ? harmless_or_search : harmless);
     return err < 0 ? err : 0;
 }
 

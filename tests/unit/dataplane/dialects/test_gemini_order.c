@@ -172,6 +172,9 @@ static const struct row {
      "{" HI ",\"generationConfig\":{\"thinkingConfig\":{\"thinkingLevel\":\"minimal\"}}}"},
     {"gemini-2.0-flash", M(USER "],\"reasoning_effort\":\"none\"}"),
      "{" HI ",\"generationConfig\":{}}"},
+    /* a search in the web */
+    {"gemini-2.5-flash", M(USER "],\"web_search_options\":{\"search_context_size\":\"low\"}}"),
+     "{" HI ",\"tools\":[{\"googleSearch\":{}}],\"generationConfig\":{}}"},
     {"gemini-2.5-flash", M(USER "],\"service_tier\":\"flex\",\"user\":\"u\"}"),
      "{" HI ",\"generationConfig\":{},\"serviceTier\":\"flex\"}"},
 };
@@ -238,6 +241,9 @@ test_refusals(void **state)
         const char *model, *chat, *member;
     } refused[] = {
         {&gemini, "gemini-2.5-pro", M(USER "],\"logit_bias\":{\"1\":2}}"), "logit_bias"},
+        {&gemini, "gemini-2.5-pro",
+         M(USER "],\"web_search_options\":{\"user_location\":{\"type\":\"approximate\"}}}"),
+         "web_search_options"},
         {&gemini, "gemini-2.5-pro", M(USER "],\"verbosity\":\"low\"}"), "verbosity"},
         {&gemini, "gemini-2.5-pro", M(USER "],\"metadata\":{\"a\":\"b\"}}"), "metadata"},
         {&gemini, "gemini-2.5-pro", M(USER "],\"store\":true}"), "store"},

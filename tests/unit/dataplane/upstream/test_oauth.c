@@ -216,6 +216,7 @@ test_who_wants_one(void **state)
     assert_false(oauth_is_wanted(&p)); /* a key */
     p.kind = PROVIDER_VERTEX;
     assert_false(oauth_is_wanted(&p)); /* an API key */
+    secret_free(&p.credential);
     assert_int_equal(secret_set(&p.credential, " {}", 3), 0);
     assert_true(oauth_is_wanted(&p));
     p.kind = PROVIDER_OPENAI;
