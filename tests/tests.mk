@@ -65,7 +65,7 @@ OUR_C := $(sort $(wildcard lib/*/*.c dataplane/*.c dataplane/*/*.c controlplane/
 OUR_H := $(sort $(wildcard lib/*/*.h dataplane/*.h dataplane/*/*.h controlplane/*.h controlplane/*/*.h))
 TEST_C := $(sort $(wildcard tests/*/*.c tests/*/*.h tests/unit/*/*.c tests/unit/*/*/*.c))
 
-check: check-layers check-headers check-words check-checks ## All checks of the source that need no tools
+check: check-layers check-headers check-words check-checks check-model ## All checks of the source that need no tools
 check-layers: ## Includes follow the arrows; a library has one home
 	@$(PYTHON) tests/checks/layers.py
 check-words: ## No banned function, no unfinished mark
@@ -74,6 +74,8 @@ check-words: ## No banned function, no unfinished mark
 check-checks: ## The checks refuse what they are there for
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/checks $(PYTHON) -m unittest -q tests/checks/test_checks.py
 
+check-model: ## The protocol of leases, in all states of a small model
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/model $(PYTHON) -m unittest -q tests/model/test_leases.py
 # Each header alone, twice, so that neither a missing include nor a missing guard goes unseen.
 check-headers: $(OUR_H:%=$(B)/headers/%.ok) ## Each header compiles alone
 	@echo "check-headers: $(words $(OUR_H)) headers"
@@ -154,5 +156,5 @@ $(B)/tests/bench_ingest: tests/bench/ingest.c $(B)/libcontrolplane.a $(B)/libhea
 bench-ledger: $(B)/bin/headgate-controlplane $(B)/tests/bench_ingest ## Records a second that the ledger books
 	@B=$(B) $(PYTHON) tests/bench/ledger.py $(BENCH)
 
-.PHONY: bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks lint \
+.PHONY: bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks check-model lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets

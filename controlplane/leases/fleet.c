@@ -223,12 +223,6 @@ fleet_release(struct holder *h)
     return first;
 }
 
-static bool
-is_silent(const struct fleet *f, const struct holder *h, int64_t now_ms)
-{
-    return !h->gone && now_ms - h->heard_ms >= f->life_ms;
-}
-
 size_t
 fleet_live(const struct fleet *f, int64_t now_ms)
 {
@@ -246,7 +240,7 @@ safe_units(const struct holder *h)
 {
     uint32_t size = h->told && (h->told < h->acked || !h->acked) ? h->told : h->acked;
 
-    return size && !h->gone ? UNITS / size : 0;
+    return size ? UNITS / size : 0;
 }
 
 uint32_t
@@ -258,7 +252,7 @@ fleet_size_for(struct fleet *f, int64_t now_ms, struct holder *h)
     (void)now_ms;
     for (size_t i = 0; i < f->holder_count; i++) {
         there += !f->holders[i]->gone;
-        if (f->holders[i] != h)
+        if (f->holders[i] != h && !f->holders[i]->gone)
             left -= safe_units(f->holders[i]);
     }
     while (size < there)
@@ -338,7 +332,7 @@ hold_of(struct pool *p, struct holder *h)
     return &p->holds[p->count++];
 }
 
-/* When what a hold's owner took can have no effect any more. */
+/* When what a hold's owner took of its share can have no effect any more. */
 static int64_t
 fades_ms(const struct fleet *f, const struct pool *p, const struct hold *x)
 {
@@ -347,6 +341,16 @@ fades_ms(const struct fleet *f, const struct pool *p, const struct hold *x)
     if (x->holder->gone && x->holder->gone_ms < end)
         end = x->holder->gone_ms;
     return end + p->window_ms;
+}
+
+/* The safe share that h may use, or may have used until lately. */
+static int64_t
+safe_of(const struct fleet *f, const struct pool *p, const struct holder *h, int64_t now_ms)
+{
+    bool silent = now_ms - h->heard_ms >= f->life_ms;
+    bool faded = h->gone && now_ms - h->gone_ms >= p->window_ms;
+
+    return silent && !faded ? (int64_t)((__int128)p->amount * safe_units(h) / UNITS) : 0;
 }
 
 /* What others may be using of the pool, at the most, but for `self`. */
@@ -363,8 +367,7 @@ held_by_others(const struct fleet *f, const struct pool *p, int64_t now_ms,
             continue;
         bool counts =
             (!x->holder->gone && now_ms - x->heard_ms < f->life_ms) || now_ms < fades_ms(f, p, x);
-        int64_t safe =
-            is_silent(f, x->holder, now_ms) ? p->amount * safe_units(x->holder) / UNITS : 0;
+        int64_t safe = safe_of(f, p, x->holder, now_ms);
         int64_t held = counts ? x->held : 0;
         sum += held > safe ? held : safe;
     }
@@ -375,19 +378,17 @@ held_by_others(const struct fleet *f, const struct pool *p, int64_t now_ms,
 static int64_t
 reserved_for_silent(const struct fleet *f, const struct pool *p, int64_t now_ms)
 {
-    int64_t units = 0;
+    int64_t sum = 0;
 
     for (size_t i = 0; i < f->holder_count; i++) {
         const struct holder *h = f->holders[i];
         bool here = false;
 
-        if (!is_silent(f, h, now_ms))
-            continue;
         for (size_t k = 0; k < p->count && !here; k++)
             here = p->holds[k].holder == h;
-        units += here ? 0 : safe_units(h);
+        sum += here ? 0 : safe_of(f, p, h, now_ms);
     }
-    return (int64_t)((__int128)p->amount * units / UNITS);
+    return sum;
 }
 
 static int
@@ -462,8 +463,9 @@ fleet_claim(struct fleet *f, int64_t now_ms, struct holder *h, const struct flee
         share = c->used; /* that is a fact; it may only shrink with time */
     if (share > c->amount - others)
         share = c->amount - others;
-    if (share > c->has && fleet_is_learning(f, now_ms, c->window_ms))
-        share = c->has;
+    int64_t had = c->dark ? c->used : c->has;
+    if (share > had && fleet_is_learning(f, now_ms, c->window_ms))
+        share = had;
     if (share < 0 || h->gone)
         share = 0;
     /* Until its next word it may have what it said, or what it is given now. */

@@ -67,6 +67,7 @@ struct fleet_claim {
     int64_t amount;    /* of the limit */
     int64_t window_ms; /* 0: concurrency */
     int64_t has, used, wants, need;
+    bool dark; /* its lease has run out: has is what it may fall back to */
 };
 struct fleet_grant {
     int64_t share;     /* in all */

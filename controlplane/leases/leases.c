@@ -279,6 +279,7 @@ claim_rate(struct job *j, struct holder *h, const struct policy_limit *limit,
         .used = c->used,
         .wants = c->wants,
         .need = c->need,
+        .dark = c->dark,
     };
     struct fleet_grant got;
     int64_t now = clock_mono_ms();
@@ -328,19 +329,34 @@ word_of(const struct job *j)
 }
 
 static int
+claim_nothing(struct job *j, struct bus_lease_grants *ret)
+{
+    for (size_t i = 0; i < j->ask->count; i++)
+        j->grants[i].unknown = true;
+    ret->fleet = j->ask->fleet;
+    return 0;
+}
+
+static int
 hear(struct job *j, struct bus_lease_grants *ret)
 {
     struct fleet *f = j->l->fleet;
     int64_t now = clock_mono_ms();
     struct fleet_word word = word_of(j);
     struct holder *h;
-    int err = leads(j->l) ? fleet_hear(f, now, &word, &h) : ERR_UNAVAILABLE;
+    int err = leads(j->l) ? 0 : ERR_UNAVAILABLE;
+
+    ret->epoch = j->l->epoch;
+    ret->life_ms = LEASE_LIFE_MS;
+    /* Made before this office was heard of: it may be old, and what it says no longer so. */
+    if (!err && j->ask->epoch != j->l->epoch)
+        return claim_nothing(j, ret);
+    if (!err)
+        err = fleet_hear(f, now, &word, &h);
 
     if (err)
         return err;
-    ret->epoch = j->l->epoch;
     ret->fleet = fleet_size_for(f, now, h);
-    ret->life_ms = LEASE_LIFE_MS;
     j->workers = fleet_live(f, now);
     j->release = j->ask->settled && fleet_release(h);
     return claim_each(j, h);

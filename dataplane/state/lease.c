@@ -120,6 +120,8 @@ on_reply(void *ctx, int err, struct slice bytes)
         l->away = true;
     } else {
         l->away = false;
+        if (reply.lease.epoch > l->epoch)
+            l->claimed_ms = 0; /* a new leader: it heeds what is said from now on, so say it */
         l->epoch = reply.lease.epoch;
         l->fleet = reply.lease.fleet;
         l->counts.answered++;

@@ -479,8 +479,9 @@ claim_of(const struct quota *q, struct counter *c, int64_t now_ms)
     if (q->leaving)
         c->share = c->used;
     int64_t allowed = allowance(q, c, now_ms);
+    bool dark = !c->is_budget && is_dark(c, now_ms);
     /* Should this go unheard, the safe share may be used later. */
-    if (!c->is_budget && is_dark(c, now_ms) && allowed < safe_share(q, c))
+    if (dark && allowed < safe_share(q, c))
         allowed = safe_share(q, c);
     struct bus_claim claim = {
         .limit = c->id,
@@ -490,6 +491,7 @@ claim_of(const struct quota *q, struct counter *c, int64_t now_ms)
         .used = c->used,
         .wants = q->leaving ? c->used : c->used + c->need + slack(c, now_ms),
         .need = q->leaving ? 0 : c->need,
+        .dark = dark,
     };
     return claim;
 }

@@ -123,6 +123,7 @@ put_lease(struct wire *w, const struct bus_lease *l)
         wire_int(w, 5, c->used);
         wire_int(w, 6, c->wants);
         wire_int(w, 7, c->need);
+        wire_bool(w, 8, c->dark);
         wire_end(w, 6, at);
     }
 }
@@ -217,7 +218,8 @@ get_lease(const Headgate__Bus__LeaseRequest *m, struct arena *a, struct bus_leas
                                        .has = c->has,
                                        .used = c->used,
                                        .wants = c->wants,
-                                       .need = c->need};
+                                       .need = c->need,
+                                       .dark = c->dark};
     }
     *ret = (struct bus_lease){.sequence = m->sequence,
                               .epoch = m->epoch,

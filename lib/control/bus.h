@@ -49,6 +49,7 @@ struct bus_claim {
     struct slice limit, subject;
     uint64_t slice;
     int64_t has, used, wants, need;
+    bool dark;
 };
 
 struct bus_lease {
