@@ -84,10 +84,19 @@ emit_reasoning(struct turns *t, const struct canon_part *p)
 }
 
 static void
+emit_tool_id(struct turns *t, const char *member, struct slice id)
+{
+    struct slice fitted = canon_fit_id(t->arena, id, TOOL_ID_BYTES);
+    if (!fitted.at)
+        t->e->err = ERR_NOMEM;
+    emit_text_member(t->e, member, fitted);
+}
+
+static void
 emit_call(struct turns *t, const struct canon_part *p)
 {
     emit_str_member(t->e, "type", "tool_use");
-    emit_text_member(t->e, "id", canon_fit_id(t->arena, p->id, TOOL_ID_BYTES));
+    emit_tool_id(t, "id", p->id);
     emit_text_member(t->e, "name", p->name);
     anthropic_emit_input(t->e, p);
     if (p->origin == DIALECT_ANTHROPIC && p->raw.at)
@@ -143,7 +152,7 @@ static void
 emit_result(struct turns *t, const struct canon_part *p)
 {
     emit_str_member(t->e, "type", "tool_result");
-    emit_text_member(t->e, "tool_use_id", canon_fit_id(t->arena, p->id, TOOL_ID_BYTES));
+    emit_tool_id(t, "tool_use_id", p->id);
     if (p->part_count)
         emit_result_content(t, p);
     if (p->is_error)

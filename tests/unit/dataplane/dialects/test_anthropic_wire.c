@@ -339,9 +339,30 @@ test_recordings(void **state)
     assert_int_equal(answers + streams + errors, count);
 }
 
+/* Claude behind Bedrock's InvokeModel answers in the same shape. */
+static void
+check_invoked(const struct wire_case *c)
+{
+    struct slice body = wire_file("%s/response.json", c->path);
+    struct json_view v = json_view_of(body);
+    if (c->status == 200 && body.at && json_view_is(json_view_get(v, "type"), "message"))
+        check_whole(c);
+}
+
+static void
+test_recordings_of_bedrock(void **state)
+{
+    (void)state;
+    answers = 0;
+    if (wire_each("bedrock.invoke", check_invoked) == 0)
+        skip();
+    assert_true(answers > 0);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recordings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recordings),
+                                       cmocka_unit_test(test_recordings_of_bedrock)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
