@@ -159,7 +159,7 @@ put_provider(struct job *j, struct buf *into)
         .api_version = text(body, "api_version"),
         .allow_private = is_true(body, "allow_private"),
         .allow_private_media = is_true(body, "allow_private_media"),
-        .responses = is_true(body, "responses"),
+        .api = text(body, "api"),
         .connect_ms = (uint32_t)number(j, timeouts, "connect_ms", 0),
         .first_byte_ms = (uint32_t)number(j, timeouts, "first_byte_ms", 0),
         .between_bytes_ms = (uint32_t)number(j, timeouts, "between_bytes_ms", 0),

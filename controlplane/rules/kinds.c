@@ -32,6 +32,7 @@
 static const char *const provider_kinds[] = {
     "openai", "openai-compatible", "simulator", "azure-openai", "anthropic", "gemini", "vertex", "bedrock", "cohere", "mistral",
     "groq", "together", "deepseek", "xai", "openrouter", "fireworks", "cerebras", "perplexity", "huggingface", "ollama", "vllm", NULL};
+static const char *const provider_apis[] = {"chat", "responses", "both", NULL};
 static const char *const http_versions[] = {"auto", "1", "2", NULL};
 static const char *const disconnects[] = {"cancel", "drain", NULL};
 
@@ -53,7 +54,7 @@ static const struct field_row provider_rows[] = {
     {.name = "location", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "vertex: the location, or global."},
     {.name = "api_version", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "azure-openai: v1 (the default), or the date of the deployments API."},
     {.name = "allow_private", .kind = FIELD_BOOL, .help = "Private, loopback and link-local addresses are refused without it."},
-    {.name = "responses", .kind = FIELD_BOOL, .help = "An OpenAI-compatible server that has the Responses API too: its clients' requests then go there untouched."},
+    {.name = "api", .kind = FIELD_ENUM, .values = provider_apis, .help = "Of a server in OpenAI's shape: chat (completions) only, responses only, or both. Absent: what the kind has."},
     {.name = "allow_private_media", .kind = FIELD_BOOL, .help = "URLs in requests (images, files) that the gateway fetches for this provider may name private addresses."},
     {.name = "http", .kind = FIELD_ENUM, .values = http_versions, .help = "Protocol to the upstream."},
     {.name = "timeouts", .kind = FIELD_MAP, .item = &timeout_table, .help = "Milliseconds; absent: the gateway's defaults."},

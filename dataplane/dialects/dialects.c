@@ -41,8 +41,10 @@ dialect_for(const struct policy_provider *p, enum dialect_id client)
 {
     enum dialect_id own = spoken[p->kind].own;
     unsigned also = spoken[p->kind].also;
-    if (p->responses && own == DIALECT_CHAT)
-        also |= BIT(DIALECT_RESPONSES);
+    if (own == DIALECT_CHAT && p->api != PROVIDER_API_DEFAULT) {
+        own = p->api == PROVIDER_API_RESPONSES ? DIALECT_RESPONSES : DIALECT_CHAT;
+        also = p->api == PROVIDER_API_BOTH ? BIT(DIALECT_RESPONSES) : 0;
+    }
     return dialect_get(also & BIT(client) ? client : own);
 }
 

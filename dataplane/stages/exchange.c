@@ -14,6 +14,8 @@
 #include "dataplane/upstream/oauth.h"
 #include "lib/base/crash.h"
 
+#include <string.h>
+
 #define LIMIT_ERROR_BODY_BYTES                                                                     \
     ((size_t)64 << 10) /* of a provider's error; the rest is not read                              \
                         */
@@ -260,13 +262,14 @@ take_stream(struct request *r, struct slice bytes)
     }
 }
 
-/* Some send a stream and call it JSON. The first bytes tell: no JSON text begins so. */
+/* Some send a stream and call it JSON. The first byte tells, of "data:", "event:" or a comment: no
+ * JSON text begins so. */
 static bool
 begins_stream(const struct request *r, struct slice bytes)
 {
     return r->body.brief.stream && r->answer.held.len == 0 &&
-           r->wire.dialect->framing == FRAMING_SSE &&
-           (slice_starts(bytes, SLICE("data:")) || slice_starts(bytes, SLICE("event:")));
+           r->wire.dialect->framing == FRAMING_SSE && bytes.len > 0 &&
+           memchr("de:", bytes.at[0], 3);
 }
 
 static void

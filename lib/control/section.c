@@ -59,7 +59,7 @@ section_put_provider(struct buf *into, const struct section_provider *p)
     wire_text(&w, 15, p->location);
     wire_text(&w, 16, p->api_version);
     wire_bool(&w, 17, p->allow_private_media);
-    wire_bool(&w, 18, p->responses);
+    wire_text(&w, 19, p->api);
     wire_end(&w, 1, at);
     return w.err;
 }
@@ -439,7 +439,7 @@ section_get_provider(struct slice item, struct arena *a, struct section_provider
         .location = text(m->location),
         .api_version = text(m->api_version),
         .allow_private_media = m->allow_private_media,
-        .responses = m->responses,
+        .api = text(m->api),
         .allow_private = m->allow_private,
         .connect_ms = m->connect_timeout_ms,
         .first_byte_ms = m->first_byte_timeout_ms,

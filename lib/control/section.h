@@ -27,8 +27,8 @@ struct section_pair { /* a header, a tag */
 
 struct section_provider {
     struct slice name, kind, base_url, sealed_credential, http, on_disconnect;
-    struct slice region, project, location, api_version;
-    bool allow_private, allow_private_media, responses;
+    struct slice region, project, location, api_version, api;
+    bool allow_private, allow_private_media;
     uint32_t connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
     const struct section_pair *headers;
     size_t header_count;

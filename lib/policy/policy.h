@@ -25,6 +25,14 @@ struct policy_header {
     struct slice name, value;
 };
 
+/* Which of OpenAI's two APIs a server of its shape is asked in. */
+enum provider_api {
+    PROVIDER_API_DEFAULT, /* as its kind has it */
+    PROVIDER_API_CHAT,
+    PROVIDER_API_RESPONSES,
+    PROVIDER_API_BOTH, /* clients of each in their own, all others in chat completions */
+};
+
 struct policy_provider {
     struct slice name;
     enum provider_kind kind;
@@ -36,7 +44,7 @@ struct policy_provider {
     int http;                                                  /* 0: automatic, 1, 2 */
     int connect_ms, first_byte_ms, between_bytes_ms, total_ms; /* 0: default */
     bool drain_on_disconnect;
-    bool responses;           /* the server has the Responses API too, beside chat */
+    enum provider_api api;
     bool allow_private_media; /* URLs in requests may name private addresses */
     struct slice region, project, location, api_version; /* empty: not given */
     struct secret credential; /* opened; empty: none. Only in a worker (control plane: empty) */

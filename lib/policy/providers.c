@@ -64,6 +64,19 @@ take_http(const struct place *at, const struct section_provider *p, struct polic
 }
 
 static int
+take_api(const struct place *at, const struct section_provider *p, struct policy_provider *to)
+{
+    static const char *const names[] = {"", "chat", "responses", "both"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (slice_is(p->api, names[i])) {
+            to->api = (enum provider_api)i;
+            return 0;
+        }
+    return bad(at, ERR_SYNTAX, "api", "must be \"chat\", \"responses\" or \"both\"");
+}
+
+static int
 take_timeouts(const struct place *at, const struct section_provider *p, struct policy_provider *to)
 {
     const struct {
@@ -289,12 +302,12 @@ fill_provider(struct policy_core *c, const struct place *at, const struct sectio
     to->name = arena_copy(&c->arena, p->name);
     to->allow_private = p->allow_private;
     to->allow_private_media = p->allow_private_media;
-    to->responses = p->responses;
     if (!to->name.at)
         return bad(at, ERR_NOMEM, "", "no memory");
     if ((err = take_address(c, at, p, to)) != 0 || (err = take_http(at, p, to)) != 0 ||
-        (err = take_timeouts(at, p, to)) != 0 || (err = take_disconnect(at, p, to)) != 0 ||
-        (err = take_headers(c, at, p, to)) != 0 || (err = take_places(c, at, p, to)) != 0)
+        (err = take_api(at, p, to)) != 0 || (err = take_timeouts(at, p, to)) != 0 ||
+        (err = take_disconnect(at, p, to)) != 0 || (err = take_headers(c, at, p, to)) != 0 ||
+        (err = take_places(c, at, p, to)) != 0)
         return err;
     return take_credential(at, p, seal_key, to);
 }

@@ -13,7 +13,7 @@ import harness
 STOPS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls",
          "refusal": "content_filter", "pause_turn": "stop", "model_context_window_exceeded": "length",
          "STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter", "PROHIBITED_CONTENT": "content_filter",
-         "RECITATION": "content_filter", "BLOCKLIST": "content_filter", "SPII": "content_filter"}
+         "RECITATION": "content_filter", "MODEL_ARMOR": "content_filter", "BLOCKLIST": "content_filter", "SPII": "content_filter"}
 
 
 @dataclasses.dataclass
@@ -55,8 +55,8 @@ class Chat:
     @classmethod
     def whole(cls, answer):
         message, choice = answer["choices"][0]["message"], answer["choices"][0]
-        calls = [(c["function"]["name"], loads(c["function"]["arguments"])) for c in message.get("tool_calls") or []
-                 if c["type"] == "function"]
+        calls = [(c["function"]["name"], loads(c["function"]["arguments"])) if c["type"] == "function"
+                 else (c["custom"]["name"], c["custom"]["input"]) for c in message.get("tool_calls") or []]
         old = message.get("function_call")
         if old and old.get("name"):
             calls.append((old["name"], loads(old["arguments"])))
@@ -81,9 +81,9 @@ class Chat:
                 said.reasoning += delta.get("reasoning_content") or ""
                 said.finish = choice.get("finish_reason") or said.finish
                 for c in delta.get("tool_calls") or []:
-                    call = calls.setdefault(c["index"], ["", ""])
-                    call[0] += (c.get("function") or {}).get("name") or ""
-                    call[1] += (c.get("function") or {}).get("arguments") or ""
+                    call, of = calls.setdefault(c["index"], ["", ""]), c.get("function") or c.get("custom") or {}
+                    call[0] += of.get("name") or ""
+                    call[1] += of.get("arguments") or of.get("input") or ""
         said.calls = [(name, loads(arguments)) for _, (name, arguments) in sorted(calls.items())]
         return said
 
@@ -103,9 +103,11 @@ class Responses:
         said = Said(clean=answer["status"] in ("completed", "incomplete"))
         for item in answer["output"]:
             if item["type"] == "message":
-                said.text += "".join(p.get("text") or p.get("refusal") or "" for p in item["content"])
+                said.text += "".join(p.get("text") or "" for p in item["content"])
             elif item["type"] == "function_call":
                 said.calls.append((item["name"], loads(item["arguments"])))
+            elif item["type"] == "custom_tool_call":
+                said.calls.append((item["name"], item["input"]))
             elif item["type"] == "reasoning":
                 said.reasoning += "".join(p["text"] for p in [*(item.get("summary") or []), *(item.get("content") or [])])
         reason = (answer.get("incomplete_details") or {}).get("reason")
@@ -212,7 +214,7 @@ class Generate:
         if chunk.get("error"):
             said.error = chunk["error"]
             return
-        for candidate in (chunk.get("candidates") or [])[:1]:
+        for candidate in (c for c in chunk.get("candidates") or [] if c.get("index", 0) == 0):
             for part in (candidate.get("content") or {}).get("parts") or []:
                 if part.get("thought"):
                     said.reasoning += part.get("text") or ""

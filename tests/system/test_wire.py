@@ -34,7 +34,19 @@ OWN = {"openai.chat": "chat", "openai.responses": "responses", "anthropic.messag
 
 # (case, client or "*"): why what the client is told differs from the recording.
 ITERATIONS = "the totals leave out iterations that are billed (advisor, compaction): the ledger has them too"
-EXCEPTIONS = {(f"anthropic/messages-{name}", "*"): ITERATIONS for name in (
+EXCEPTIONS = {
+    ("openai/chat-text-to-audio", "responses"): "what was spoken is told as text",
+    ("openai/chat-text-to-audio", "messages"): "what was spoken is told as text",
+    ("openai/chat-text-to-audio", "generate"): "what was spoken is told as text",
+    ("openai/responses-background-mode-reasoning-vcr-t1", "responses"): "an answer in the background is not there yet",
+    **{(f"openai/responses-custom-tool-1{s}", c): "a free-form input is told as the one member of an object"
+       for s in ("", "-stream") for c in ("messages", "generate")},
+    **{(f"anthropic/messages-refusal{s}", "generate"): "why the model refused is told as text: Gemini has no refusals"
+       for s in ("", "-stream")},
+    ("google/stream-generate-stream-tool-call-arguments", "generate"):
+        "untouched: arguments in pieces, which this test's client does not join",
+}
+EXCEPTIONS |= {(f"anthropic/messages-{name}", "*"): ITERATIONS for name in (
     "advisor-tool", "advisor-tool-stream", "compaction-end-to-end-t1", "compaction-usage-with-cache-streaming")}
 
 TABLE = {}  # client to (passed, excepted, failed)
@@ -51,8 +63,8 @@ def provider_of(case, port):
     kind = KINDS.get(case.row["provider"], "openai-compatible")
     prefix = re.sub(APIS[api], "", meta["path"])
     document = {"name": f"c{case.number}", "kind": kind, "allow_private": True, "credential": "recorded"}
-    if api == "openai.responses":
-        document["responses"] = True
+    if api in ("openai.chat", "openai.responses"):
+        document["api"] = api.removeprefix("openai.")
     if kind == "azure-openai":
         version = dict(urllib.parse.parse_qsl(meta.get("query") or "")).get("api-version")
         if "/deployments/" in meta["path"] and version:
@@ -110,8 +122,7 @@ def table():
             cells.append(f"{passed.get(api, 0)} of {total}" + (f", {excepted[api]} excepted" if excepted.get(api) else "")
                          if total else "-")
         lines.append(f"| {api} | " + " | ".join(cells) + " |")
-    lines += ["", "A provider that speaks the client's own dialect too is asked in that; `-`: there is nothing to translate.",
-              "", "Exceptions:", ""]
+    lines += ["", "Exceptions:", ""]
     reasons = collections.defaultdict(set)
     for (path, _), reason in EXCEPTIONS.items():
         reasons[reason].add(path)
@@ -128,18 +139,25 @@ def same(a, b):
     return a.strip() == (b or "").strip()
 
 
-def differences(case, said):
+def finish_of(want, speaker):
+    """Functions, which tools were called before, are told as such only to those who may have asked for them."""
+    finish = want["finish_reason_openai"]
+    return "tool_calls" if finish == "function_call" and speaker is not speakers.Chat else finish
+
+
+def differences(case, speaker, said):
     """What the client was told, held against the recording: one line a difference."""
     want = case.expect
     if "choices" in want:
         want = want["choices"][0]
     if not same(said.text, want["text"]):
         yield f"text {said.text[:80]!r}, want {(want['text'] or '')[:80]!r}"
-    calls = [(c["name"], c["arguments"] or {}) for c in want["tool_calls"]]
+    calls = [(c["name"], c.get("arguments") or c.get("input") or {}) for c in want["tool_calls"]]
     if said.calls != calls:
         yield f"calls {said.calls}, want {calls}"
-    if want["finish_reason_openai"] and said.finish != want["finish_reason_openai"]:
-        yield f"finish {said.finish!r}, want {want['finish_reason_openai']!r}"
+    finish = finish_of(want, speaker)
+    if finish and said.finish != finish:
+        yield f"finish {said.finish!r}, want {finish!r}"
 
 
 def usage_wanted(case):
@@ -213,15 +231,12 @@ def check(case, speaker, response, events):
     if said.error or not said.clean:
         yield f"no clean end: {said.error}"
         return
-    yield from differences(case, said)
+    yield from differences(case, speaker, said)
     yield from misbooked(case, response, events)
 
 
 def asked(case, speaker):
-    if case.expect is None and case.row["status"] < 400 and not is_cut(case):
-        return False
-    # A provider that speaks both is asked in the client's own dialect.
-    return not (case.row["api"] == "openai.responses" and speaker is speakers.Chat)
+    return case.expect is not None or case.row["status"] >= 400 or is_cut(case)
 
 
 def run(stand, speaker, piece):
