@@ -130,6 +130,8 @@ read_call(struct gemini_reader *r, struct json_view call, struct place *at, stru
         return gemini_refuse(r, below(at, "functionCall.name"), "must be given");
     if (v[2].kind != JSON_MAP && json_view_is_set(v[2]))
         return gemini_refuse(r, below(at, "functionCall.args"), "must be an object");
+    if (r->call_count == LIMIT_HISTORY_CALLS)
+        return gemini_refuse(r, "contents", "must not hold more than 4096 calls");
     part->kind = PART_TOOL_CALL;
     part->arguments = v[2].kind == JSON_MAP ? v[2].raw : SLICE("{}");
     if (part->id.len == 0)

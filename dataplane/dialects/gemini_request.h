@@ -4,6 +4,9 @@
 
 #include "dataplane/dialects/gemini_internal.h"
 
+/* Of one request: results are looked for among all of them. */
+#define LIMIT_HISTORY_CALLS 4096
+
 /* A call of the history, to be matched with its result. */
 struct gemini_call {
     struct slice id, name;

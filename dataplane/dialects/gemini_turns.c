@@ -8,6 +8,9 @@
 
 #include <stdio.h>
 
+/* A history could be made that takes forever to match. */
+#define LIMIT_MATCHING_STEPS ((size_t)4 << 20)
+
 enum turn { TURN_NONE, TURN_USER, TURN_MODEL, TURN_RESULTS };
 
 struct turns {
@@ -15,6 +18,7 @@ struct turns {
     enum turn open;
     bool has_call; /* in the open turn */
     size_t at;     /* the message that is being written */
+    size_t steps;  /* taken to match results with calls */
     size_t count;  /* of turns */
 };
 
@@ -132,7 +136,7 @@ write_call(struct turns *t, const struct canon_part *p)
 
 /* The function that a result is of. */
 static struct slice
-name_of(const struct turns *t, const struct canon_part *result)
+name_of(struct turns *t, const struct canon_part *result)
 {
     const struct canon_request *q = t->o->q;
     struct slice id = own_id(t, result->id, NULL);
@@ -141,6 +145,8 @@ name_of(const struct turns *t, const struct canon_part *result)
     for (size_t i = t->at; i > 0; i--)
         for (size_t j = 0; j < q->messages[i - 1].count; j++) {
             const struct canon_part *p = &q->messages[i - 1].parts[j];
+            if (++t->steps > LIMIT_MATCHING_STEPS)
+                return (struct slice){0};
             if (p->kind == PART_TOOL_CALL && slice_eq(own_id(t, p->id, NULL), id))
                 return p->name;
         }
@@ -208,6 +214,9 @@ write_result(struct turns *t, const struct canon_part *p)
     struct slice name = name_of(t, p), id = own_id(t, p->id, NULL);
     char member[32];
     snprintf(member, sizeof(member), "messages[%zu]", t->at);
+    if (t->steps > LIMIT_MATCHING_STEPS)
+        return dialect_refuse(t->o->w->why, ERR_DENIED, "messages",
+                              "'messages': there are too many calls and results to match.");
     if (name.len == 0)
         return dialect_refuse(t->o->w->why, ERR_DENIED, member,
                               "'%s': no call before it has the id '%.*s', and without the "
@@ -275,9 +284,9 @@ collect_results(const struct turns *t, size_t from, size_t to, struct results *r
 
 /* Moves the result of call `id` to place `to`, where it is not before it. */
 static bool
-move_result(const struct turns *t, struct results *r, struct slice id, size_t to)
+move_result(struct turns *t, struct results *r, struct slice id, size_t to)
 {
-    for (size_t i = to; i < r->count; i++) {
+    for (size_t i = to; i < r->count && ++t->steps <= LIMIT_MATCHING_STEPS; i++) {
         const struct canon_part *found = r->parts[i];
         if (!slice_eq(own_id(t, found->id, NULL), id))
             continue;

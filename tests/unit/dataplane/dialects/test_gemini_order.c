@@ -292,6 +292,52 @@ test_vertex_differs(void **state)
     written_free(&o);
 }
 
+/* Results of n calls of one turn. */
+static int
+write_results(size_t n, struct dialect_refusal *why)
+{
+    struct arena a;
+    struct buf out;
+    struct dialect_target target = {.provider = &gemini, .model = SLICE("gemini-2.5-pro")};
+    arena_init(&a, 0);
+    buf_init(&out, 0);
+    struct dialect_writer w = {.arena = &a, .target = &target, .why = why};
+    struct canon_part *calls = arena_zalloc(&a, n * sizeof(*calls));
+    struct canon_part *results = arena_zalloc(&a, n * sizeof(*results));
+    for (size_t i = 0; i < n; i++) {
+        calls[i].kind = PART_TOOL_CALL;
+        calls[i].name = SLICE("f");
+        calls[i].id = slice_of(arena_printf(&a, "c%zu", i));
+        results[i].kind = PART_TOOL_RESULT;
+        results[i].id = calls[i].id;
+    }
+    struct canon_message messages[] = {
+        {.role = ROLE_ASSISTANT, .parts = calls, .count = n},
+        {.role = ROLE_TOOL, .parts = results, .count = n},
+    };
+    struct canon_request q = {.origin = DIALECT_CHAT,
+                              .messages = messages,
+                              .message_count = 2,
+                              .max_tokens = -1,
+                              .choices = 1,
+                              .top_logprobs = -1,
+                              .reasoning = {.budget = -1}};
+    int err = dialect_gemini.write_request(&q, &w, &out);
+    buf_free(&out);
+    arena_free(&a);
+    return err;
+}
+
+static void
+test_matching_is_bounded(void **state)
+{
+    struct dialect_refusal why = {.duplicate = false};
+    (void)state;
+    assert_int_equal(write_results(1000, &why), 0);
+    assert_int_equal(write_results(3000, &why), ERR_DENIED);
+    assert_string_equal(why.member, "messages");
+}
+
 static void
 test_wants_inline(void **state)
 {
@@ -431,6 +477,7 @@ main(void)
         cmocka_unit_test(test_schema_beside_tools_is_a_tool),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_vertex_differs),
+        cmocka_unit_test(test_matching_is_bounded),
         cmocka_unit_test(test_wants_inline),
         cmocka_unit_test(test_schemas_for_old_models),
         cmocka_unit_test(test_schemas_are_bounded),

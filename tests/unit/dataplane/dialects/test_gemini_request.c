@@ -241,6 +241,27 @@ test_refusals_name_the_member(void **state)
     }
 }
 
+/* Each result is looked for among the calls: there is an end to them. */
+static void
+test_calls_are_bounded(void **state)
+{
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct canon_request q;
+        struct dialect_refusal why;
+        struct buf body;
+        buf_init(&body, 0);
+        ASSERT_OK(buf_add_str(&body, "{\"contents\":[{\"role\":\"model\",\"parts\":["));
+        for (int i = 0; i < 4096 + more; i++)
+            ASSERT_OK(buf_addf(&body, "%s{\"functionCall\":{\"name\":\"f\"}}", i ? "," : ""));
+        ASSERT_OK(buf_add_str(&body, "]}]}"));
+        assert_int_equal(read_body(buf_str(&body), &q, &why), more ? ERR_SYNTAX : 0);
+        if (more)
+            assert_string_equal(why.member, "contents");
+        buf_free(&body);
+    }
+}
+
 /* --- embeddings and counts ---------------------------------------------------------------------
  */
 
@@ -463,6 +484,7 @@ main(void)
         cmocka_unit_test(test_calls_without_ids),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_refusals_name_the_member),
+        cmocka_unit_test(test_calls_are_bounded),
         cmocka_unit_test(test_embeddings_are_asked),
         cmocka_unit_test(test_embeddings_are_answered),
         cmocka_unit_test(test_embeddings_of_clients),
