@@ -253,7 +253,8 @@ responses_read_failure(struct json_view error, struct arena *a, struct canon_err
     if (err)
         return err;
     ret->message = e.message;
-    ret->type = slice_is(e.type, "error") ? (struct slice){0} : e.type;
+    if (!slice_is(e.type, "error")) /* the event's own type, not the error's */
+        ret->type = e.type;
     ret->code = e.code;
     ret->param = e.param;
     ret->status = status ? status : status_of(ret);

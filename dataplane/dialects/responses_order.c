@@ -323,8 +323,9 @@ effort_of(const struct canon_request *q)
 {
     if (q->reasoning.effort.len || q->reasoning.budget == -1)
         return q->reasoning.effort;
-    return q->reasoning.budget == -2 ? (struct slice){0} /* as the model sees fit */
-                                     : slice_of(canon_effort_of_budget(q->reasoning.budget));
+    if (q->reasoning.budget == -2) /* as the model sees fit */
+        return (struct slice){0};
+    return slice_of(canon_effort_of_budget(q->reasoning.budget));
 }
 
 static int

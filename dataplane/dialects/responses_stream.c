@@ -379,14 +379,14 @@ static int
 annotation(struct step *t)
 {
     struct canon_citation c;
-    struct open_part *p;
+    struct open_part *p = NULL;
     struct json_view at = json_view_get(t->event, "annotation");
     if (at.kind != JSON_MAP)
         return ERR_PROTOCOL;
     int err = responses_read_citation(at, t->scratch, &c);
     if (!err)
         err = begin_text(t, PART_TEXT, t->content, &p);
-    return err || p->ended ? err : give_citation(t, p, &c);
+    return err || !p || p->ended ? err : give_citation(t, p, &c);
 }
 
 /* --- beginning and end ------------------------------------------------------------------------ */
