@@ -1,6 +1,7 @@
 #include "tests/unit/check.h"
 
 #include "dataplane/dialects/anthropic_count.h"
+#include "lib/json/view.h"
 
 static struct arena arena;
 
@@ -47,6 +48,49 @@ test_who_counts(void **state)
     t.provider = &bedrock; /* for Claude only */
     t.model = SLICE("amazon.nova-lite-v1:0");
     assert_int_equal(anthropic_count_way(&t), COUNT_ESTIMATE);
+}
+
+/* The body for a provider that counts by itself, in the arena. */
+static struct slice
+asked(const struct dialect_target *t, const char *want_path)
+{
+    struct dialect_address to;
+    struct dialect_refusal why = {.member = ""};
+    struct dialect_writer w = {.arena = &arena, .target = t, .why = &why};
+    struct canon_part part = {.kind = PART_TEXT, .text = SLICE("x")};
+    struct canon_message m = {.role = ROLE_USER, .parts = &part, .count = 1};
+    struct canon_request q = {.origin = DIALECT_ANTHROPIC,
+                              .max_tokens = -1,
+                              .choices = 1,
+                              .top_logprobs = -1,
+                              .reasoning.budget = -1,
+                              .messages = &m,
+                              .message_count = 1};
+    struct buf b;
+    assert_int_equal(anthropic_count_way(t), COUNT_ASK);
+    assert_int_equal(anthropic_count_address(t, &arena, &to), 0);
+    assert_slice_is(to.path, want_path);
+    buf_init(&b, 0);
+    assert_int_equal(anthropic_count_write_request(&q, &w, &b), 0);
+    struct slice s = arena_copy(&arena, buf_slice(&b));
+    buf_free(&b);
+    return s;
+}
+
+static void
+test_who_counts_by_itself_is_asked(void **state)
+{
+    (void)state;
+    struct dialect_target t = {.provider = &gemini, .model = SLICE("gemini-2.5-pro")};
+    struct json_view v = json_view_of(asked(&t, "/models/gemini-2.5-pro:countTokens"));
+    v = json_view_get(v, "generateContentRequest");
+    assert_true(json_view_is(json_view_get(v, "model"), "models/gemini-2.5-pro"));
+    assert_int_equal(json_view_count(json_view_get(v, "contents")), 1);
+    t = (struct dialect_target){.provider = &bedrock, .model = SLICE("anthropic.claude-x")};
+    v = json_view_of(asked(&t, "/model/anthropic.claude-x/count-tokens"));
+    v = json_view_get(json_view_get(v, "input"), "converse");
+    assert_int_equal(json_view_count(json_view_get(v, "messages")), 1);
+    assert_int_equal(json_view_get(v, "inferenceConfig").kind, JSON_ABSENT);
 }
 
 static void
@@ -109,6 +153,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_no_limit_of_output_is_needed, tear_down),
         cmocka_unit_test_teardown(test_who_counts, tear_down),
+        cmocka_unit_test_teardown(test_who_counts_by_itself_is_asked, tear_down),
         cmocka_unit_test(test_answers_are_read),
         cmocka_unit_test(test_estimates_grow_with_what_is_said),
     };
