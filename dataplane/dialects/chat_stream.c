@@ -43,6 +43,7 @@ struct choice {
 struct decoder {
     struct arena *keep;
     const struct compat *compat;
+    int64_t asked; /* how many choices were asked for; more are passed over */
     struct choice *choices[LIMIT_STREAM_CHOICES];
     struct usage_report usage;
     struct slice sources; /* JSON: Perplexity's search_results, or citations */
@@ -677,6 +678,8 @@ take_choice(struct decoder *d, struct json_view choice)
         return ERR_PROTOCOL;
     if (number < 0 || number >= LIMIT_STREAM_CHOICES)
         return ERR_LIMIT;
+    if (number >= d->asked)
+        return 0; /* not every client's dialect could tell them apart */
     struct choice *c = reach_choice(d, number);
     if (!c)
         return ERR_NOMEM;
@@ -758,7 +761,9 @@ static void
 set_up(struct decoder *d, struct arena *keep, const struct dialect_exchange *x)
 {
     enum provider_kind kind = x->target ? x->target->provider->kind : PROVIDER_OPENAI_COMPATIBLE;
-    *d = (struct decoder){.keep = keep, .compat = compat_of(kind)};
+    *d = (struct decoder){.keep = keep, .compat = compat_of(kind), .asked = LIMIT_STREAM_CHOICES};
+    if (x->request)
+        d->asked = x->request->choices > 1 ? x->request->choices : 1;
 }
 
 static int

@@ -482,6 +482,28 @@ test_no_chunks(void **state)
     }
 }
 
+/* More choices than were asked for are not mixed into the first. */
+static void
+test_choices_asked_for(void **state)
+{
+    (void)state;
+    for (int64_t asked = 1; asked <= 2; asked++) {
+        struct rig r;
+        struct canon_request q = {.choices = asked};
+        struct dialect_exchange x = {.request = &q};
+        rig_init(&r, PROVIDER_OPENAI);
+        assert_int_equal(dialect_chat.decoder->init(r.state, &r.keep, &x), 0);
+        assert_int_equal(event(&r, "", DELTA("\"content\":\"a\"")), 0);
+        assert_int_equal(
+            event(&r, "", "{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"b\"}}]}"), 0);
+        assert_int_equal(event(&r, "", "[DONE]"), 0);
+        assert_int_equal(gather_answer(r.gather, &r.keep, &r.answer), 0);
+        assert_int_equal(r.answer.choice_count, asked);
+        assert_slice_is(r.answer.choices[0].parts[0].text, "a");
+        rig_fini(&r);
+    }
+}
+
 /* --- whole answers ---------------------------------------------------------------------------- */
 
 static void
@@ -568,6 +590,7 @@ main(void)
         cmocka_unit_test(test_errors_in_streams),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_no_chunks),
+        cmocka_unit_test(test_choices_asked_for),
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_no_answers),
     };
