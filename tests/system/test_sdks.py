@@ -46,7 +46,9 @@ def pair():
             {"name": "mirror-anthropic", "kind": "anthropic", "base_url": mirror.url + "/anthropic/v1", **upstream},
             {"name": "mirror-gemini", "kind": "gemini", "base_url": mirror.url + "/genai/v1beta", **upstream},
         ]
-        gateway.apply({"providers": providers, "prices": [
+        failing = {"name": "simulator-error-429", "targets": [{"provider": "simulator", "model": "simulator-error-429"}]}
+        mirror.apply({"models": [failing]})
+        gateway.apply({"models": [failing], "providers": providers, "prices": [
             {"provider": p["name"], "model": "*", "input_per_mtok_usd": "1", "output_per_mtok_usd": "2"} for p in providers]})
         yield gateway
     finally:
