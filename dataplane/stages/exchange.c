@@ -215,7 +215,11 @@ told_error(struct request *r, struct canon_error *e)
     e->from_provider = true;
     if (e->status < 400 || e->status > 599)
         e->status = 502;
-    return reply_provider_error(r, e, answer_field(r, "retry-after"));
+    struct slice retry_after = answer_field(r, "retry-after");
+    if (!retry_after.at && e->retry_ms > 0) /* RFC 9110 10.2.3: whole seconds */
+        retry_after =
+            slice_of(arena_printf(&r->arena, "%lld", (long long)((e->retry_ms + 999) / 1000)));
+    return reply_provider_error(r, e, retry_after);
 }
 
 static enum verdict
