@@ -53,6 +53,11 @@ struct compat {
 };
 const struct compat *compat_of(enum provider_kind kind);
 
+/* Where a method ("/embeddings", static) is below the provider's prefix: Azure has the deployment
+ * or a version in it. 0 or ERR_NOMEM. */
+MUST_CHECK int compat_address(const struct dialect_target *t, const char *method, struct arena *a,
+                              struct slice *ret_path);
+
 /* A target whose model wants max_completion_tokens and refuses max_tokens (OpenAI's reasoning
  * models, by their names). */
 bool compat_is_reasoning_model(const struct dialect_target *t);

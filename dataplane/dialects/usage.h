@@ -11,6 +11,7 @@
 struct usage_report {
     bool seen;                  /* the provider reported something usable */
     bool has_input, has_output; /* which sides: the other is to be estimated */
+    bool has_units;             /* what is no token was counted too, in whatever it is billed by */
     bool suspect; /* a value was negative, absurd or went backwards: an alarm, and the larger counts
                    */
     struct tokens tokens;   /* disjoint classes */

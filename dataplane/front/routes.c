@@ -3,17 +3,19 @@
 
 /* clang-format off */
 static const struct endpoint
-    chat            = {ENDPOINT_CHAT, "chat.completions", WAY_CHAT, DIALECT_CHAT, NULL, true, false},
-    completions     = {ENDPOINT_COMPLETIONS, "completions", WAY_PLAIN, DIALECT_CHAT, "/completions", true, false},
-    embeddings      = {ENDPOINT_EMBEDDINGS, "embeddings", WAY_PLAIN, DIALECT_CHAT, "/embeddings", false, false},
-    models          = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_CHAT, NULL, false, false},
-    responses       = {ENDPOINT_RESPONSES, "responses", WAY_CHAT, DIALECT_RESPONSES, NULL, true, false},
-    messages        = {ENDPOINT_MESSAGES, "messages", WAY_CHAT, DIALECT_ANTHROPIC, NULL, true, false},
-    messages_models = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_ANTHROPIC, NULL, false, false},
-    generate        = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, false, false},
-    stream_generate = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, true, true},
-    capabilities    = {ENDPOINT_CAPABILITIES, "capabilities", WAY_OWN, DIALECT_CHAT, NULL, false, false},
-    gemini_models   = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_GEMINI, NULL, false, false};
+    chat            = {ENDPOINT_CHAT, "chat.completions", WAY_CHAT, DIALECT_CHAT, NULL, true, false, NULL},
+    completions     = {ENDPOINT_COMPLETIONS, "completions", WAY_PLAIN, DIALECT_CHAT, "/completions", true, false, NULL},
+    embeddings      = {ENDPOINT_EMBEDDINGS, "embeddings", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_embeddings},
+    rerank          = {ENDPOINT_RERANK, "rerank", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_rerank},
+    count_tokens    = {ENDPOINT_COUNT_TOKENS, "count_tokens", WAY_CODEC, DIALECT_ANTHROPIC, NULL, false, false, &codec_count},
+    models          = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_CHAT, NULL, false, false, NULL},
+    responses       = {ENDPOINT_RESPONSES, "responses", WAY_CHAT, DIALECT_RESPONSES, NULL, true, false, NULL},
+    messages        = {ENDPOINT_MESSAGES, "messages", WAY_CHAT, DIALECT_ANTHROPIC, NULL, true, false, NULL},
+    messages_models = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_ANTHROPIC, NULL, false, false, NULL},
+    generate        = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, false, false, NULL},
+    stream_generate = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, true, true, NULL},
+    capabilities    = {ENDPOINT_CAPABILITIES, "capabilities", WAY_OWN, DIALECT_CHAT, NULL, false, false, NULL},
+    gemini_models   = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_GEMINI, NULL, false, false, NULL};
 /* clang-format on */
 
 const char *const front_endpoint_names[ENDPOINT_KINDS + 1] = {
@@ -25,6 +27,8 @@ const char *const front_endpoint_names[ENDPOINT_KINDS + 1] = {
     [ENDPOINT_MESSAGES] = "messages",
     [ENDPOINT_GENERATE] = "generate_content",
     [ENDPOINT_CAPABILITIES] = "capabilities",
+    [ENDPOINT_RERANK] = "rerank",
+    [ENDPOINT_COUNT_TOKENS] = "count_tokens",
     [ENDPOINT_KINDS] = "none",
 };
 
@@ -32,7 +36,7 @@ enum { GET, POST };
 
 /* Whose API a path belongs to. Each vendor's own SDK finds it where its base URL points: at the
  * root, and below a prefix of its own. */
-enum api { OWN = 1, OPENAI = 2, ANTHROPIC = 4, GEMINI = 8 };
+enum api { OWN = 1, OPENAI = 2, ANTHROPIC = 4, GEMINI = 8, RERANK = 16 };
 
 /* clang-format off */
 static const struct mount {
@@ -40,7 +44,7 @@ static const struct mount {
     unsigned apis;
     enum dialect_id dialect; /* of an error for a path that nothing answers */
 } mounts[] = {
-    { "/openai/v1",     OPENAI,                      DIALECT_CHAT },
+    { "/openai/v1",     OPENAI | RERANK,             DIALECT_CHAT },
     { "/openai",        OPENAI,                      DIALECT_CHAT },
     { "/anthropic/v1",  ANTHROPIC,                   DIALECT_ANTHROPIC },
     { "/genai/v1beta",  GEMINI,                      DIALECT_GEMINI },
@@ -48,8 +52,9 @@ static const struct mount {
     { "/genai/v1",      GEMINI,                      DIALECT_GEMINI },
     { "/v1beta",        GEMINI,                      DIALECT_GEMINI },
     { "/v1alpha",       GEMINI,                      DIALECT_GEMINI },
-    { "/v1",            OPENAI | ANTHROPIC | GEMINI, DIALECT_CHAT },
-    { "",               OWN,                         DIALECT_CHAT },
+    { "/v1",            OPENAI | RERANK | ANTHROPIC | GEMINI, DIALECT_CHAT },
+    { "/v2",            RERANK,                      DIALECT_CHAT },
+    { "",               OWN | RERANK,                DIALECT_CHAT },
 };
 
 /* The first row that fits answers. A path with a suffix has the subject before it, one that ends in
@@ -64,9 +69,11 @@ static const struct row {
     { OPENAI,    "/chat/completions", NULL,                     POST, ROUTE_REQUEST, &chat },
     { OPENAI,    "/completions",      NULL,                     POST, ROUTE_REQUEST, &completions },
     { OPENAI,    "/embeddings",       NULL,                     POST, ROUTE_REQUEST, &embeddings },
+    { RERANK,    "/rerank",           NULL,                     POST, ROUTE_REQUEST, &rerank },
     { OPENAI,    "/responses",        NULL,                     POST, ROUTE_REQUEST, &responses },
     { OPENAI,    "/capabilities",     NULL,                     GET,  ROUTE_REQUEST, &capabilities },
     { ANTHROPIC, "/messages",         NULL,                     POST, ROUTE_REQUEST, &messages },
+    { ANTHROPIC, "/messages/count_tokens", NULL,                POST, ROUTE_REQUEST, &count_tokens },
     { GEMINI,    "/models/",          ":generateContent",       POST, ROUTE_REQUEST, &generate },
     { GEMINI,    "/models/",          ":streamGenerateContent", POST, ROUTE_REQUEST, &stream_generate },
     { OPENAI,    "/models",           NULL,                     GET,  ROUTE_REQUEST, &models },

@@ -11,6 +11,7 @@
 
 #include "dataplane/dialects/dialect.h"
 #include "dataplane/dialects/openai.h"
+#include "dataplane/endpoints/codec.h"
 #include "dataplane/request/reply.h"
 #include "dataplane/request/story.h"
 #include "dataplane/state/lease.h"
@@ -37,12 +38,15 @@ enum endpoint_kind {
     ENDPOINT_MESSAGES,
     ENDPOINT_GENERATE,
     ENDPOINT_CAPABILITIES,
+    ENDPOINT_RERANK,
+    ENDPOINT_COUNT_TOKENS,
     ENDPOINT_KINDS
 };
 enum endpoint_way {
     WAY_OWN,   /* the gateway answers it */
     WAY_CHAT,  /* a turn of a conversation: any provider, in its own dialect */
     WAY_PLAIN, /* OpenAI's shape, for providers who have it: never translated */
+    WAY_CODEC, /* as its codec says */
 };
 struct endpoint {
     enum endpoint_kind kind;
@@ -51,7 +55,8 @@ struct endpoint {
     enum dialect_id dialect; /* the client's: of requests, answers and errors */
     const char *path;        /* WAY_PLAIN: below a provider's prefix */
     bool can_stream;
-    bool streams; /* whatever the body says: the path asks for a stream */
+    bool streams;              /* whatever the body says: the path asks for a stream */
+    const struct codec *codec; /* WAY_CODEC */
 };
 
 /* A request that changes dialect, or whose answer must; in its arena, but for the body. */
@@ -62,6 +67,7 @@ struct translated {
     struct answer_names names;
     struct buf body;    /* in the provider's dialect; empty where the client's own goes up */
     size_t body_charge; /* of the worker's budget */
+    void *asked;        /* WAY_CODEC: what its read() must know of its write() */
 };
 
 enum answer_mode {
@@ -113,6 +119,7 @@ struct request {
         size_t len, cap; /* cap is what the budget was charged with */
         struct dialect_call call;
         struct request_brief brief;
+        struct codec_units *units; /* WAY_CODEC, in the arena; else NULL */
     } body;
 
     struct {               /* stages/authorize.c */

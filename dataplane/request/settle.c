@@ -18,10 +18,18 @@
 
 /* --- how much --------------------------------------------------------------------------------- */
 
+/* Whether an answer is text, of a length that is not known before. */
 static bool
 has_output(const struct request *r)
 {
-    return r->endpoint->kind != ENDPOINT_EMBEDDINGS;
+    return !r->endpoint->codec;
+}
+
+/* Bytes of the request that count as text. */
+static size_t
+text_bytes(const struct request *r)
+{
+    return r->body.units ? r->body.units->text_bytes : r->body.len;
 }
 
 static struct circumstances
@@ -44,7 +52,7 @@ static int64_t
 input_estimate(const struct request *r)
 {
     return estimates_input(r->svc->estimates, r->plan.target->provider->name, r->plan.target->model,
-                           r->body.len);
+                           text_bytes(r));
 }
 
 /* The most that may come back, as far as it is bounded. */
@@ -86,6 +94,25 @@ delivered_estimate(const struct request *r)
                             r->plan.target->model, m->bytes, m->chunks);
 }
 
+/* What it may use: the upper bound, and what is likely. */
+static struct tokens
+most_of(const struct request *r)
+{
+    struct tokens t = r->body.units ? r->body.units->most : (struct tokens){0};
+    t.input = (int64_t)text_bytes(r);
+    t.output += output_bound(r);
+    return t;
+}
+
+static struct tokens
+likely_of(const struct request *r)
+{
+    struct tokens t = r->body.units ? r->body.units->likely : (struct tokens){0};
+    t.input = input_estimate(r);
+    t.output += answer_estimate(r);
+    return t;
+}
+
 /* An answer that is an error of the provider's own costs nothing, unless it says otherwise. */
 static bool
 is_providers_error(const struct request *r)
@@ -100,7 +127,7 @@ static bool
 is_absurd(const struct request *r, const struct tokens *t)
 {
     int64_t bound = output_bound(r);
-    return r->body.brief.max_tokens && tokens_output(t) > 4 * bound;
+    return r->body.brief.max_tokens && !r->body.units && tokens_output(t) > 4 * bound;
 }
 
 /* What came back in an answer that nobody counted. */
@@ -126,6 +153,44 @@ fill_in(struct request *r, bool input, bool output)
     r->tally.estimated = input || output;
 }
 
+/* --- what is no text --------------------------------------------------------------------------
+ *
+ * Pictures, sound and searches are billed in tokens or by the piece; the price tells which. What
+ * the provider has counted stands; what is known from the request (characters to speak) is exact;
+ * the rest is estimated.
+ */
+
+static bool
+has_token_rate(const struct rates *rates)
+{
+    picos_tok all = 0;
+    for (int c = 0; c < CLASS_TOKENS; c++)
+        all |= rates->of[c];
+    return all != 0;
+}
+
+static void
+tally_units(struct request *r)
+{
+    const struct codec_units *u = r->body.units;
+    const struct usage_report *report = &r->answer.report;
+    const struct policy_price *price = r->plan.price;
+    struct tokens *t = &r->tally.tokens;
+    bool told = report->seen && report->has_input;
+    bool counts = u->unit < USAGE_CLASSES && (!price || price->rates.of[u->unit]);
+    if (told && counts && price && has_token_rate(&price->rates))
+        counts = false; /* the tokens are the bill */
+    int64_t units = !counts ? 0 : report->has_units ? t->of[u->unit] : u->likely.of[u->unit];
+    if (!told && !counts) {
+        *t = likely_of(r);
+        r->tally.estimated = true;
+    } else if (counts) {
+        r->tally.estimated = !report->has_units && (!u->exact || r->answer.status == 0);
+    }
+    if (u->unit < USAGE_CLASSES)
+        t->of[u->unit] = units;
+}
+
 void
 settle_tally(struct request *r)
 {
@@ -140,7 +205,9 @@ settle_tally(struct request *r)
         report->tokens.audio_output = report->tokens.image_output = 0;
     }
     r->tally.tokens = report->tokens;
-    if (!is_providers_error(r))
+    if (!is_providers_error(r) && r->body.units)
+        tally_units(r);
+    else if (!is_providers_error(r))
         fill_in(r, !report->has_input, has_output(r) && !report->has_output);
     r->tally.cost = cost_of(r, &r->tally.tokens);
 }
@@ -182,15 +249,15 @@ cost_bound(const struct request *r, const struct tokens *most)
     nanos bound = 0;
     if (!r->plan.price)
         return 0;
-    usage_widen(&widest, &r->plan.price->rates, slice_make(r->body.at, r->body.len));
+    if (!r->body.units) /* its own classes are bounded by themselves */
+        usage_widen(&widest, &r->plan.price->rates, slice_make(r->body.at, r->body.len));
     return policy_cost_bound(r->plan.price, SERVICE_TIERS, &widest, &bound) ? INT64_MAX / 4 : bound;
 }
 
 int64_t
 settle_reservation(const struct request *r, const struct policy_limit *l)
 {
-    struct tokens most = {.input = (int64_t)r->body.len, .output = output_bound(r)};
-    struct tokens likely = {.input = input_estimate(r), .output = answer_estimate(r)};
+    struct tokens most = most_of(r), likely = likely_of(r);
     if (l->mode == LIMIT_STRICT)
         return measure(r, l, &most, cost_bound(r, &most));
     if (!l->is_budget && r->body.brief.max_tokens)
@@ -295,10 +362,10 @@ int
 settle_reserve(struct request *r)
 {
     struct usage u;
-    struct tokens most = {.input = (int64_t)r->body.len, .output = output_bound(r)};
+    struct tokens most = most_of(r);
     r->tally.reserved = cost_bound(r, &most);
     describe(r, &u);
-    set_tokens(r, &u, (struct tokens){.input = input_estimate(r), .output = answer_estimate(r)});
+    set_tokens(r, &u, likely_of(r));
     u.cost = cost_of(r, &u.tokens);
     return spool_reserve(r->svc->spool, &u, &r->answer.hold);
 }
@@ -353,9 +420,9 @@ learn(struct request *r)
     const struct usage_report *report = &r->answer.report;
     const struct policy_target *target = r->plan.target;
     uint64_t bytes = r->answer.mode == ANSWER_STREAM ? r->answer.passage.meter.bytes : 0;
-    if (!report->seen || report->suspect)
-        return;
-    estimates_learn(r->svc->estimates, target->provider->name, target->model, r->body.len,
+    if (!report->seen || report->suspect || (r->body.units && r->body.units->unit < USAGE_CLASSES))
+        return; /* or what was read is not only text */
+    estimates_learn(r->svc->estimates, target->provider->name, target->model, text_bytes(r),
                     tokens_input(&report->tokens), bytes, tokens_output(&report->tokens));
 }
 

@@ -136,8 +136,8 @@ check_scope(struct request *r, struct slice packed, const char *whose)
         return reply_refuse_member(r, PROBLEM_SCOPE_PARAMETER, r->body.brief.tools_member,
                                    "The %s does not allow '%s'.", whose,
                                    r->body.brief.tools_member);
-    /* An embedding has no length to choose. */
-    if (scope.max_tokens && r->endpoint->kind != ENDPOINT_EMBEDDINGS)
+    /* An embedding, a picture has no length to choose. */
+    if (scope.max_tokens && !r->endpoint->codec)
         return check_max_tokens(r, scope.max_tokens, whose);
     return NEXT;
 }

@@ -163,7 +163,7 @@ choose_mode(struct request *r, const struct http_head *head)
         return "redirects are not followed";
     if (coding.len && !slice_eq_nocase(coding, SLICE("identity")))
         return "a coding that was not asked for";
-    if (is_stream(r, head))
+    if (is_stream(r, head) && !r->endpoint->codec)
         return begin_stream(r);
     if (!http_content_type_is(head, "application/json"))
         return "neither JSON nor an event stream";
@@ -331,8 +331,10 @@ static enum verdict
 check_whole(struct request *r)
 {
     struct slice text = buf_slice(&r->answer.held);
+    const struct codec *codec = r->endpoint->codec;
     bool is_error = false;
-    if (r->wire.dialect->look(text, &r->answer.report, &is_error))
+    if ((codec && codec->look ? codec->look : r->wire.dialect->look)(text, &r->answer.report,
+                                                                     &is_error))
         return reply_upstream_failed(r, ERR_PROTOCOL, "not a JSON object");
     return is_error ? provider_error(r, text, r->answer.status) : NEXT;
 }
@@ -349,6 +351,27 @@ put_in_place(struct request *r, struct buf *written)
         return reply_upstream_failed(r, ERR_NOMEM, NULL);
     r->answer.held_charge = written->len;
     return NEXT;
+}
+
+static enum verdict
+translate_by_codec(struct request *r)
+{
+    struct translated *t = r->wire.translated;
+    const struct codec_exchange x = {.target = &t->target,
+                                     .model = r->grant.name,
+                                     .id = slice_make(r->id + 4, REQUEST_ID_BYTES - 5),
+                                     .asked = t->asked,
+                                     .arena = &r->arena};
+    struct buf written;
+    const char *why = NULL;
+    buf_init(&written, LIMIT_TRANSLATED_ANSWER_BYTES);
+    int err =
+        r->endpoint->codec->read(buf_slice(&r->answer.held), &x, &written, &r->answer.report, &why);
+    if (err) {
+        buf_free(&written);
+        return reply_upstream_failed(r, err, why);
+    }
+    return put_in_place(r, &written);
 }
 
 /* A client that asked for a stream gets one, also of a provider that gave none. */
@@ -401,7 +424,9 @@ on_end(void *ctx)
     CRASHPOINT("exchange.end");
     switch (r->answer.mode) {
     case ANSWER_WHOLE:
-        request_resume(r, r->wire.translated ? translate_whole(r) : check_whole(r));
+        request_resume(r, !r->wire.translated  ? check_whole(r)
+                          : r->endpoint->codec ? translate_by_codec(r)
+                                               : translate_whole(r));
         return;
     case ANSWER_ERROR:
         request_resume(r, provider_error(r, buf_slice(&r->answer.held), r->answer.status));

@@ -103,21 +103,34 @@ refuse_body(struct request *r, const struct dialect_refusal *why)
     return reply_refuse_member(r, p, why->member[0] ? why->member : NULL, "%s", why->message);
 }
 
+/* What the endpoint's own codec, or the client's dialect, finds in it. */
+static int
+read_brief(struct request *r, struct dialect_refusal *why)
+{
+    struct slice body = slice_make(r->body.at, r->body.len);
+    const struct codec *codec = r->endpoint->codec;
+    r->body.call = (struct dialect_call){r->subject, r->endpoint->streams};
+    if (!codec)
+        return dialect_get(r->endpoint->dialect)
+            ->brief(body, &r->body.call, &r->arena, &r->body.brief, why);
+    const struct codec_request q = {body, http_field_get(request_head(r), "content-type")};
+    r->body.units = arena_zalloc(&r->arena, sizeof(*r->body.units));
+    if (!r->body.units)
+        return ERR_NOMEM;
+    return codec->brief(&q, &r->arena, &r->body.brief, r->body.units, why);
+}
+
 static enum verdict
 read_body(struct request *r)
 {
-    const struct dialect *dialect = dialect_get(r->endpoint->dialect);
     struct dialect_refusal why = {.message = ""};
-    struct request_brief *brief = &r->body.brief;
-    r->body.call = (struct dialect_call){r->subject, r->endpoint->streams};
-    int err =
-        dialect->brief(slice_make(r->body.at, r->body.len), &r->body.call, &r->arena, brief, &why);
+    int err = read_brief(r, &why);
     if (err == ERR_NOMEM)
         return refuse_overload(r);
     if (err)
         return refuse_body(r, &why);
     if (!r->endpoint->can_stream)
-        brief->stream = false;
+        r->body.brief.stream = false;
     return NEXT;
 }
 

@@ -435,6 +435,66 @@ translate_cancel(struct request *r)
     r->wire.media = NULL;
 }
 
+/* --- endpoints with a codec of their own ------------------------------------------------------ */
+
+/* No provider is asked: the gateway's own answer. */
+static enum verdict
+answer_by_codec(struct request *r, struct slice text)
+{
+    struct slice kept = arena_copy(&r->arena, text);
+    if (!kept.at)
+        return refuse_memory(r);
+    enum verdict v = reply_json(r, kept);
+    if (r->endpoint->codec->estimates)
+        r->reply.extra[r->reply.extra_count++] =
+            (struct http_field){SLICE("x-headgate-estimated"), SLICE("true"), false};
+    return v;
+}
+
+static enum verdict
+write_by_codec(struct request *r, const struct dialect_target *target, enum codec_way way)
+{
+    struct translated *t = arena_zalloc(&r->arena, sizeof(*t));
+    struct dialect_refusal why = {.message = ""};
+    struct dialect_writer w = {
+        .arena = &r->arena, .target = target, .may_degrade = may_degrade(r->who.key), .why = &why};
+    if (!t || !(r->wire.pieces = arena_alloc(&r->arena, sizeof(struct slice))))
+        return refuse_memory(r);
+    t->target = *target;
+    buf_init(&t->body, LIMIT_TRANSLATED_BODY_BYTES);
+    r->wire.translated = t;
+    int err =
+        r->endpoint->codec->write(slice_make(r->body.at, r->body.len), &w, &t->asked, &t->body);
+    if (err)
+        return refuse_request(r, err, &why);
+    if (!note_degraded(r, &w) || !services_hold(r->svc, t->body.len))
+        return refuse_memory(r);
+    t->body_charge = t->body.len;
+    if (way == CODEC_OWN)
+        return answer_by_codec(r, buf_slice(&t->body));
+    r->wire.pieces[0] = buf_slice(&t->body);
+    r->wire.piece_count = 1;
+    return NEXT;
+}
+
+static enum verdict
+translate_by_codec(struct request *r, const struct dialect_target *target)
+{
+    struct codec_route way;
+    struct dialect_refusal why = {.message = ""};
+    int err = r->endpoint->codec->route(target, &r->arena, &way, &why);
+    if (err == ERR_DENIED)
+        return reply_refuse_member(r, PROBLEM_WRONG_PROVIDER, why.member, "%s", why.message);
+    if (err)
+        return refuse_memory(r);
+    r->wire.address = way.address;
+    if (way.way != CODEC_UNTOUCHED && write_by_codec(r, target, way.way) == REPLY)
+        return REPLY;
+    if (!make_fields(r))
+        return refuse_memory(r);
+    return way.way == CODEC_UNTOUCHED ? pass_body(r, target) : NEXT;
+}
+
 /* --- the stage -------------------------------------------------------------------------------- */
 
 static bool
@@ -454,6 +514,8 @@ translate(struct request *r)
     const struct dialect_target target = {provider, r->plan.target->model};
     uuid7(r->wire.attempt_id);
     r->wire.dialect = dialect_for(provider, r->endpoint->dialect);
+    if (r->endpoint->codec)
+        return translate_by_codec(r, &target);
     bool same = r->wire.dialect->id == r->endpoint->dialect;
     if (r->endpoint->way == WAY_PLAIN && !same)
         return reply_refuse_member(r, PROBLEM_WRONG_PROVIDER, "model",

@@ -1,0 +1,180 @@
+"""The endpoints beside conversations: embeddings of providers of other shapes, reranking, counting tokens. Each is billed as
+its price says, and each row of the ledger says whether it was estimated."""
+
+import base64
+import struct
+
+import httpx
+import pytest
+
+import harness
+from harness import FakeProvider
+
+PRICES = {"input_per_mtok_usd": "1", "output_per_mtok_usd": "5"}
+
+
+def of_kind(fake, name, kind, **price):
+    return {"providers": [{"name": name, "kind": kind, "base_url": fake.url, "credential": "fake-credential",
+                           "allow_private": True}],
+            "prices": [{"provider": name, "model": "*", **(price or PRICES)}]}
+
+
+@pytest.fixture(scope="module")
+def fake():
+    made = FakeProvider()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(fake):
+    made = harness.Gateway(workers=1)
+    try:
+        made.up()
+        made.apply(fake.provider())
+        for name, kind in (("goog", "gemini"), ("claude", "anthropic")):
+            made.apply(of_kind(fake, name, kind))
+        made.apply(of_kind(fake, "co", "cohere", **PRICES, search_unit_usd="0.002"))
+        made.apply(of_kind(fake, "units", "vllm", search_unit_usd="0.002"))
+        yield made
+    finally:
+        made.close()
+
+
+def post(gateway, path, body, script=None, **headers):
+    if script:
+        body = {**body, "x_mock": script}
+    return httpx.post(gateway.url + path, json=body, timeout=20, headers={"authorization": "Bearer " + gateway.key, **headers})
+
+
+def the_event(gateway, answer):
+    gateway.wait_idle()
+    events = gateway.wait_usage(answer.headers["x-request-id"])
+    assert len(events) == 1
+    return events[0]
+
+
+def seen(fake, event):
+    return fake.attempt(event["attempt_id"])
+
+
+# --- embeddings -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model, path, each", [("co/embed-v4.0", "/v1/embed", 3),
+                                               ("goog/e1", "/v1/models/e1:batchEmbedContents", 2)])
+def test_embeddings_of_other_shapes(gateway, fake, model, path, each):
+    answer = post(gateway, "/v1/embeddings", {"model": model, "input": ["one", "three"], "encoding_format": "float"})
+    assert answer.status_code == 200, answer.text
+    got = answer.json()
+    assert got["object"] == "list" and got["model"] == model
+    assert [(d["object"], d["index"]) for d in got["data"]] == [("embedding", 0), ("embedding", 1)]
+    assert got["data"][1]["embedding"] == [0.625, 0.75, 0.875, 1.0]
+    assert got["usage"] == {"prompt_tokens": 2 * each, "total_tokens": 2 * each}
+    event = the_event(gateway, answer)
+    assert (event["endpoint"], event["input_tokens"], event["output_tokens"]) == ("embeddings", 2 * each, 0)
+    assert not event["estimated"] and float(event["cost_usd"]) == pytest.approx(2 * each / 1e6)
+    assert answer.headers["x-headgate-cost-usd"] == event["cost_usd"]
+    assert seen(fake, event)["path"] == path
+
+
+@pytest.mark.parametrize("model", ["co/embed-v4.0", "goog/e1"])
+def test_the_sdk_gets_the_same_vectors_in_base64(gateway, model):
+    with gateway.openai() as client:
+        raw = client.embeddings.with_raw_response.create(model=model, input="one", encoding_format="base64")
+        packed = base64.b64decode(httpx.Response(200, text=raw.text).json()["data"][0]["embedding"])
+        assert struct.unpack("<4f", packed) == pytest.approx([0.375, 0.5, 0.625, 0.75])
+        assert client.embeddings.create(model=model, input="one").data[0].embedding == pytest.approx([0.375, 0.5, 0.625, 0.75])
+
+
+def test_tokens_are_refused_where_texts_are_taken(gateway):
+    answer = post(gateway, "/v1/embeddings", {"model": "co/embed-v4.0", "input": [[1, 2]]})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "unsupported_feature" and answer.json()["error"]["param"] == "input"
+
+
+def test_a_provider_without_embeddings(gateway):
+    answer = post(gateway, "/v1/embeddings", {"model": "claude/c", "input": "x"})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "endpoint_not_served"
+
+
+def test_what_a_provider_does_not_count_is_estimated(gateway, fake):
+    httpx.post(fake.url.removesuffix("/v1") + "/__script", content="nousage")
+    try:
+        answer = post(gateway, "/v1/embeddings", {"model": "co/embed-v4.0", "input": "x" * 400})
+        event = the_event(gateway, answer)
+        assert answer.status_code == 200 and event["estimated"] and event["input_tokens"] > 20
+    finally:
+        httpx.post(fake.url.removesuffix("/v1") + "/__script", content="")
+
+
+# --- reranking ------------------------------------------------------------------------------------------
+
+DOCUMENTS = ["short", {"text": "the longest of them"}, "in between"]
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
+def test_rerank_by_cohere(gateway, path):
+    answer = post(gateway, path, {"model": "co/rerank-v3.5", "query": "q", "documents": DOCUMENTS, "top_n": 2,
+                                  "return_documents": True})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"] == [
+        {"index": 1, "relevance_score": 1.0, "document": {"text": "the longest of them"}},
+        {"index": 2, "relevance_score": 0.5, "document": {"text": "in between"}}]
+    assert answer.json()["meta"]["billed_units"]["search_units"] == 1
+    event = the_event(gateway, answer)
+    assert (event["endpoint"], event["search_units"], event["input_tokens"]) == ("rerank", 1, 0)
+    assert float(event["cost_usd"]) == pytest.approx(0.002) and not event["estimated"]
+
+
+def test_rerank_passes_untouched_to_a_compatible_server(gateway, fake):
+    answer = post(gateway, "/v1/rerank", {"model": "fake/bge", "query": "q", "documents": ["a", "b b"], "custom": 1}, "usage=40")
+    assert answer.status_code == 200 and answer.json()["usage"] == {"total_tokens": 40}
+    event = the_event(gateway, answer)
+    assert (event["input_tokens"], event["search_units"], event["estimated"]) == (40, 0, False)
+    assert float(event["cost_usd"]) == pytest.approx(40 * 2.5 / 1e6)
+    assert seen(fake, event)["model"] == "bge"
+
+
+def test_units_that_nobody_counted_are_worked_out(gateway):
+    answer = post(gateway, "/v1/rerank", {"model": "units/bge", "query": "q", "documents": ["a"] * 101}, "nousage")
+    event = the_event(gateway, answer)
+    assert answer.status_code == 200
+    assert (event["search_units"], event["input_tokens"], event["estimated"]) == (2, 0, True)
+    assert float(event["cost_usd"]) == pytest.approx(0.004)
+
+
+def test_rerank_is_refused_by_name(gateway):
+    answer = post(gateway, "/v1/rerank", {"model": "co/r", "query": "q", "documents": []})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "documents"
+    answer = post(gateway, "/v1/rerank", {"model": "goog/r", "query": "q", "documents": ["x"]})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "endpoint_not_served"
+
+
+# --- counting tokens ------------------------------------------------------------------------------------
+
+ASK = {"messages": [{"role": "user", "content": "how many words are there"}]}
+
+
+@pytest.mark.parametrize("model, want, estimated, path", [
+    ("claude/c", 5, None, "/v1/messages/count_tokens"), ("goog/g", 17, None, "/v1/models/g:countTokens"),
+    ("fake/m", None, "true", None)])
+def test_counting_tokens(gateway, fake, model, want, estimated, path):
+    before = fake.stats()["requests"]
+    answer = post(gateway, "/v1/messages/count_tokens", {"model": model, **ASK})
+    assert answer.status_code == 200, answer.text
+    assert list(answer.json()) == ["input_tokens"] and answer.json()["input_tokens"] == (want or answer.json()["input_tokens"])
+    assert answer.json()["input_tokens"] > 0
+    assert answer.headers.get("x-headgate-estimated") == estimated
+    if path is None:
+        assert fake.stats()["requests"] == before
+        return
+    event = the_event(gateway, answer)
+    assert (event["endpoint"], event["input_tokens"], event["output_tokens"]) == ("count_tokens", 0, 0)
+    assert float(event["cost_usd"]) == 0 and not event["estimated"]
+    assert seen(fake, event)["path"] == path
+
+
+def test_counting_is_refused_in_anthropics_shape(gateway):
+    answer = post(gateway, "/v1/messages/count_tokens", {"model": "claude/c"})
+    assert answer.status_code == 400 and answer.json()["type"] == "error"
