@@ -353,7 +353,7 @@ add_call(struct decoder *d, struct choice *c)
         struct call *at = arena_alloc(d->keep, cap * sizeof(*at));
         if (!at)
             return NULL;
-        if (c->call_count)
+        if (c->calls)
             memcpy(at, c->calls, c->call_count * sizeof(*at));
         c->calls = at;
         c->call_cap = cap;
