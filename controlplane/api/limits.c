@@ -230,7 +230,7 @@ static int
 override(struct api_request *r, struct api_reply *reply, const struct item *item)
 {
     char until[32];
-    int64_t amount, until_ms;
+    int64_t amount = 0, until_ms = 0;
     struct json *list = NULL;
     int err = read_amount(r, reply, item->body, &amount);
 

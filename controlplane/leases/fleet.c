@@ -215,12 +215,18 @@ fleet_is_noted(const struct fleet *f, int64_t now_ms, const struct fleet_word *w
 }
 
 bool
-fleet_release(struct holder *h)
+fleet_is_released(const struct holder *h)
 {
-    bool first = !h->released;
+    return h->released;
+}
 
-    h->released = true;
-    return first;
+void
+fleet_released(struct fleet *f, const struct fleet_word *w)
+{
+    struct holder *h = find_holder(f, w->node, w->slot, w->started_ms);
+
+    if (h)
+        h->released = true;
 }
 
 size_t
@@ -429,6 +435,8 @@ fair_part(const struct fleet *f, const struct pool *p, int64_t now_ms, const str
         else if (now_ms < fades_ms(f, p, x))
             room -= x->held;
     }
+    if (n == 0)
+        return 0;
     int64_t level = level_of(wants, n, room > 0 ? room : 0);
     return mine->wants < level ? mine->wants : level;
 }

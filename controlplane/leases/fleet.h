@@ -54,8 +54,9 @@ bool fleet_is_noted(const struct fleet *f, int64_t now_ms, const struct fleet_wo
  * already, or a later process of its slot; ERR_NOMEM, ERR_LIMIT. */
 MUST_CHECK int fleet_hear(struct fleet *f, int64_t now_ms, const struct fleet_word *word,
                           struct holder **ret_holder);
-/* Whether this is the first time that it is asked. */
-bool fleet_release(struct holder *h);
+/* Whether what earlier processes of its slot held of budgets was given back; and that it was. */
+bool fleet_is_released(const struct holder *h);
+void fleet_released(struct fleet *f, const struct fleet_word *word);
 /* What it is to be told as the fleet's size. */
 uint32_t fleet_size_for(struct fleet *f, int64_t now_ms, struct holder *h);
 size_t fleet_live(const struct fleet *f, int64_t now_ms);

@@ -358,7 +358,7 @@ hear(struct job *j, struct bus_lease_grants *ret)
         return err;
     ret->fleet = fleet_size_for(f, now, h);
     j->workers = fleet_live(f, now);
-    j->release = j->ask->settled && fleet_release(h);
+    j->release = j->ask->settled && !fleet_is_released(h);
     return claim_each(j, h);
 }
 
@@ -393,6 +393,37 @@ may_answer(struct job *j, bool *ret_noted)
     return leading;
 }
 
+/* All records of earlier processes are in: what they held goes back. */
+static int
+release(struct job *j)
+{
+    struct fleet_word word = word_of(j);
+    int err = budgets_release(j->db, j->from);
+
+    if (err)
+        return err;
+    pthread_mutex_lock(&j->l->lock);
+    fleet_released(j->l->fleet, &word);
+    pthread_mutex_unlock(&j->l->lock);
+    return 0;
+}
+
+/* Rates do not wait for PostgreSQL: when it fails, budgets alone cannot be verified. */
+static void
+lease_budgets(struct job *j)
+{
+    int err = j->release ? release(j) : 0;
+
+    if (!err)
+        err = budgets_lease(j->db, j->from, j->ask->sequence, 2 * j->workers, j->budgets,
+                            j->budget_count);
+    if (!err)
+        return;
+    log_warn("leases.budgets_failed", F_ERR(err), F_STR("cause", db_error(j->db)));
+    for (size_t i = 0; i < j->budget_count; i++)
+        *j->budgets[i].grant = (struct bus_grant){.unknown = true};
+}
+
 static int
 answer(struct job *j, struct bus_lease_grants *ret)
 {
@@ -406,11 +437,8 @@ answer(struct job *j, struct bus_lease_grants *ret)
     pthread_mutex_lock(&j->l->lock);
     err = hear(j, ret);
     pthread_mutex_unlock(&j->l->lock);
-    if (!err && j->release)
-        err = budgets_release(j->db, j->from);
     if (!err)
-        err = budgets_lease(j->db, j->from, j->ask->sequence, 2 * j->workers, j->budgets,
-                            j->budget_count);
+        lease_budgets(j);
     if (!err && j->ask->leaving)
         err = write_down(j, true);
     return err;

@@ -37,6 +37,7 @@ struct job {
     struct key_edits *edits;
     int64_t revision;
     int64_t item_revision; /* of the item at hand */
+    char zone[80];         /* the last one that PostgreSQL was found to know */
     bool dirty[FIXED_SECTIONS];
     struct buf *why;
 };
@@ -147,6 +148,29 @@ mark_issuers(struct job *j)
 
 /* --- items ----------------------------------------------------------------------------------- */
 
+/* PostgreSQL reckons with a budget's time zone: it must know it. */
+static int
+check_zone(struct job *j, const struct item_source *s)
+{
+    struct slice zone = json_str(json_get(s->body, "time_zone"));
+    const char *param = zone.at;
+    struct db_rows *rows = NULL;
+    int err;
+
+    if (s->kind != KIND_BUDGETS || !param || slice_is(zone, j->zone))
+        return 0;
+    err = db_query(j->in->db, "SELECT 1 FROM pg_timezone_names WHERE name = $1", &param, 1, &rows);
+    if (err)
+        return explain_db(j, err);
+    if (db_count(rows))
+        snprintf(j->zone, sizeof(j->zone), "%.*s", SLICE_ARG(zone));
+    else
+        err = explain(j, ERR_NOT_FOUND, "budgets '%.*s': time_zone: there is no time zone '%.*s'",
+                      SLICE_ARG(s->name), SLICE_ARG(zone));
+    db_rows_free(rows);
+    return err;
+}
+
 /* An item's text from the database, into a section's buffer or the edits of keys. */
 static int
 add_item(struct job *j, struct item_source *s, struct slice json, struct buf *into)
@@ -165,6 +189,10 @@ add_item(struct job *j, struct item_source *s, struct slice json, struct buf *in
     s->credential = credential;
     s->issuer_keys = issuer_keys;
     s->ctx = j;
+    if ((err = check_zone(j, s)) != 0) {
+        json_free(body);
+        return err;
+    }
     if (into) {
         err = item_bytes(s, into, NULL, j->why);
     } else {

@@ -290,8 +290,8 @@ settle_draws(struct request *r)
             a->draws[n++].amount = outcome_of(r, i);
 }
 
-static void
-give_back(struct request *r)
+void
+settle_admission(struct request *r)
 {
     struct admission *a = r->quota;
     int64_t now = loop_now_ms(r->svc->loop);
@@ -519,7 +519,7 @@ settle(struct request *r, enum usage_outcome why)
         if (why == USAGE_DONE)
             learn(r);
     }
-    give_back(r);
+    settle_admission(r);
     count(r, why);
     tell(r, why);
 }

@@ -226,6 +226,7 @@ enum verdict
 admit(struct request *r)
 {
     const struct policy_limit *limits[LIMIT_REQUEST_LIMITS];
+    settle_admission(r); /* of another target, when it was routed anew */
     if (policy_limit_count(r->policy) == 0)
         return NEXT;
     struct limit_facts facts = facts_of(r);

@@ -1,0 +1,285 @@
+/* Slices of budgets in a real PostgreSQL: nothing is given twice, whoever asks at the same time. */
+#include <pthread.h>
+
+#include "controlplane/leases/budgets.h"
+#include "tests/unit/controlplane/database.h"
+
+static struct database database;
+static struct db *app, *owner;
+
+static int
+start(void **state)
+{
+    (void)state;
+    if (database_start(&database))
+        return -1;
+    app = db_new(database.app_dsn, "test");
+    owner = db_new_owner(database.owner_dsn, "test");
+    return app && owner ? 0 : -1;
+}
+
+static int
+stop(void **state)
+{
+    (void)state;
+    db_free(app);
+    db_free(owner);
+    return database_stop(&database);
+}
+
+static int
+empty(void **state)
+{
+    (void)state;
+    return db_script(owner, "TRUNCATE budget_periods, budget_slices, budget_overrides, "
+                            "budget_crossings RESTART IDENTITY; DELETE FROM config_items");
+}
+
+static struct policy_limit
+a_limit(int64_t amount)
+{
+    return (struct policy_limit){.name = SLICE("b"),
+                                 .id = SLICE("b"),
+                                 .is_budget = true,
+                                 .metric = METRIC_TOKENS,
+                                 .amount = amount,
+                                 .period = SLICE("day"),
+                                 .time_zone = SLICE("UTC"),
+                                 .thresholds = {50, 100},
+                                 .threshold_count = 2};
+}
+
+struct asking {
+    int64_t started_ms;
+    uint64_t sequence;
+    struct bus_claim claim;
+    struct bus_grant got;
+    size_t parts;
+};
+
+static void
+lease(struct db *db, const struct policy_limit *l, struct asking *a)
+{
+    struct bus_worker from = {.node = SLICE("n"), .slot = 0, .started_ms = a->started_ms};
+    struct budget_claim c = {l, &a->claim, &a->got};
+
+    a->claim.limit = l->id;
+    a->claim.subject = SLICE("");
+    a->got = (struct bus_grant){0};
+    assert_int_equal(budgets_lease(db, &from, ++a->sequence, a->parts ? a->parts : 1, &c, 1), 0);
+}
+
+static void
+book(uint64_t slice, int64_t amount)
+{
+    char sql[200];
+
+    snprintf(sql, sizeof(sql), "SELECT headgate_budget_book('b', '', %llu, now(), %lld)",
+             (unsigned long long)slice, (long long)amount);
+    database_do(app, sql);
+}
+
+static int64_t
+value(const char *column)
+{
+    char sql[200];
+
+    snprintf(sql, sizeof(sql), "SELECT %s FROM budget_periods", column);
+    return database_int(app, sql);
+}
+
+static void
+test_a_slice_is_taken_out_of_what_is_left(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 400, .need = 100}};
+    struct asking b = {.started_ms = 2, .claim = {.wants = 2000, .need = 700}};
+
+    (void)state;
+    lease(app, &l, &a);
+    assert_int_equal(a.got.share, 400);
+    assert_int_equal(a.got.remaining, 600);
+    lease(app, &l, &b); /* more than is left: nothing, and it is told who has the rest */
+    assert_int_equal(b.got.share, 0);
+    assert_int_equal(b.got.elsewhere, 400);
+    b.claim = (struct bus_claim){.slice = b.got.slice, .wants = 2000, .need = 600};
+    lease(app, &l, &b);
+    assert_int_equal(b.got.share, 600);
+    assert_true(b.got.tight);
+    assert_int_equal(value("held"), 1000);
+}
+
+static void
+test_a_claim_says_all_there_is_to_say(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 400, .need = 400}};
+
+    (void)state;
+    lease(app, &l, &a);
+    uint64_t slice = a.got.slice;
+    /* the answer was lost: the worker says that it has nothing, and asks again */
+    a.claim = (struct bus_claim){.slice = slice, .has = 0, .wants = 300, .need = 300};
+    lease(app, &l, &a);
+    assert_int_equal(a.got.share, 300);
+    assert_int_equal(value("held"), 300);
+    /* an older claim that comes late changes nothing */
+    a.sequence -= 2;
+    a.claim.has = 0;
+    lease(app, &l, &a);
+    assert_true(a.got.unknown);
+    assert_int_equal(value("held"), 300);
+    /* part is used, the rest goes back */
+    a.sequence += 2;
+    a.claim = (struct bus_claim){.slice = slice, .has = 120, .used = 120, .wants = 120};
+    lease(app, &l, &a);
+    assert_int_equal(value("held"), 120);
+}
+
+static void
+test_booking_turns_held_into_spent(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 500, .need = 500}};
+
+    (void)state;
+    lease(app, &l, &a);
+    book(a.got.slice, 200);
+    assert_int_equal(value("spent"), 200);
+    assert_int_equal(value("held"), 300);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM budget_crossings"), 0);
+    book(a.got.slice, 400); /* above what was reserved: the truth is booked */
+    assert_int_equal(value("spent"), 600);
+    assert_int_equal(value("held"), 0);
+    book(a.got.slice, 1);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM budget_crossings WHERE percent = 50"),
+                     1); /* once */
+}
+
+static void
+test_a_dead_workers_slice_comes_back(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking dead = {.started_ms = 1, .claim = {.wants = 800, .need = 800}};
+    struct bus_worker next = {.node = SLICE("n"), .slot = 0, .started_ms = 2};
+    struct bus_worker other = {.node = SLICE("n"), .slot = 1, .started_ms = 2};
+
+    (void)state;
+    lease(app, &l, &dead);
+    book(dead.got.slice, 300);
+    assert_int_equal(budgets_release(app, &other), 0); /* of another slot: nothing */
+    assert_int_equal(value("held"), 500);
+    assert_int_equal(budgets_release(app, &next), 0);
+    assert_int_equal(value("held"), 0);
+    assert_int_equal(value("spent"), 300);
+    assert_int_equal(budgets_release_lost(app), 0);
+    book(dead.got.slice, 10); /* late, of a slice that is gone, and no such budget is configured */
+    assert_int_equal(value("spent"), 300);
+}
+
+static void
+test_an_override_counts_until_its_time(void **state)
+{
+    struct policy_limit l = a_limit(100);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 150, .need = 150}};
+
+    (void)state;
+    database_do(app, "INSERT INTO budget_overrides (budget, amount, until, reason, actor) VALUES "
+                     "('b', 50, now() + interval '1 hour', '', 'x'), "
+                     "('b', 900, now() - interval '1 hour', '', 'x')");
+    lease(app, &l, &a);
+    assert_int_equal(a.got.limit, 150);
+    assert_int_equal(a.got.share, 150);
+}
+
+static void
+test_periods_follow_the_calendar_of_their_zone(void **state)
+{
+    static const struct {
+        const char *period, *zone, *at, *start, *end;
+    } cases[] = {
+        {"day", "UTC", "2026-03-29 23:30Z", "2026-03-29 00:00Z", "2026-03-30 00:00Z"},
+        {"day", "Europe/Berlin", "2026-03-29 23:30Z", "2026-03-29 22:00Z", "2026-03-30 22:00Z"},
+        {"day", "Europe/Berlin", "2026-03-29 10:00Z", "2026-03-28 23:00Z", "2026-03-29 22:00Z"},
+        {"month", "America/New_York", "2026-11-01 03:59Z", "2026-10-01 04:00Z",
+         "2026-11-01 04:00Z"},
+        {"week", "UTC", "2026-11-26 12:00Z", "2026-11-23 00:00Z", "2026-11-30 00:00Z"},
+        {"hour", "Asia/Kolkata", "2026-11-26 12:40Z", "2026-11-26 12:00Z", "2026-11-26 13:00Z"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char sql[600];
+
+        snprintf(sql, sizeof(sql),
+                 "SELECT (headgate_period_start('%s', '%s', '%s') = '%s' AND "
+                 "headgate_period_end('%s', '%s', '%s') = '%s')::integer",
+                 cases[i].period, cases[i].zone, cases[i].at, cases[i].start, cases[i].period,
+                 cases[i].zone, cases[i].at, cases[i].end);
+        if (database_int(app, sql) != 1)
+            fail_msg("%s", sql);
+    }
+}
+
+#define THREADS 6
+#define LIMIT_AMOUNT 5000
+
+/* Each takes what it gets, books a part, gives back the rest; the sum may never be passed. */
+static void *
+worker(void *ctx)
+{
+    struct asking a = {.started_ms = 1 + (int64_t)(uintptr_t)ctx, .parts = 2};
+    struct policy_limit l = a_limit(LIMIT_AMOUNT);
+    struct db *db = db_new(database.app_dsn, "test");
+    int64_t used = 0;
+    char sql[200];
+
+    assert_non_null(db);
+    for (int i = 0; i < 60; i++) {
+        a.claim.need = 40;
+        a.claim.wants = used + 100;
+        lease(db, &l, &a);
+        a.claim.slice = a.got.slice;
+        if (a.got.share - used >= 40) {
+            used += 40;
+            snprintf(sql, sizeof(sql), "SELECT headgate_budget_book('b', '', %llu, now(), 40)",
+                     (unsigned long long)a.got.slice);
+            database_do(db, sql);
+        }
+        a.claim.has = a.claim.used = used;
+    }
+    db_free(db);
+    return NULL;
+}
+
+static void
+test_many_at_once_do_not_overdraw(void **state)
+{
+    pthread_t threads[THREADS];
+
+    (void)state;
+    for (uintptr_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, worker, (void *)i), 0);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(value("spent") <= LIMIT_AMOUNT);
+    assert_true(value("spent") >= LIMIT_AMOUNT * 95 / 100);
+    assert_int_equal(value("spent"), database_int(app, "SELECT sum(booked) FROM budget_slices"));
+    assert_int_equal(value("held"), database_int(app, "SELECT sum(greatest(0, granted - booked)) "
+                                                      "FROM budget_slices"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_slice_is_taken_out_of_what_is_left, empty),
+        cmocka_unit_test_setup(test_a_claim_says_all_there_is_to_say, empty),
+        cmocka_unit_test_setup(test_booking_turns_held_into_spent, empty),
+        cmocka_unit_test_setup(test_a_dead_workers_slice_comes_back, empty),
+        cmocka_unit_test_setup(test_an_override_counts_until_its_time, empty),
+        cmocka_unit_test_setup(test_periods_follow_the_calendar_of_their_zone, empty),
+        cmocka_unit_test_setup(test_many_at_once_do_not_overdraw, empty),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

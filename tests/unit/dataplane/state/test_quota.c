@@ -1,0 +1,341 @@
+/* A worker's counters, one at a time: windows, settling, the end of a lease, budgets unverified.
+ * The two sides together are in test_lease_simulation.c. */
+#include "tests/unit/check.h"
+
+#include "dataplane/state/quota.h"
+
+#define LIFE_MS 15000
+
+static struct quota *quota;
+static struct policy_limit limit;
+static struct quota_part part;
+static struct quota_hold hold;
+static struct quota_stand stand;
+static int64_t now;
+
+static int
+begin(void **state)
+{
+    (void)state;
+    quota = quota_new();
+    now = 1000000;
+    limit = (struct policy_limit){.name = SLICE("q"),
+                                  .id = SLICE("q:requests_per_minute"),
+                                  .metric = METRIC_REQUESTS,
+                                  .mode = LIMIT_ENFORCE,
+                                  .amount = 10,
+                                  .window_ms = 60000};
+    hold = (struct quota_hold){.parts = &part};
+    return quota ? 0 : -1;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    quota_free(quota);
+    return 0;
+}
+
+static void
+make_budget(enum unverifiable how)
+{
+    limit = (struct policy_limit){.name = SLICE("b"),
+                                  .id = SLICE("b"),
+                                  .is_budget = true,
+                                  .metric = METRIC_SPEND,
+                                  .mode = LIMIT_STRICT,
+                                  .amount = 1000,
+                                  .on_unverifiable = how};
+}
+
+static enum quota_verdict
+take(int64_t amount, enum quota_try how)
+{
+    struct quota_claim want = {&limit, SLICE(""), amount};
+
+    if (how != QUOTA_FIRST)
+        quota_withdraw(quota, &want, 1);
+    return quota_reserve(quota, now, &want, 1, how, &hold, &stand);
+}
+
+/* The leader's word on the one counter; the claim that it answers. */
+static struct bus_claim
+grant(struct bus_grant g)
+{
+    struct bus_claim claim = {0};
+    struct bus_lease_grants grants = {
+        .epoch = 1, .fleet = 4, .life_ms = LIFE_MS, .grants = &g, .count = 1};
+
+    assert_int_equal(quota_claims(quota, now, &claim, 1), 1);
+    quota_grants(quota, now, &grants);
+    return claim;
+}
+
+static void
+test_a_share_is_asked_for_and_used(void **state)
+{
+    (void)state;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    assert_true(quota_is_wanting(quota));
+    struct bus_claim c = grant((struct bus_grant){.share = 2, .limit = 10});
+    assert_int_equal(c.need, 1);
+    assert_int_equal(c.has, 0);
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    c = grant((struct bus_grant){.share = 2, .limit = 10}); /* no more is to be had */
+    assert_int_equal(c.used, 2);
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_REFUSED);
+    assert_ptr_equal(stand.limit, &limit);
+    assert_true(stand.reset_ms > 59000 && stand.reset_ms <= 62000);
+}
+
+static void
+test_what_was_taken_counts_for_a_whole_window(void **state)
+{
+    (void)state;
+    (void)take(1, QUOTA_FIRST);
+    grant((struct bus_grant){.share = 1});
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    for (int i = 0; i < 60; i++) { /* the lease is kept up */
+        now += 1000;
+        struct bus_claim c = grant((struct bus_grant){.share = 1});
+        assert_int_equal(c.used, 1);
+        assert_int_not_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+        struct quota_claim want = {&limit, SLICE(""), 1};
+        quota_withdraw(quota, &want, 1);
+    }
+    now += 1000;
+    grant((struct bus_grant){.share = 1});
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+}
+
+static void
+test_a_settlement_gives_back_what_was_not_used(void **state)
+{
+    (void)state;
+    limit.metric = METRIC_TOKENS;
+    limit.amount = 1000;
+    (void)take(800, QUOTA_FIRST);
+    grant((struct bus_grant){.share = 1000});
+    assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(take(800, QUOTA_FIRST), QUOTA_ASK);
+    quota_settle(quota, now, &part, 100);
+    assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_ADMITTED);
+    quota_settle(quota, now, &part, 950); /* more than it had reserved: the truth counts */
+    struct bus_claim c;
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.used, 1050);
+    assert_int_equal(c.has, 1050);
+}
+
+static void
+test_more_than_the_whole_limit_never_fits(void **state)
+{
+    (void)state;
+    assert_int_equal(take(11, QUOTA_FIRST), QUOTA_REFUSED);
+    assert_true(stand.too_large);
+    assert_int_equal(take(10, QUOTA_FIRST), QUOTA_ASK);
+}
+
+/* Without a leader: at first the smaller of the share and the safe share, much later the latter. */
+static void
+test_a_lease_runs_out(void **state)
+{
+    (void)state;
+    (void)take(1, QUOTA_FIRST);
+    grant((struct bus_grant){.share = 1});
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    now += LIFE_MS + 60000 + 2000; /* the window is over; the share of 1 is below the safe 10 / 4 */
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_UNVERIFIABLE);
+    now += 2 * LIFE_MS + 5000;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_UNVERIFIABLE);
+    struct bus_claim c;
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_true(c.dark);
+    assert_int_equal(c.has, 2);
+}
+
+static void
+test_the_larger_share_is_not_kept_without_a_lease(void **state)
+{
+    (void)state;
+    (void)take(1, QUOTA_FIRST);
+    grant((struct bus_grant){.share = 10});
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    now += LIFE_MS;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED); /* 2 of the safe 2 */
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_UNVERIFIABLE);
+}
+
+static void
+test_all_or_none(void **state)
+{
+    struct policy_limit other = limit;
+    struct quota_part parts[2];
+    struct quota_claim claims[2] = {{&limit, SLICE(""), 1}, {&other, SLICE("x"), 1}};
+    struct quota_hold two = {.parts = parts};
+    struct bus_claim c[2];
+    struct bus_grant g[2] = {{.share = 5}, {.share = 0}};
+    struct bus_lease_grants grants = {
+        .epoch = 1, .fleet = 4, .life_ms = LIFE_MS, .grants = g, .count = 2};
+
+    (void)state;
+    other.name = SLICE("o");
+    other.id = SLICE("o:requests_per_minute");
+    assert_int_equal(quota_reserve(quota, now, claims, 2, QUOTA_FIRST, &two, &stand), QUOTA_ASK);
+    assert_int_equal(quota_claims(quota, now, c, 2), 2);
+    quota_grants(quota, now, &grants);
+    quota_withdraw(quota, claims, 2);
+    assert_int_equal(quota_reserve(quota, now, claims, 2, QUOTA_AGAIN, &two, &stand),
+                     QUOTA_REFUSED);
+    assert_ptr_equal(stand.limit, &other);
+    assert_int_equal(quota_claims(quota, now, c, 2), 2);
+    assert_int_equal(c[0].used + c[1].used, 0); /* nothing was taken from the first either */
+}
+
+static void
+test_a_budgets_slice(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(400, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 7, .share = 500, .limit = 1000, .remaining = 500});
+    assert_int_equal(take(400, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(part.slice, 7);
+    assert_true(slice_is(quota_part_budget(&part), "b"));
+    quota_settle(quota, now, &part, 100);
+    assert_int_equal(take(400, QUOTA_FIRST), QUOTA_ADMITTED);
+    quota_settle(quota, now, &part, 500); /* beyond the bound: counted as what it is, an alarm */
+    assert_int_equal(quota_counts(quota).overdrawn, 1);
+    now += 3600000; /* no window: what was taken stays taken; the slice outlives the leader */
+    assert_int_not_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+}
+
+static void
+test_a_new_period_is_a_new_slice(void **state)
+{
+    struct quota_part old;
+
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    (void)take(400, QUOTA_FIRST);
+    grant((struct bus_grant){.slice = 7, .share = 400, .period_left_ms = 5000});
+    assert_int_equal(take(400, QUOTA_AGAIN), QUOTA_ADMITTED);
+    old = part;
+    now += 5000; /* the period is over */
+    assert_int_equal(take(100, QUOTA_FIRST),
+                     QUOTA_UNVERIFIABLE); /* and nobody has answered since */
+    (void)take(100, QUOTA_FIRST);
+    grant((struct bus_grant){.slice = 8, .share = 100, .period_left_ms = 90000});
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ADMITTED);
+    quota_settle(quota, now, &old, 1); /* of the old slice: gives nothing back to the new one */
+    struct bus_claim c;
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.slice, 8);
+    assert_int_equal(c.used, 100);
+}
+
+static void
+test_an_unverified_budget_does_as_it_says(void **state)
+{
+    static const struct {
+        enum unverifiable how;
+        enum quota_verdict ten, more;
+    } cases[] = {
+        {UNVERIFIABLE_DENY, QUOTA_UNVERIFIABLE, QUOTA_UNVERIFIABLE},
+        {UNVERIFIABLE_ALLOW_CAPPED, QUOTA_ADMITTED, QUOTA_UNVERIFIABLE}, /* a hundredth of 1000 */
+        {UNVERIFIABLE_ALLOW, QUOTA_ADMITTED, QUOTA_ADMITTED},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        make_budget(cases[i].how);
+        assert_int_equal(take(10, QUOTA_FIRST), QUOTA_ASK);
+        assert_int_equal(take(10, QUOTA_LAST), cases[i].ten);
+        if (cases[i].ten == QUOTA_ADMITTED) {
+            assert_int_equal(part.slice, 0);
+            quota_settle(quota, now, &part, 10);
+        }
+        assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+        assert_int_equal(take(1, QUOTA_LAST), cases[i].more);
+        if (cases[i].more == QUOTA_ADMITTED)
+            quota_settle(quota, now, &part, 1);
+        end(state);
+        begin(state);
+    }
+}
+
+static void
+test_a_shadow_counts_and_lets_pass(void **state)
+{
+    (void)state;
+    limit.mode = LIMIT_SHADOW;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+        quota_settle(quota, now, &part, 1);
+    }
+    assert_int_equal(quota_counts(quota).shadow_refused, 20);
+}
+
+static void
+test_idle_counters_are_given_back_and_forgotten(void **state)
+{
+    (void)state;
+    (void)take(1, QUOTA_FIRST);
+    grant((struct bus_grant){.share = 10});
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    quota_settle(quota, now, &part, 1);
+    now += 10000;
+    struct bus_claim c = grant((struct bus_grant){.share = 1});
+    assert_int_equal(c.has, 1); /* what is in the window; the rest is for others */
+    assert_int_equal(c.wants, 1);
+    for (int i = 0; i < 7; i++) { /* the lease is kept up */
+        now += 10000;
+        c = grant((struct bus_grant){.share = c.has});
+    }
+    assert_int_equal(c.has, 0);
+    quota_tend(quota, now);
+    assert_int_equal(quota_counter_count(quota), 0);
+}
+
+static void
+test_there_are_only_so_many_counters(void **state)
+{
+    char subject[32];
+    struct quota_claim want = {&limit, {0}, 1};
+
+    (void)state;
+    limit.mode = LIMIT_SHADOW;
+    for (unsigned i = 0; i <= LIMIT_QUOTA_COUNTERS; i++) {
+        int n = snprintf(subject, sizeof(subject), "user-%u", i);
+        want.subject = slice_make(subject, (size_t)n);
+        enum quota_verdict v = quota_reserve(quota, now, &want, 1, QUOTA_FIRST, &hold, &stand);
+        assert_int_equal(v, i < LIMIT_QUOTA_COUNTERS ? QUOTA_ADMITTED : QUOTA_FULL);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_share_is_asked_for_and_used, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_was_taken_counts_for_a_whole_window, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_settlement_gives_back_what_was_not_used, begin, end),
+        cmocka_unit_test_setup_teardown(test_more_than_the_whole_limit_never_fits, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_lease_runs_out, begin, end),
+        cmocka_unit_test_setup_teardown(test_the_larger_share_is_not_kept_without_a_lease, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_all_or_none, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_budgets_slice, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
+        cmocka_unit_test_setup_teardown(test_an_unverified_budget_does_as_it_says, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_shadow_counts_and_lets_pass, begin, end),
+        cmocka_unit_test_setup_teardown(test_idle_counters_are_given_back_and_forgotten, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_there_are_only_so_many_counters, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
