@@ -17,8 +17,8 @@ bool settle_is_bounded(const struct request *r);
 /* How much of a limit r takes before it is known what it uses: of a strict budget the upper bound,
  * of others the estimate. */
 int64_t settle_reservation(const struct request *r, const struct policy_limit *l);
-/* Gives back what r holds of its limits, at what it came to: nothing, before something was sent. Once;
- * later calls change nothing. */
+/* Gives back what r holds of its limits, at what it came to: nothing, before something was sent.
+ * Once; later calls change nothing. */
 void settle_admission(struct request *r);
 /* Before the first upstream byte: writes the reservation of r's attempt. 0, or as spool_reserve. */
 MUST_CHECK int settle_reserve(struct request *r);

@@ -446,7 +446,6 @@ spool_tend(struct spool *s)
 
     heed_disk(s);
     spool_settle_lost(s);
-    s->recovered = s->next_sequence; /* one more than there are: until all is gone, or ours are */
     spool_drop_done(s);
     old = TAILQ_FIRST(&s->segments);
     if (s->current && old->open && s->current->id.number - old->id.number >= MOVE_DISTANCE &&
@@ -558,6 +557,7 @@ spool_open(const char *dir, unsigned slot, const struct spool_limits *limits,
     if (!s->limits.drain_only && (err = spool_make_room(s, ATTEMPT_BYTES)) && err != ERR_FULL)
         goto undo;
     spool_settle_lost(s);
+    s->recovered = s->next_sequence; /* one more than there are: until all is gone, or ours are */
     spool_drop_done(s);
     *ret_spool = s;
     return 0;

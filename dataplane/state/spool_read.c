@@ -176,8 +176,7 @@ bool
 spool_is_settled(struct spool *s)
 {
     if (!STAILQ_EMPTY(&s->lost)) {
-        s->recovered =
-            s->next_sequence + UINT32_MAX; /* what they will be settled under is not known */
+        s->recovered = UINT64_MAX; /* what they will be settled under is not known */
         return false;
     }
     if (s->counts.records == 0)

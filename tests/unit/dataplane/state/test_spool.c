@@ -367,14 +367,17 @@ test_f130_a_killed_workers_open_attempts_become_lost(void **state)
     s = open_with(&small);
     assert_int_equal(depth(s).records, 2);
     assert_int_equal(depth(s).lost, 1);
+    assert_false(spool_is_settled(s)); /* what it held of budgets is not given back yet */
+    (void)settle_new(s);               /* ours: not waited for */
     arena_init(&a, 0);
     assert_true(spool_peek(s, 10, LIMIT_BATCH_BYTES, &b)); /* the dead worker's own */
     assert_int_equal(b.count, 1);
     assert_int_equal(usage_decode(b.records[0], &a, &u), 0);
     assert_memory_equal(u.attempt_id, settled.attempt_id, ATTEMPT_ID_BYTES);
     spool_ack(s, b.spool_id, b.last_sequence);
+    assert_false(spool_is_settled(s));
     assert_true(spool_peek(s, 10, LIMIT_BATCH_BYTES, &b)); /* under the new spool id */
-    assert_int_equal(b.count, 1);
+    assert_int_equal(b.count, 2);
     assert_int_equal(usage_decode(b.records[0], &a, &u), 0);
     assert_memory_equal(u.attempt_id, open.attempt_id, ATTEMPT_ID_BYTES);
     assert_int_equal(u.outcome, USAGE_LOST);
@@ -382,6 +385,11 @@ test_f130_a_killed_workers_open_attempts_become_lost(void **state)
     assert_int_equal(u.cost, open.cost);
     assert_int_equal(u.tokens.input, open.tokens.input);
     assert_string_equal(u.team.at, "research");
+    (void)settle_new(s);
+    assert_false(spool_is_settled(s));
+    spool_ack(s, b.spool_id, b.last_sequence);
+    assert_true(spool_is_settled(s));
+    assert_true(spool_peek(s, 10, LIMIT_BATCH_BYTES, &b));
     spool_ack(s, b.spool_id, b.last_sequence);
     arena_free(&a);
     spool_close(s);

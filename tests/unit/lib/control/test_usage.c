@@ -9,6 +9,9 @@
 static struct usage
 full(uint64_t *seed)
 {
+    static const struct usage_draw draws[] = {
+        {{"research-month", 14}, {"", 0}, UINT64_C(1) << 40, INT64_MAX},
+        {{"each", 4}, {"ada", 3}, 0, 1}};
     static const struct policy_tag tags[] = {{SLICE("env"), SLICE("prod")},
                                              {SLICE("a"), SLICE("")}};
     struct usage u = {
@@ -47,6 +50,8 @@ full(uint64_t *seed)
         .tag_count = 2,
         .reserved = 9,
         .upstream_request_id = SLICE("up-1"),
+        .draws = draws,
+        .draw_count = 2,
     };
 
     uuid7(u.attempt_id);
@@ -116,6 +121,9 @@ test_everything_comes_back(void **state)
     }
     assert_int_equal(back.tier, TIER_PRIORITY);
     assert_int_equal(back.tag_count, 2);
+    assert_int_equal(back.draw_count, 2);
+    assert_slice_is(back.draws[1].subject, "ada");
+    assert_int_equal(back.draws[0].amount, INT64_MAX);
     assert_int_equal(back.outcome, USAGE_CLIENT_GONE);
     assert_int_equal(usage_encode(&back, again, sizeof(again), &len_again), 0);
     assert_int_equal(len_again, len);
@@ -219,6 +227,12 @@ test_a_clipped_record_always_fits(void **state)
         tags[i] = (struct policy_tag){slice_make(text, 3 * (i % 30)), slice_make(text, 60)};
     u.tags = tags;
     u.tag_count = 500;
+    struct slice name = slice_make(text, LIMIT_USAGE_TEXT_BYTES);
+    struct usage_draw draws[LIMIT_DRAWS];
+    for (size_t i = 0; i < LIMIT_DRAWS; i++)
+        draws[i] = (struct usage_draw){name, name, UINT64_MAX, INT64_MAX};
+    u.draws = draws;
+    u.draw_count = LIMIT_DRAWS;
     usage_clip(&u);
     assert_int_equal(usage_encode(&u, bytes, sizeof(bytes), &len), 0);
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
