@@ -161,12 +161,12 @@ POLICY = {
                   {"name": "other", "kind": "anthropic", "allow_private": True,
                    "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}/v1", "credential": "bench-provider-key"}],
     "models": [{"name": "gpt-4o-mini", "targets": [{"provider": "bench", "model": "gpt-4o-mini"}]},
-               {"name": "gpt-other", "targets": [{"provider": "other", "model": "claude-bench"}]}],
+               {"name": "gpt-other", "targets": [{"provider": "other", "model": "claude-sonnet-4-5"}]}],
     "teams": [{"name": "bench", "allow": {"models": ["gpt-*"]}}],
     "keys": [{"name": "bench", "team": "bench"}],
     "prices": [{"provider": "bench", "model": "gpt-4o-mini", "input_per_mtok_usd": "0.15",
                 "cached_input_per_mtok_usd": "0.075", "output_per_mtok_usd": "0.60"},
-               {"provider": "other", "model": "claude-bench", "input_per_mtok_usd": "3", "output_per_mtok_usd": "15"}],
+               {"provider": "other", "model": "claude-sonnet-4-5", "input_per_mtok_usd": "3", "output_per_mtok_usd": "15"}],
 }
 
 
