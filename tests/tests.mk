@@ -9,6 +9,7 @@ SUB := $(MAKE) --no-print-directory
 
 # Sanitizers stop at the first finding and print where; a leak is a finding.
 export ASAN_OPTIONS ?= detect_leaks=1:abort_on_error=0:strict_string_checks=1:detect_stack_use_after_return=1
+export LSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/checks/lsan.supp
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= halt_on_error=1:second_deadlock_stack=1:suppressions=$(CURDIR)/tests/checks/tsan.supp
 

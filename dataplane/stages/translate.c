@@ -507,6 +507,20 @@ find_address(struct request *r, const struct dialect_target *target)
     return r->wire.dialect->address(target, r->body.brief.stream, &r->arena, &r->wire.address) == 0;
 }
 
+/* Reasoning of another provider that a client sends back in its own dialect (carry.h): its own
+ * provider would refuse it, so such a body is written anew, without it. Chat has a place for it. */
+static bool
+carries_foreign(const struct request *r)
+{
+    static const char *const marks[CLIENT_DIALECTS] = {
+        [DIALECT_RESPONSES] = "\"hg1.",
+        [DIALECT_ANTHROPIC] = "\"hg1.",
+        [DIALECT_GEMINI] = "\"aGcxL", /* the same in base64 */
+    };
+    const char *mark = marks[r->endpoint->dialect];
+    return mark && memmem(r->body.at, r->body.len, mark, strlen(mark));
+}
+
 enum verdict
 translate(struct request *r)
 {
@@ -521,11 +535,12 @@ translate(struct request *r)
         return reply_refuse_member(r, PROBLEM_WRONG_PROVIDER, "model",
                                    "The provider '%.*s' of this model does not serve %s.",
                                    SLICE_ARG(provider->name), r->endpoint->name);
+    bool untouched = same && !(r->endpoint->way == WAY_CHAT && carries_foreign(r));
     bool translate_answer =
-        !same || (r->endpoint->way == WAY_CHAT && dialect_answers_deviate(provider));
+        !untouched || (r->endpoint->way == WAY_CHAT && dialect_answers_deviate(provider));
     if (translate_answer && read_request(r) == REPLY)
         return REPLY;
     if (!find_address(r, &target) || !make_fields(r))
         return refuse_memory(r);
-    return same ? pass_body(r, &target) : fetch_media(r);
+    return untouched ? pass_body(r, &target) : fetch_media(r);
 }

@@ -124,6 +124,50 @@ test_bodies(void **state)
     }
 }
 
+#define TURNS(signature)                                                                           \
+    "{\"model\":\"asked\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{"  \
+    "\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"t\",\"signature\":" \
+    "\"" signature                                                                                 \
+    "\"},{\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"user\",\"content\":\"c\"}]}"
+
+/* Anthropic's own signatures pass untouched; those that the gateway made for another provider's
+ * reasoning do not reach Anthropic, which would refuse them. */
+static void
+test_foreign_reasoning_stays_here(void **state)
+{
+    static const struct policy_provider anthropic = {.name = SLICE("a"),
+                                                     .kind = PROVIDER_ANTHROPIC};
+    static const struct policy_target target = {.provider = &anthropic,
+                                                .model = SLICE("claude-sonnet-4-5")};
+    static const struct endpoint messages = {.kind = ENDPOINT_MESSAGES,
+                                             .name = "messages",
+                                             .way = WAY_CHAT,
+                                             .dialect = DIALECT_ANTHROPIC,
+                                             .can_stream = true};
+    static const struct policy_team team = {.name = SLICE("t")};
+    static const struct policy_key key = {.name = SLICE("k"), .team = &team};
+    static const char *const bodies[] = {TURNS("EqoB"), TURNS("hg1.gemini.e30")};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct test_client c;
+        struct buf out;
+        client_init(&c, "POST", "/v1/messages");
+        struct request *r = prepare(&c, "simulator", bodies[i]);
+        r->endpoint = &messages;
+        r->who.key = &key;
+        r->plan.target = &target;
+        assert_int_equal(translate(r), NEXT);
+        join(r, &out);
+        const char *text = buf_str(&out);
+        assert_int_equal(strstr(text, "EqoB") != NULL, i == 0);
+        assert_null(strstr(text, "hg1."));
+        assert_non_null(strstr(text, "claude-sonnet-4-5"));
+        buf_free(&out);
+        drop(r);
+        client_fini(&c);
+    }
+}
+
 static void
 test_same_name_is_no_edit(void **state)
 {
@@ -223,6 +267,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_bodies),
+        TEST(test_foreign_reasoning_stays_here),
         TEST(test_same_name_is_no_edit),
         TEST(test_f150_fields),
         TEST(test_f178_traceparent),
