@@ -432,7 +432,8 @@ write_member(struct conversion *c, struct json *from, struct json *into, const c
     if (strcmp(name, "items") == 0)
         return set_converted(c, into, name, v);
     if (strcmp(name, "anyOf") == 0 || strcmp(name, "oneOf") == 0)
-        return write_any(c, into, v);
+        return kind == JSON_LIST ? write_any(c, into, v)
+                                 : fail(c, ERR_DENIED, "has alternatives that are no list");
     if (strcmp(name, "allOf") == 0 && json_size(v) == 1)
         return write_merged(c, into, json_at(v, 0));
     if (strcmp(name, "format") == 0)

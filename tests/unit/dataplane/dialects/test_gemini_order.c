@@ -394,6 +394,8 @@ test_schemas_for_old_models(void **state)
         {"{\"not\":{\"type\":\"string\"}}", NULL},
         {"{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}", NULL},
         {"{\"enum\":[1,2]}", NULL},
+        {"{\"oneOf\":{\"a\":{}}}", NULL},
+        {"{\"anyOf\":true}", NULL},
         {"[]", NULL},
         {"{\"properties\":{\"a\":5}}", NULL},
     };
