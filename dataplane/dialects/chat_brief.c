@@ -114,6 +114,8 @@ chat_brief(struct slice body, const struct dialect_call *call, struct arena *a,
     ret->model_at = at[MEMBER_MODEL];
     ret->stream_at = at[MEMBER_STREAM];
     ret->stream_options_at = at[MEMBER_STREAM_OPTIONS];
+    if (at[MEMBER_METADATA].kind == JSON_MAP)
+        ret->metadata_at = at[MEMBER_METADATA];
     if (is_given(at[MEMBER_TOOLS]))
         ret->tools_member = openai_members[MEMBER_TOOLS];
     else if (is_given(at[MEMBER_FUNCTIONS]))

@@ -70,6 +70,7 @@ struct request_brief {
     bool max_tokens_odd;    /* max_tokens_member is no positive integer */
     int64_t choices;        /* at least 1 */
     struct slice end_user;
+    struct json_span metadata_at; /* a map; JSON_ABSENT: the dialect has none, or it is no map */
 };
 
 enum watch_verdict {

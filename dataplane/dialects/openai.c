@@ -11,6 +11,7 @@ const char *const openai_members[OPENAI_MEMBERS] = {
     [MEMBER_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
     [MEMBER_N] = "n",
     [MEMBER_USER] = "user",
+    [MEMBER_METADATA] = "metadata",
     [MEMBER_MESSAGES] = "messages",
     [MEMBER_PROMPT] = "prompt",
     [MEMBER_INPUT] = "input",

@@ -4,9 +4,19 @@
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-enum { AT_MODEL, AT_STREAM, AT_MAX, AT_INPUT, AT_TOOLS, AT_USER, AT_SAFETY, AT_MEMBERS };
+enum {
+    AT_MODEL,
+    AT_STREAM,
+    AT_MAX,
+    AT_INPUT,
+    AT_TOOLS,
+    AT_USER,
+    AT_SAFETY,
+    AT_METADATA,
+    AT_MEMBERS
+};
 static const char *const members[AT_MEMBERS] = {"model", "stream", "max_output_tokens", "input",
-                                                "tools", "user",   "safety_identifier"};
+                                                "tools", "user",   "safety_identifier", "metadata"};
 
 static int
 refuse_json(struct dialect_refusal *why, int err, const struct json_error *e)
@@ -53,6 +63,8 @@ responses_brief(struct slice body, const struct dialect_call *call, struct arena
         return dialect_refuse(why, ERR_SYNTAX, "stream", "'stream' must be true or false.");
     ret->model_at = at[AT_MODEL];
     ret->stream_at = at[AT_STREAM];
+    if (at[AT_METADATA].kind == JSON_MAP)
+        ret->metadata_at = at[AT_METADATA];
     ret->stream = at[AT_STREAM].kind == JSON_TRUE_;
     if (at[AT_TOOLS].kind == JSON_LIST &&
         json_view_count((struct json_view){JSON_LIST, json_raw(body, at[AT_TOOLS])}) > 0)

@@ -14,6 +14,7 @@
 #include "dataplane/endpoints/codec.h"
 #include "dataplane/request/reply.h"
 #include "dataplane/request/story.h"
+#include "dataplane/request/tags.h"
 #include "dataplane/state/lease.h"
 #include "dataplane/state/services.h"
 #include "dataplane/state/spool.h"
@@ -120,6 +121,7 @@ struct request {
         struct dialect_call call;
         struct request_brief brief;
         struct codec_units *units; /* WAY_CODEC, in the arena; else NULL */
+        struct tag_set *tags;      /* the request's own; NULL: none */
     } body;
 
     struct {               /* stages/authorize.c */

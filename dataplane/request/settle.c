@@ -308,12 +308,15 @@ static void
 copy_tags(struct request *r, struct usage *u)
 {
     const struct policy_key *key = r->who.key;
-    size_t cursor = 0, n = 0;
-    if (key->tag_count == 0)
+    const struct tag_set *own = r->body.tags;
+    size_t cursor = 0, n = 0, more = own ? own->count : 0;
+    if (key->tag_count + more == 0)
         return;
-    struct policy_tag *tags = arena_alloc(&r->arena, key->tag_count * sizeof(*tags));
+    struct policy_tag *tags = arena_alloc(&r->arena, (key->tag_count + more) * sizeof(*tags));
     while (tags && n < key->tag_count && policy_key_tag(key, &cursor, &tags[n]))
         n++;
+    for (size_t i = 0; tags && i < more; i++)
+        tags[n++] = own->at[i];
     u->tags = tags;
     u->tag_count = n;
 }

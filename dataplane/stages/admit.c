@@ -27,6 +27,8 @@ facts_of(const struct request *r)
                [BY_MODEL] = r->grant.name,
                [BY_PROVIDER] = r->plan.target->provider->name},
         .key = key,
+        .tags = r->body.tags ? r->body.tags->at : NULL,
+        .tag_count = r->body.tags ? r->body.tags->count : 0,
     };
 }
 

@@ -65,13 +65,24 @@ check_head(struct request *r, const struct http_head *head)
     return NEXT;
 }
 
+/* The fields of the head that say what the request is for. */
+static enum verdict
+read_tags(struct request *r, const struct http_head *head)
+{
+    struct tag_refusal why = {.message = ""};
+    int err = tags_read_head(head, &r->arena, &r->body.tags, &why);
+    if (err == ERR_NOMEM)
+        return refuse_overload(r);
+    return err ? reply_refuse(r, PROBLEM_INVALID_VALUE, "%s.", why.message) : NEXT;
+}
+
 enum verdict
 receive(struct request *r)
 {
     const struct http_head *head = request_head(r);
     if (r->endpoint->way == WAY_OWN)
         return NEXT; /* it has no body */
-    if (check_head(r, head) == REPLY)
+    if (check_head(r, head) == REPLY || read_tags(r, head) == REPLY)
         return REPLY;
     if (head->content_length > 0 && !grow(r, (size_t)head->content_length))
         return refuse_overload(r);
@@ -120,11 +131,30 @@ read_brief(struct request *r, struct dialect_refusal *why)
     return codec->brief(&q, &r->arena, &r->body.brief, r->body.units, why);
 }
 
+/* What the body adds to the tags; what the key says stands. */
+static int
+complete_tags(struct request *r)
+{
+    struct request_brief *brief = &r->body.brief;
+    int err = 0;
+    if (brief->metadata_at.kind == JSON_MAP)
+        err = tags_add_metadata(json_raw(slice_make(r->body.at, r->body.len), brief->metadata_at),
+                                &r->arena, &r->body.tags);
+    if (err || !r->body.tags)
+        return err;
+    tags_yield_to_key(r->body.tags, r->who.key);
+    if (!brief->end_user.len)
+        brief->end_user = r->body.tags->end_user;
+    return 0;
+}
+
 static enum verdict
 read_body(struct request *r)
 {
     struct dialect_refusal why = {.message = ""};
     int err = read_brief(r, &why);
+    if (!err)
+        err = complete_tags(r);
     if (err == ERR_NOMEM)
         return refuse_overload(r);
     if (err)

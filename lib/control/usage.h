@@ -20,11 +20,11 @@
 #define ATTEMPT_ID_BYTES 16
 #define SPOOL_ID_BYTES 16
 /* A serialised record is never longer (usage_clip). */
-#define LIMIT_USAGE_BYTES 15360
+#define LIMIT_USAGE_BYTES 20736
 #define LIMIT_USAGE_NAME_BYTES 1024 /* names of configuration items, 200 characters at most */
 #define LIMIT_USAGE_TEXT_BYTES                                                                     \
     256 /* what a client or an upstream chose: request ids, models, ... */
-#define LIMIT_USAGE_TAGS_BYTES 2048
+#define LIMIT_USAGE_TAGS_BYTES 7424 /* a key's, and 16 of 64 + 256 bytes of a request's */
 /* Records of one batch, and their bytes together. */
 #define LIMIT_BATCH_RECORDS 4096
 #define LIMIT_BATCH_BYTES ((size_t)1 << 20)

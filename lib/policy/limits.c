@@ -468,13 +468,29 @@ limits_bytes(const struct policy_limits *p)
 
 /* --- a request -------------------------------------------------------------------------------- */
 
+/* The key's tags, then the request's. A walk begins all zero. */
+struct tag_walk {
+    size_t cursor, next;
+};
+
 static bool
-has_tag(const struct policy_key *key, const struct policy_tag *want)
+next_tag(const struct limit_facts *f, struct tag_walk *w, struct policy_tag *ret_tag)
+{
+    if (f->key && policy_key_tag(f->key, &w->cursor, ret_tag))
+        return true;
+    if (w->next == f->tag_count)
+        return false;
+    *ret_tag = f->tags[w->next++];
+    return true;
+}
+
+static bool
+has_tag(const struct limit_facts *f, const struct policy_tag *want)
 {
     struct policy_tag tag;
-    size_t cursor = 0;
+    struct tag_walk w = {0};
 
-    while (key && policy_key_tag(key, &cursor, &tag))
+    while (next_tag(f, &w, &tag))
         if (slice_eq(tag.name, want->name) && slice_eq(tag.value, want->value))
             return true;
     return false;
@@ -491,7 +507,7 @@ limit_counts(const struct policy_limit *l, const struct limit_facts *f)
             return false;
     }
     for (size_t i = 0; i < l->tag_count; i++)
-        if (!has_tag(f->key, &l->tags[i]))
+        if (!has_tag(f, &l->tags[i]))
             return false;
     return true;
 }
@@ -517,14 +533,14 @@ add_list(const struct policy_limits *p, const struct limit_list *list, const str
     }
 }
 
-/* Two tags of a key may have the same value: then the list under it was added already. */
+/* Two tags may have the same value: then the list under it was added already. */
 static bool
-value_is_new(const struct policy_key *key, size_t until, struct slice value)
+value_is_new(const struct limit_facts *f, size_t until, struct slice value)
 {
     struct policy_tag tag;
-    size_t cursor = 0;
+    struct tag_walk w = {0};
 
-    for (size_t i = 0; i < until && policy_key_tag(key, &cursor, &tag); i++)
+    for (size_t i = 0; i < until && next_tag(f, &w, &tag); i++)
         if (slice_eq(tag.value, value))
             return false;
     return true;
@@ -534,10 +550,10 @@ static void
 add_by_tags(const struct policy_limits *p, const struct limit_facts *f, struct found *found)
 {
     struct policy_tag tag;
-    size_t cursor = 0;
+    struct tag_walk w = {0};
 
-    for (size_t i = 0; policy_key_tag(f->key, &cursor, &tag); i++)
-        if (value_is_new(f->key, i, tag.value))
+    for (size_t i = 0; next_tag(f, &w, &tag); i++)
+        if (value_is_new(f, i, tag.value))
             add_list(p, map_find(&p->by_tag, tag.value), f, found);
 }
 
@@ -553,7 +569,7 @@ policy_limits_for(const struct policy *policy, const struct limit_facts *f,
     for (size_t d = 0; d < LIMIT_DIMENSIONS; d++)
         if (p->by[d].count && f->by[d].len)
             add_list(p, map_find(&p->by[d], f->by[d]), f, &found);
-    if (p->by_tag.count && f->key && f->key->tag_count)
+    if (p->by_tag.count)
         add_by_tags(p, f, &found);
     add_list(p, &p->rest, f, &found);
     return found.count;

@@ -69,7 +69,9 @@ struct policy_limit {
 /* What a request is, for the selectors. Empty: it has none. */
 struct limit_facts {
     struct slice by[LIMIT_DIMENSIONS];
-    const struct policy_key *key; /* its tags; NULL: none */
+    const struct policy_key *key;  /* its tags; NULL: none */
+    const struct policy_tag *tags; /* the request's own; no name that the key has too */
+    size_t tag_count;
 };
 
 /* Whether this very limit counts such a request. */

@@ -142,6 +142,29 @@ test_tags_of_the_key(void **state)
 }
 
 static void
+test_tags_of_the_request(void **state)
+{
+    struct section_pair wanted[] = {{SLICE("feature"), SLICE("chat")},
+                                    {SLICE("env"), SLICE("prod")}};
+    struct policy_tag tags[] = {{SLICE("feature"), SLICE("chat")},
+                                {SLICE("again"), SLICE("chat")},
+                                {SLICE("env"), SLICE("prod")}};
+
+    (void)state;
+    add_quota("both", (struct section_selector){.tags = wanted, .tag_count = 2}, "");
+    add_quota("one", (struct section_selector){.tags = wanted, .tag_count = 1}, "");
+    struct policy *p = fixture_policy(&fixture, NULL);
+    struct limit_facts f = facts("k", "red", "smart", "local");
+    assert_string_equal(matches(p, &f), "");
+    f.tags = tags;
+    f.tag_count = 2;
+    assert_string_equal(matches(p, &f), "one "); /* once, although two tags say "chat" */
+    f.tag_count = 3;
+    assert_string_equal(matches(p, &f), "both one ");
+    policy_unref(p);
+}
+
+static void
 test_subjects(void **state)
 {
     char text[LIMIT_SUBJECT_BYTES], long_user[200];
@@ -249,6 +272,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_selectors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tags_of_the_key, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tags_of_the_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_subjects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_can_never_match_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_direct_models_can_be_named, set_up, tear_down),
