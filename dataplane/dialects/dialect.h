@@ -60,6 +60,7 @@ struct dialect_call {
 /* What the gateway must know of any request. Spans are of the body. */
 struct request_brief {
     struct json_span model_at; /* JSON_ABSENT where the model stands in the path */
+    bool model_is_bare;        /* it is a form's field, not JSON */
     struct json_span stream_at, stream_options_at;
     struct slice model; /* decoded, in the arena or the body; empty: not given */
     bool stream;

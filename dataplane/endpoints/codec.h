@@ -59,11 +59,17 @@ struct codec {
                 struct usage_report *report, const char **ret_why);
     /* Usage in a whole untouched answer: 0 or ERR_PROTOCOL (no JSON). */
     int (*look)(struct slice answer, struct usage_report *report, bool *ret_error);
-    bool any_answer; /* answers may be something else than JSON: they pass as they come */
-    bool estimates;  /* CODEC_OWN answers are estimates, and say so */
+    /* The usage object at the end of an answer that was too long to be held, or is no JSON. NULL:
+     * as a chat's. */
+    void (*usage)(struct slice object, struct usage_report *report);
+    bool any_answer;  /* answers may be something else than JSON: they pass as they come */
+    bool takes_forms; /* requests are multipart/form-data, not JSON */
+    bool estimates;   /* CODEC_OWN answers are estimates, and say so */
 };
 
-extern const struct codec codec_embeddings, codec_rerank, codec_count;
+extern const struct codec codec_embeddings, codec_rerank, codec_count, codec_moderations,
+    codec_pictures, codec_picture_edits, codec_picture_variations, codec_speech,
+    codec_transcriptions, codec_translations;
 
 /* --- what they share (codec.c) ---------------------------------------------------------------- */
 

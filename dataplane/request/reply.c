@@ -22,6 +22,7 @@ const struct problem_row problems[PROBLEMS] = {
     [PROBLEM_NO_POLICY]            = { 503, "no_policy",                SERVER,  1 },
     [PROBLEM_PARTITIONED]          = { 503, "partitioned",              SERVER,  5 },
     [PROBLEM_INVALID_JSON]         = { 400, "invalid_json",             INVALID, 0 },
+    [PROBLEM_INVALID_FORM]         = { 400, "invalid_form",             INVALID, 0 },
     [PROBLEM_DUPLICATE_MEMBER]     = { 400, "duplicate_member",         INVALID, 0 },
     [PROBLEM_MISSING_MEMBER]       = { 400, "missing_required_parameter", INVALID, 0 },
     [PROBLEM_INVALID_VALUE]        = { 400, "invalid_value",            INVALID, 0 },

@@ -339,7 +339,8 @@ read_tail(struct request *r)
         struct slice object = slice_make(found.at, end);
         if (found.at[end - 1] == '}' &&
             json_scan(object, &json_limits_default, NULL, 0, NULL, &root, &why) == 0) {
-            openai_read_usage(object, &r->answer.report);
+            const struct codec *codec = r->endpoint->codec;
+            (codec && codec->usage ? codec->usage : openai_read_usage)(object, &r->answer.report);
             return;
         }
     }
@@ -349,6 +350,8 @@ static void
 on_long_body(void *ctx, struct slice bytes)
 {
     struct request *r = ctx;
+    if (!r->answer.first_byte_ms)
+        r->answer.first_byte_ms = loop_now_ms(r->svc->loop);
     keep_tail(r, bytes);
     write_client(r, bytes);
 }

@@ -165,6 +165,11 @@ choose_mode(struct request *r, const struct http_head *head)
         return "a coding that was not asked for";
     if (is_stream(r, head) && !r->endpoint->codec)
         return begin_stream(r);
+    if (!http_content_type_is(head, "application/json") && r->endpoint->codec &&
+        r->endpoint->codec->any_answer) {
+        r->answer.mode = ANSWER_LONG;
+        return NULL;
+    }
     if (!http_content_type_is(head, "application/json"))
         return "neither JSON nor an event stream";
     r->answer.mode = ANSWER_WHOLE;
@@ -186,6 +191,8 @@ on_head(void *ctx, const struct http_head *head)
     const char *why = choose_mode(r, head);
     if (why)
         give_up(r, ERR_PROTOCOL, why);
+    else if (r->answer.mode == ANSWER_LONG) /* sound, or text that is no JSON: nothing is held */
+        request_resume(r, NEXT);
 }
 
 /* --- the body --------------------------------------------------------------------------------- */
@@ -271,7 +278,7 @@ take_stream(struct request *r, struct slice bytes)
 static bool
 begins_stream(const struct request *r, struct slice bytes)
 {
-    return r->body.brief.stream && r->answer.held.len == 0 &&
+    return r->body.brief.stream && !r->endpoint->codec && r->answer.held.len == 0 &&
            r->wire.dialect->framing == FRAMING_SSE && bytes.len > 0 &&
            memchr("de:", bytes.at[0], 3);
 }

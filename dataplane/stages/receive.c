@@ -45,7 +45,8 @@ make_room(struct request *r, size_t need)
     return grow(r, cap);
 }
 
-/* Only JSON as it is: no other media type, no coding. An absent type is taken for JSON. */
+/* Only JSON as it is, or a form: no other media type, no coding. An absent type is taken for JSON.
+ */
 static enum verdict
 check_head(struct request *r, const struct http_head *head)
 {
@@ -53,6 +54,11 @@ check_head(struct request *r, const struct http_head *head)
     if (coding.len && !slice_eq_nocase(coding, SLICE("identity")))
         return reply_refuse(r, PROBLEM_CONTENT_ENCODING, "A request body must not be compressed.");
     struct slice type = http_field_get(head, "content-type");
+    if (r->endpoint->codec && r->endpoint->codec->takes_forms)
+        return http_content_type_is(head, "multipart/form-data")
+                   ? NEXT
+                   : reply_refuse(r, PROBLEM_MEDIA_TYPE,
+                                  "The content type must be multipart/form-data.");
     if (type.len && !http_content_type_is(head, "application/json"))
         return reply_refuse(r, PROBLEM_MEDIA_TYPE, "The content type must be application/json.");
     struct slice charset = type;
@@ -110,7 +116,8 @@ refuse_body(struct request *r, const struct dialect_refusal *why)
     enum problem p = why->duplicate   ? PROBLEM_DUPLICATE_MEMBER
                      : why->missing   ? PROBLEM_MISSING_MEMBER
                      : why->member[0] ? PROBLEM_INVALID_VALUE
-                                      : PROBLEM_INVALID_JSON;
+                     : r->endpoint->codec && r->endpoint->codec->takes_forms ? PROBLEM_INVALID_FORM
+                                                                             : PROBLEM_INVALID_JSON;
     return reply_refuse_member(r, p, why->member[0] ? why->member : NULL, "%s", why->message);
 }
 
@@ -159,7 +166,7 @@ read_body(struct request *r)
         return refuse_overload(r);
     if (err)
         return refuse_body(r, &why);
-    if (!r->endpoint->can_stream)
+    if (!r->endpoint->can_stream && !(r->endpoint->codec && r->endpoint->codec->any_answer))
         r->body.brief.stream = false;
     return NEXT;
 }

@@ -49,6 +49,10 @@ rename_model(struct request *r, struct edits *e)
     struct buf quoted;
     if (at.kind == JSON_ABSENT || slice_eq(r->grant.name, name))
         return true;
+    if (r->body.brief.model_is_bare) {
+        edit(e, at.start, at.end, name);
+        return true;
+    }
     buf_init(&quoted, 8192);
     struct slice with = {0};
     if (json_quote(&quoted, name) == 0)
@@ -178,7 +182,9 @@ make_fields(struct request *r)
         return false;
     uuid_format(r->wire.attempt_id, id);
     struct slice attempt = arena_copy(&r->arena, slice_make(id, 36));
-    add(r, SLICE("content-type"), SLICE("application/json"));
+    bool is_form = r->endpoint->codec && r->endpoint->codec->takes_forms;
+    add(r, SLICE("content-type"),
+        is_form ? http_field_get(head, "content-type") : SLICE("application/json"));
     add(r, SLICE("user-agent"), SLICE("Headgate/" HEADGATE_VERSION));
     add(r, SLICE("accept-encoding"), SLICE("identity"));
     add(r, SLICE("x-client-request-id"), attempt);
@@ -269,7 +275,8 @@ pass_body(struct request *r, const struct dialect_target *target)
     struct edits edits = {.count = 0};
     if (!rename_model(r, &edits))
         return refuse_memory(r);
-    if (r->body.brief.stream && r->wire.dialect->id == DIALECT_CHAT && compat_asks_usage(target))
+    if (r->body.brief.stream && !r->endpoint->codec && r->wire.dialect->id == DIALECT_CHAT &&
+        compat_asks_usage(target))
         r->wire.usage_added = ask_usage(r, &edits);
     if (edit_for_provider(r, target, &edits) == REPLY)
         return REPLY;

@@ -1,6 +1,9 @@
 """What the fake provider says at the endpoints beside conversations: other providers' embeddings, reranking, counting of
 tokens, pictures, sound, files and batches."""
 
+import email.parser
+import email.policy
+
 from answers import CREATED, Plan, compact, count_in
 
 
@@ -53,7 +56,73 @@ def gemini_count(body, _script, _request):
     return json_plan({"totalTokens": 17})
 
 
+# --- pictures, sound, moderation ---------------------------------------------------------------------
+
+
+def form_of(request):
+    """The fields of a form: texts, and files as bytes."""
+    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
+        b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + request.body)
+    fields = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        data = part.get_payload(decode=True)
+        fields.setdefault(name, data if part.get_filename() else data.decode())
+    return fields
+
+
+def pictures(body, script, request):
+    form = form_of(request) if request.document is None else body
+    assert form["model"] and (request.document is not None or isinstance(form["image"], bytes))
+    if body.get("stream"):
+        plan = raw_plan(('event: image_generation.completed\ndata: {"type":"image_generation.completed","b64_json":"%s",'
+                         '"usage":{"input_tokens":7,"output_tokens":1056,"total_tokens":1063}}\n\n' % ("A" * 5000)).encode(),
+                        "text/event-stream")
+        return plan
+    answer = {"created": CREATED, "data": [{"b64_json": "QUJD"}] * int(form.get("n", 1))}
+    if "gpt-image" in form["model"]:
+        answer["usage"] = {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106,
+                           "input_tokens_details": {"text_tokens": 10, "image_tokens": 40}}
+    return json_plan(answer)
+
+
+def raw_plan(data, content_type):
+    plan = Plan()
+    plan.body = data
+    plan.headers.append(("content-type", content_type))
+    return plan
+
+
+def speech(body, _script, _request):
+    assert body["voice"]
+    return raw_plan(bytes(range(256)) * 40, "audio/mpeg")
+
+
+def sound(_body, script, request):
+    form = form_of(request)
+    assert form["file"] == bytes(range(256)) * 64, "the file is not as it was sent"
+    shape = form.get("response_format", "json")
+    if shape in ("text", "srt", "vtt"):
+        return raw_plan(b"hello there\n", "text/plain; charset=utf-8")
+    answer = {"text": "hello there"}
+    if shape == "verbose_json":
+        answer["duration"] = 4.2
+    elif "gpt-4o" in form["model"]:
+        answer["usage"] = {"type": "tokens", "input_tokens": 14, "output_tokens": 5, "total_tokens": 19,
+                           "input_token_details": {"audio_tokens": 14, "text_tokens": 0}}
+    else:
+        answer["usage"] = {"type": "duration", "seconds": 9}
+    return json_plan(answer)
+
+
+def moderations(body, _script, _request):
+    return json_plan({"id": "modr-1", "model": body["model"], "results": [
+        {"flagged": False, "categories": {}, "category_scores": {}, "category_applied_input_types": {}}]})
+
+
 TAILS = {
+    "/moderations": moderations, "/images/generations": pictures, "/images/edits": pictures, "/images/variations": pictures,
+    "/audio/speech": speech, "/audio/transcriptions": sound, "/audio/translations": sound,
     "/embed": cohere_embed, ":batchEmbedContents": gemini_embed, "/rerank": rerank,
     "/messages/count_tokens": count_tokens, ":countTokens": gemini_count,
 }

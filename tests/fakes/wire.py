@@ -243,7 +243,7 @@ class Exchange:
     async def _whole(self, plan):
         s = self.script
         fields = self._fields(plan, "application/json")
-        body = encoded(plan.body.encode(), s, fields)
+        body = encoded(plan.body if isinstance(plan.body, bytes) else plan.body.encode(), s, fields)
         length = len(body) + s.int("short", 0)
         self.chunked = False
         if s.has("closedelim"):

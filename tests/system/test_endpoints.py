@@ -2,6 +2,7 @@
 its price says, and each row of the ledger says whether it was estimated."""
 
 import base64
+import hashlib
 import struct
 
 import httpx
@@ -36,6 +37,9 @@ def gateway(fake):
             made.apply(of_kind(fake, name, kind))
         made.apply(of_kind(fake, "co", "cohere", **PRICES, search_unit_usd="0.002"))
         made.apply(of_kind(fake, "units", "vllm", search_unit_usd="0.002"))
+        made.apply(of_kind(fake, "pieces", "openai", image_usd="0.04", audio_minute_usd="0.006", per_mchar_usd="15"))
+        made.apply(of_kind(fake, "tokens", "openai", **PRICES, image_output_per_mtok_usd="40", audio_input_per_mtok_usd="6",
+                           audio_output_per_mtok_usd="12", image_input_per_mtok_usd="10"))
         yield made
     finally:
         made.close()
@@ -178,3 +182,135 @@ def test_counting_tokens(gateway, fake, model, want, estimated, path):
 def test_counting_is_refused_in_anthropics_shape(gateway):
     answer = post(gateway, "/v1/messages/count_tokens", {"model": "claude/c"})
     assert answer.status_code == 400 and answer.json()["type"] == "error"
+
+
+# --- pictures, sound, moderation ------------------------------------------------------------------------
+
+SOUND = bytes(range(256)) * 64
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(200)
+
+
+def usage(gateway, raw):
+    gateway.wait_idle()
+    events = gateway.wait_usage(raw.headers["x-request-id"])
+    assert len(events) == 1
+    return events[0]
+
+
+@pytest.fixture
+def client(gateway):
+    with gateway.openai() as made:
+        yield made
+
+
+def test_pictures_by_the_piece(client, gateway):
+    raw = client.images.with_raw_response.generate(model="pieces/dall-e-3", prompt="a cat", n=2)
+    assert [d.b64_json for d in raw.parse().data] == ["QUJD", "QUJD"]
+    event = usage(gateway, raw)
+    assert (event["endpoint"], event["images"], event["input_tokens"], event["output_tokens"]) == ("images.generations", 2, 0, 0)
+    assert float(event["cost_usd"]) == pytest.approx(0.08) and not event["estimated"]
+
+
+def test_pictures_by_tokens(client, gateway):
+    raw = client.images.with_raw_response.generate(model="tokens/gpt-image-1", prompt="a cat")
+    event = usage(gateway, raw)
+    assert (event["images"], event["input_tokens"], event["image_input_tokens"], event["image_output_tokens"]) == (0, 50, 40, 1056)
+    assert float(event["cost_usd"]) == pytest.approx((10 * 1 + 40 * 10 + 1056 * 40) / 1e6) and not event["estimated"]
+    raw = client.images.with_raw_response.generate(model="tokens/dall-e-3", prompt="a cat")
+    event = usage(gateway, raw)
+    assert event["estimated"] and event["image_output_tokens"] == 1056 and float(event["cost_usd"]) > 0.04
+
+
+def test_a_stream_of_pictures_passes_and_is_metered(gateway):
+    answer = post(gateway, "/v1/images/generations", {"model": "tokens/gpt-image-1", "prompt": "a", "stream": True})
+    assert answer.headers["content-type"] == "text/event-stream" and answer.text.startswith("event: image_generation.completed")
+    event = the_event(gateway, answer)
+    assert (event["input_tokens"], event["image_output_tokens"], event["estimated"], event["stream"]) == (7, 1056, False, True)
+
+
+def test_pictures_are_changed(client, gateway, fake):
+    raw = client.images.with_raw_response.edit(model="tokens/gpt-image-1", image=("a.png", PICTURE), prompt="more cat")
+    assert raw.parse().data[0].b64_json == "QUJD"
+    event = usage(gateway, raw)
+    assert (event["endpoint"], event["image_input_tokens"]) == ("images.edits", 40)
+    raw = client.images.with_raw_response.create_variation(model="pieces/dall-e-2", image=("a.png", PICTURE), n=3)
+    event = usage(gateway, raw)
+    assert (event["endpoint"], event["images"], float(event["cost_usd"])) == ("images.variations", 3, pytest.approx(0.12))
+
+
+def test_speech_comes_as_it_is(client, gateway):
+    raw = client.audio.speech.with_raw_response.create(model="pieces/tts-1", voice="alloy", input="H\u00e9llo")
+    assert raw.content == bytes(range(256)) * 40 and raw.headers["content-type"] == "audio/mpeg"
+    event = usage(gateway, raw)
+    assert (event["endpoint"], event["characters"], event["estimated"]) == ("audio.speech", 5, False)
+    assert float(event["cost_usd"]) == pytest.approx(5 * 15 / 1e6)
+    raw = client.audio.speech.with_raw_response.create(model="tokens/gpt-4o-mini-tts", voice="alloy", input="x" * 100)
+    event = usage(gateway, raw)
+    assert event["estimated"] and event["audio_output_tokens"] == 151 and event["characters"] == 0
+
+
+@pytest.mark.parametrize("method, endpoint", [("transcriptions", "audio.transcriptions"), ("translations", "audio.translations")])
+def test_sound_is_written_down(client, gateway, fake, method, endpoint):
+    raw = getattr(client.audio, method).with_raw_response.create(model="pieces/whisper-1", file=("a.wav", SOUND))
+    assert raw.parse().text == "hello there"
+    event = usage(gateway, raw)
+    assert (event["endpoint"], event["audio_ms"], event["estimated"]) == (endpoint, 9000, False)
+    assert float(event["cost_usd"]) == pytest.approx(0.0009)
+
+
+def test_sound_by_tokens_by_length_and_untold(client, gateway):
+    create = client.audio.transcriptions.with_raw_response.create
+    event = usage(gateway, create(model="tokens/gpt-4o-transcribe", file=("a.wav", SOUND)))
+    assert (event["audio_input_tokens"], event["output_tokens"], event["audio_ms"], event["estimated"]) == (14, 5, 0, False)
+    event = usage(gateway, create(model="pieces/whisper-1", file=("a.wav", SOUND), response_format="verbose_json"))
+    assert (event["audio_ms"], event["estimated"]) == (4200, False)
+    raw = create(model="pieces/whisper-1", file=("a.wav", SOUND), response_format="srt")
+    assert raw.text == "hello there\n" and raw.headers["content-type"].startswith("text/plain")
+    event = usage(gateway, raw)
+    assert event["audio_ms"] == len(SOUND) // 16 + 1 and event["estimated"]
+    event = usage(gateway, create(model="tokens/whisper-1", file=("a.wav", SOUND), response_format="text"))
+    assert event["estimated"] and event["audio_input_tokens"] > 0 and event["output_tokens"] > 0
+
+
+def test_moderation(client, gateway):
+    raw = client.moderations.with_raw_response.create(model="tokens/omni-moderation-latest", input="be nice")
+    assert raw.parse().results[0].flagged is False
+    event = usage(gateway, raw)
+    assert (event["endpoint"], event["output_tokens"], event["estimated"]) == ("moderations", 0, True)
+
+
+def test_only_the_models_name_is_another_in_a_form(gateway, fake):
+    body = (b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + SOUND + b"\r\n--x\r\n"
+            b'Content-Disposition: form-data; name=model\r\n\r\nfake/whisper-1\r\n--x--\r\n')
+    answer = httpx.post(gateway.url + "/v1/audio/transcriptions", content=body, timeout=20, headers={
+        "authorization": "Bearer " + gateway.key, "content-type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == 200, answer.text
+    gone = seen(fake, the_event(gateway, answer))
+    want = body.replace(b"fake/whisper-1", b"whisper-1")
+    assert gone["body_bytes"] == len(want) and gone["body_sha256"] == hashlib.sha256(want).hexdigest()
+    assert gone["headers"]["content-type"] == "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize("fields, status, code", [
+    ([("model", b"fake/w"), ("model", b"fake/v")], 400, "invalid_value"), ([("other", b"1")], 400, "missing_required_parameter"),
+    ([("model", b"")], 400, "invalid_value")])
+def test_forms_that_two_readers_could_read_differently(gateway, fields, status, code):
+    body = b"".join(b'--x\r\ncontent-disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (n.encode(), v) for n, v in fields)
+    body += b'--x\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--x--'
+    answer = httpx.post(gateway.url + "/v1/audio/transcriptions", content=body, timeout=20, headers={
+        "authorization": "Bearer " + gateway.key, "content-type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == status and answer.json()["error"]["code"] == code, answer.text
+
+
+@pytest.mark.parametrize("content_type, body, status, code", [
+    ("application/json", b"{}", 415, "unsupported_media_type"), ("multipart/form-data", b"", 400, "invalid_form"),
+    ("multipart/form-data; boundary=x", b"--y\r\n", 400, "invalid_form")])
+def test_what_is_no_form(gateway, content_type, body, status, code):
+    answer = httpx.post(gateway.url + "/v1/images/edits", content=body, timeout=20, headers={
+        "authorization": "Bearer " + gateway.key, "content-type": content_type})
+    assert answer.status_code == status and answer.json()["error"]["code"] == code, answer.text
+
+
+def test_the_simulator_has_none(gateway):
+    answer = post(gateway, "/v1/images/generations", {"model": "simulator", "prompt": "x"})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "endpoint_not_served"
