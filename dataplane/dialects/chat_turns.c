@@ -273,14 +273,24 @@ first_of(const struct canon_message *m, enum canon_part_kind kind)
     return NULL;
 }
 
-/* Entries that came from such a provider go back as they came. */
+/* Entries that came from such a provider go back as they came; the simulator's may have the format
+ * of another dialect. */
+static bool
+is_own_detail(const struct chat_writer *o, const struct canon_part *p)
+{
+    if (p->kind != PART_REASONING)
+        return false;
+    return (p->origin == DIALECT_CHAT && p->raw.len) ||
+           (o->kind == PROVIDER_SIMULATOR && chat_needs_detail(p));
+}
+
 static void
 emit_own_details(struct chat_writer *o, const struct canon_message *m)
 {
     bool begun = false;
     for (size_t i = 0; i < m->count; i++) {
         const struct canon_part *p = &m->parts[i];
-        if (p->kind != PART_REASONING || p->origin != DIALECT_CHAT || !p->raw.len)
+        if (!is_own_detail(o, p))
             continue;
         if (!begun)
             emit_name(o->e, "reasoning_details"), emit_list(o->e);
@@ -304,11 +314,10 @@ emit_replay(struct chat_writer *o, const struct canon_message *m)
         emit_text_member(o->e, "reasoning_content", text);
     else if (o->compat->replay == REPLAY_PLAIN && text.len)
         emit_text_member(o->e, "reasoning", text);
-    if (o->compat->replay != REPLAY_DETAILS)
-        return 0;
-    if (text.len)
+    else if (o->compat->replay == REPLAY_DETAILS && text.len)
         emit_text_member(o->e, "reasoning", text);
-    emit_own_details(o, m);
+    if (o->compat->replay == REPLAY_DETAILS || o->kind == PROVIDER_OPENAI_COMPATIBLE)
+        emit_own_details(o, m); /* of a gateway, perhaps */
     return 0;
 }
 
@@ -363,7 +372,8 @@ emit_own_calls(struct chat_writer *o, const struct canon_message *m)
             continue;
         if (!call.custom && (!call.arguments.len || slice_is(call.arguments, "null")))
             call.arguments = SLICE("{}");
-        if (call.origin != DIALECT_GEMINI || o->kind != PROVIDER_OPENAI_COMPATIBLE)
+        if (call.origin != DIALECT_GEMINI ||
+            (o->kind != PROVIDER_OPENAI_COMPATIBLE && o->kind != PROVIDER_SIMULATOR))
             call.signature = (struct slice){0}; /* Google's compatible endpoint wants its own */
         emit_map(o->e);
         chat_emit_call_as(o->e, &call, call.id);

@@ -13,7 +13,7 @@ static const struct compat table[PROVIDER_KINDS] = {
     /*                               limit thinking        efforts             replay           dev    asks   [DONE] tags   files */
     [PROVIDER_OPENAI]            = { NEW, THINK_EFFORT,   ALL,                 REPLAY_NOTHING, true,  true,  false, false, false },
     [PROVIDER_AZURE_OPENAI]      = { NEW, THINK_EFFORT,   ALL,                 REPLAY_NOTHING, true,  true,  false, false, false },
-    [PROVIDER_SIMULATOR]         = { NEW, THINK_EFFORT,   ALL,                 REPLAY_NOTHING, true,  true,  false, false, false },
+    [PROVIDER_SIMULATOR]         = { NEW, THINK_EFFORT,   ALL,                 REPLAY_DETAILS, true,  true,  false, false, false },
     [PROVIDER_OPENAI_COMPATIBLE] = { OLD, THINK_EFFORT,   ALL,                 REPLAY_CONTENT, false, true,  true,  false, false },
     [PROVIDER_MISTRAL]           = { OLD, THINK_EFFORT,   EFFORT_NONE|EFFORT_HIGH, REPLAY_PARTS, false, false, false, false, true },
     [PROVIDER_GROQ]              = { NEW, THINK_EFFORT,   USUAL|EFFORT_NONE,   REPLAY_PLAIN,   false, true,  false, false, false },

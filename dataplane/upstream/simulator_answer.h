@@ -11,16 +11,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LIMIT_SIMULATED_CALLS 64 /* of one turn */
+
 /* How to answer; the fields are the directives of simulator.h, -1 or 0 where not given. */
 struct simulator_plan {
     int64_t latency_ms, gap_ms;
     int64_t status;
     int64_t words, chunks, dims;
     int64_t input_tokens, output_tokens; /* -1: counted */
-    bool no_usage;
+    int64_t cached_tokens;
+    int64_t reasoning, tools, citations, images;
+    bool no_usage, signature, encrypted, call_signature, demand_signature, refusal, filter;
     int64_t cut_after, stall_after, error_after; /* -1: never */
     int64_t retry_after_s;
     char finish[32];
+    char format[32]; /* of the entries of reasoning_details */
 };
 
 enum simulator_kind { SIMULATE_CHAT, SIMULATE_COMPLETION, SIMULATE_EMBEDDINGS };

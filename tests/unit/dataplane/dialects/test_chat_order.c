@@ -369,6 +369,11 @@ test_assistants(void **state)
                                           .text = {"r", 1},
                                           .signature = {"s", 1},
                                           .raw = {"{\"type\":\"reasoning.text\",\"x\":1}", 31}};
+    static const struct canon_part signed_call = {.kind = PART_TOOL_CALL,
+                                                  .origin = DIALECT_GEMINI,
+                                                  .id = {"c", 1},
+                                                  .name = {"f", 1},
+                                                  .signature = {"s", 1}};
     static const struct canon_part item = {
         .kind = PART_OPAQUE, .origin = DIALECT_ANTHROPIC, .raw = {"{}", 2}};
     struct canon_message m = {.role = ROLE_ASSISTANT, .parts = all, .count = 4};
@@ -394,6 +399,21 @@ test_assistants(void **state)
     expect_turns(PROVIDER_OPENROUTER, &m, 1,
                  SAID("\"content\":\"\",\"reasoning\":\"r\",\"reasoning_details\":[{\"type\":"
                       "\"reasoning.text\",\"x\":1,\"text\":\"r\",\"signature\":\"s\"}]"));
+    expect_turns(PROVIDER_OPENAI_COMPATIBLE, &m, 1, /* perhaps a gateway */
+                 SAID("\"content\":\"\",\"reasoning_content\":\"r\",\"reasoning_details\":[{"
+                      "\"type\":\"reasoning.text\",\"x\":1,\"text\":\"r\",\"signature\":\"s\"}]"));
+    m.parts = all; /* another dialect's is for that one, and for the simulator that plays it */
+    expect_turns(PROVIDER_OPENROUTER, &m, 1, SAID("\"content\":\"\",\"reasoning\":\"r\""));
+    expect_turns(PROVIDER_SIMULATOR, &m, 1,
+                 SAID("\"content\":\"\",\"reasoning\":\"r\",\"reasoning_details\":[{\"type\":"
+                      "\"reasoning.text\",\"text\":\"r\",\"signature\":\"s\",\"format\":"
+                      "\"anthropic\",\"index\":0}]"));
+    m.parts = &signed_call;
+    expect_turns(PROVIDER_SIMULATOR, &m, 1,
+                 SAID("\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\","
+                      "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"},\"extra_content\":{"
+                      "\"google\":{\"thought_signature\":\"s\"}}}]"));
+    expect_turns(PROVIDER_OPENAI, &m, 1, SAID("\"content\":null," CALLS));
     struct canon_request q = blank();
     m.parts = &item;
     q.messages = &m;

@@ -2,6 +2,7 @@
 #include "tests/unit/check.h"
 
 #include "dataplane/upstream/simulator_answer.h"
+#include "dataplane/upstream/simulator_demand.h"
 #include "dataplane/upstream/simulator_schema.h"
 
 static struct json *
@@ -112,6 +113,18 @@ test_directives(void **state)
     assert_int_equal(p.status, 200);
     simulator_plan_model(&p, SLICE("simulator-slow"));
     assert_true(p.latency_ms > 0 && p.gap_ms > 0);
+
+    simulator_plan_init(&p);
+    simulator_plan_model(&p, SLICE("simulator-error-503+reasoning:4+tools:64+signature:1+x"));
+    assert_int_equal(p.status, 503);
+    assert_int_equal(p.reasoning, 4);
+    assert_int_equal(p.tools, LIMIT_SIMULATED_CALLS);
+    assert_true(p.signature);
+    assert_string_equal(p.format, "simulator");
+    simulator_plan_read(&p, SLICE("tools=65;signature=0;format=gemini;refusal=yes"));
+    assert_int_equal(p.tools, LIMIT_SIMULATED_CALLS);
+    assert_false(p.signature || p.refusal);
+    assert_string_equal(p.format, "gemini");
 }
 
 static void
@@ -202,6 +215,163 @@ test_requests_that_make_no_sense(void **state)
     simulator_answer_free(&a);
 }
 
+/* --- what all dialects have ------------------------------------------------------------------- */
+
+#define TOOLS                                                                                      \
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":"     \
+    "\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"minLength\":30}}}}},"                 \
+    "{\"type\":\"function\",\"function\":{\"name\":\"g\",\"parameters\":{\"type\":\"object\"}}}]"
+
+static void
+test_features(void **state)
+{
+    static const struct {
+        const char *request, *directives, *says;
+    } rows[] = {
+        {"{" HELLO "}", "reasoning=3", "\"reasoning_content\":\"Let me think:\""},
+        {"{" HELLO "}", "reasoning=3", "\"completion_tokens\":15"},
+        {"{" HELLO "}", "reasoning=3", "\"reasoning_tokens\":3"},
+        {"{\"max_tokens\":5," HELLO "}", "reasoning=9", "\"finish_reason\":\"length\""},
+        {"{\"max_tokens\":5," HELLO "}", "reasoning=9", "\"reasoning_tokens\":5"},
+        {"{" HELLO "}", "reasoning=1;signature=1", "\"type\":\"reasoning.text\",\"text\":\"Let\""},
+        {"{" HELLO "}", "reasoning=1;signature=1", "\"format\":\"simulator\",\"index\":0"},
+        {"{" HELLO "}", "reasoning=1;encrypted=1;format=anthropic", "\"format\":\"anthropic\""},
+        {"{" HELLO "," TOOLS "}", "tools=3", "\"name\":\"g\""},
+        {"{" HELLO "," TOOLS "}", "tools=3",
+         "_3\",\"type\":\"function\",\"function\":{\"name\":\"f\""},
+        {"{" HELLO "," TOOLS "}", "call_signature=1", "\"thought_signature\":\"+/+/"},
+        {"{" HELLO "}", "citations=2", "\"start_index\":5,\"end_index\":7,\"title\":\"Source 2\""},
+        {"{" HELLO "}", "cached=2", "\"cached_tokens\":2"},
+        {"{" HELLO "}", "cached=9999", "\"cached_tokens\":6"},
+        {"{" HELLO "}", "refusal=1;text=2", "\"content\":null,\"refusal\":\"This is\""},
+        {"{" HELLO "}", "filter=1", "\"finish_reason\":\"content_filter\""},
+        {"{" HELLO "}", "images=1", "\"image_url\":{\"url\":\"data:image/png;base64,"},
+        {"{\"logprobs\":true,\"top_logprobs\":2," HELLO "}", "",
+         "{\"token\":\" other1\",\"logprob\":-2.125,\"bytes\":null}]}"},
+        {"{\"service_tier\":\"flex\"," HELLO "}", "", "\"service_tier\":\"flex\""},
+        {"{\"service_tier\":\"auto\"," HELLO "}", "", "\"service_tier\":\"default\""},
+        {"{\"stream\":true," HELLO "," TOOLS "}", "tools=2",
+         "{\"index\":1,\"function\":{\"arguments\""},
+        {"{\"stream\":true," HELLO "}", "reasoning=2;signature=1",
+         "{\"reasoning_content\":\"Let\""},
+        {"{\"stream\":true," HELLO "}", "citations=1", "{\"annotations\":[{"},
+        {"{\"stream\":true," HELLO "}", "refusal=1", "{\"refusal\":\"This\"}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct simulator_answer a;
+        make(SIMULATE_CHAT, rows[i].request, rows[i].directives, &a);
+        if (!strstr(buf_str(&a.body), rows[i].says))
+            fail_msg("%zu: %s is not in %s", i, rows[i].says, buf_str(&a.body));
+        if (!a.stream)
+            json_free(parse(buf_str(&a.body)));
+        simulator_answer_free(&a);
+    }
+}
+
+/* Encrypted reasoning is not told. */
+static void
+test_encrypted_is_not_told(void **state)
+{
+    struct simulator_answer a;
+    (void)state;
+    make(SIMULATE_CHAT, "{" HELLO "}", "reasoning=3;encrypted=1", &a);
+    assert_null(strstr(buf_str(&a.body), "reasoning_content"));
+    assert_non_null(strstr(buf_str(&a.body), "\"reasoning.encrypted\",\"data\":\"+/+/"));
+    simulator_answer_free(&a);
+}
+
+/* All of a stream's features together fit into what is counted for its events. */
+static void
+test_the_longest_stream(void **state)
+{
+    struct simulator_answer a;
+    (void)state;
+    make(SIMULATE_CHAT,
+         "{\"stream\":true,\"n\":8,\"stream_options\":{\"include_usage\":true}," HELLO "}",
+         "reasoning=2;signature=1;encrypted=1;text=2;citations=1;images=1", &a);
+    assert_int_equal(a.count, 8 * (1 + 2 + 1 + 2 + 1 + 1 + 1) + 2);
+    simulator_answer_free(&a);
+    make(SIMULATE_CHAT, "{\"stream\":true," HELLO "}", "reasoning=2;error_after=2", &a);
+    assert_int_equal(a.count, 3);
+    assert_non_null(strstr(buf_str(&a.body), "broke off"));
+    simulator_answer_free(&a);
+}
+
+/* What was given comes back: as it was, altered, without a piece, in another turn. */
+static void
+replay(const char *directives, const char *message, int status)
+{
+    struct simulator_answer a;
+    struct buf request;
+    char demand[160];
+    buf_init(&request, 0);
+    snprintf(demand, sizeof(demand), "%s;demand_signature=1", directives);
+    assert_int_equal(buf_addf(&request,
+                              "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"},%s,"
+                              "{\"role\":\"tool\",\"tool_call_id\":\"?\",\"content\":\"y\"}]}",
+                              message),
+                     0);
+    make(SIMULATE_CHAT, buf_str(&request), demand, &a);
+    if (a.status != status)
+        fail_msg("%d for %s (%s)", a.status, message, directives);
+    buf_free(&request);
+    simulator_answer_free(&a);
+}
+
+static void
+test_demands(void **state)
+{
+    static const struct {
+        const char *directives, *sign;
+    } rows[] = {
+        {"reasoning=4;signature=1", "+/+/"},
+        {"reasoning=4;signature=1", "Let me"},
+        {"reasoning=4;encrypted=1", "+/+/"},
+        {"reasoning=4;call_signature=1", "+/+/"},
+        {"reasoning=4;call_signature=1", "call_sim"},
+        {"reasoning=4;signature=1;encrypted=1;call_signature=1", "data"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct simulator_answer a;
+        make(SIMULATE_CHAT, "{" HELLO "," TOOLS "}", rows[i].directives, &a);
+        struct json *whole = parse(buf_str(&a.body));
+        struct buf message;
+        buf_init(&message, 0);
+        assert_int_equal(json_write(json_get(json_at(json_get(whole, "choices"), 0), "message"),
+                                    false, 0, &message),
+                         0);
+        replay(rows[i].directives, buf_str(&message), 200);
+        /* every place of it but in reasoning_content, which is no more than shown */
+        char *at = strstr(message.at, "reasoning_details");
+        at = strstr(at ? at : message.at, rows[i].sign);
+        at[1] = '~';
+        replay(rows[i].directives, buf_str(&message), 400);
+        buf_free(&message);
+        json_free(whole);
+        simulator_answer_free(&a);
+    }
+    replay("signature=1", "{\"role\":\"assistant\",\"content\":\"no call\"}", 200);
+    replay("signature=1", "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"call_sim00000000\"}]}",
+           400);
+}
+
+/* A signature is of its own turn. */
+static void
+test_signatures_differ(void **state)
+{
+    char a[SIM_SIGNATURE_BYTES], b[SIM_SIGNATURE_BYTES];
+    (void)state;
+    simulator_sign(SIGNED_REASONING, 1, SLICE("text"), a);
+    simulator_sign(SIGNED_REASONING, 2, SLICE("text"), b);
+    assert_string_not_equal(a, b);
+    simulator_sign(SIGNED_REASONING, 1, SLICE("test"), b);
+    assert_string_not_equal(a, b);
+    simulator_sign(SIGNED_CALL, 1, SLICE("text"), b);
+    assert_string_not_equal(a, b);
+}
+
 int
 main(void)
 {
@@ -212,6 +382,11 @@ main(void)
         cmocka_unit_test(test_the_same_every_time),
         cmocka_unit_test(test_streams_are_whole_events),
         cmocka_unit_test(test_requests_that_make_no_sense),
+        cmocka_unit_test(test_features),
+        cmocka_unit_test(test_encrypted_is_not_told),
+        cmocka_unit_test(test_the_longest_stream),
+        cmocka_unit_test(test_demands),
+        cmocka_unit_test(test_signatures_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
