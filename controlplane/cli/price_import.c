@@ -639,7 +639,7 @@ plain_model(const struct source *s, struct slice key)
 
     if (slice_starts(key, slice_of(s->prefix)))
         key = slice_from(key, strlen(s->prefix));
-    return regional && slice_find(key, '/', 0) < key.len ? (struct slice){0} : key;
+    return regional && slice_find(key, '/', 0) < key.len ? slice_none() : key;
 }
 
 static int

@@ -424,7 +424,7 @@ static int64_t
 fair_part(const struct fleet *f, const struct pool *p, int64_t now_ms, const struct hold *mine,
           int64_t room)
 {
-    int64_t wants[LIMIT_HOLDERS];
+    int64_t wants[LIMIT_HOLDERS] = {0};
     size_t n = 0;
 
     for (size_t i = 0; i < p->count && n < LIMIT_HOLDERS; i++) {

@@ -284,9 +284,7 @@ anthropic_read_answer(struct slice body, const struct dialect_exchange *x, struc
     if (err || root.kind != JSON_MAP)
         return err == ERR_NOMEM ? err : ERR_PROTOCOL;
     for (int i = 0; i < ANSWER_MEMBERS; i++)
-        at[i] = spans[i].kind == JSON_ABSENT
-                    ? (struct json_view){0}
-                    : (struct json_view){spans[i].kind, json_raw(body, spans[i])};
+        at[i] = json_view_at(body, spans[i]);
     *ret_why = "it is no message";
     if (at[ANSWER_CONTENT].kind != JSON_LIST || json_view_is(at[ANSWER_TYPE], "error"))
         return ERR_PROTOCOL;

@@ -145,8 +145,7 @@ scan_object(struct slice text, struct json_view ret[static SEEN_MEMBERS])
     if (err || root.kind != JSON_MAP)
         return err == ERR_NOMEM ? err : ERR_PROTOCOL;
     for (int i = 0; i < SEEN_MEMBERS; i++)
-        ret[i] = at[i].kind == JSON_ABSENT ? (struct json_view){0}
-                                           : (struct json_view){at[i].kind, json_raw(text, at[i])};
+        ret[i] = json_view_at(text, at[i]);
     return 0;
 }
 

@@ -217,7 +217,7 @@ complete(struct block *b, struct arena *a, struct slice *ret)
     }
     if (!err)
         err = buf_add_str(&whole, "}");
-    *ret = err ? (struct slice){0} : arena_copy(a, buf_slice(&whole));
+    *ret = err ? slice_none() : arena_copy(a, buf_slice(&whole));
     buf_free(&whole);
     return err ? err : ret->at ? 0 : ERR_NOMEM;
 }
@@ -494,9 +494,7 @@ event(void *state, const struct wire_event *e, struct arena *scratch, const stru
     if (err || root.kind != JSON_MAP)
         return err == ERR_NOMEM ? err : ERR_PROTOCOL;
     for (int i = 0; i < EV_MEMBERS; i++)
-        at[i] = spans[i].kind == JSON_ABSENT
-                    ? (struct json_view){0}
-                    : (struct json_view){spans[i].kind, json_raw(e->data, spans[i])};
+        at[i] = json_view_at(e->data, spans[i]);
     err = dispatch(d, anthropic_event_of(at[EV_TYPE], e->name), at, e->data);
     return err == ERR_SYNTAX ? ERR_PROTOCOL : err;
 }

@@ -298,7 +298,7 @@ take_detail(struct decoder *d, struct choice *c, struct json_view entry)
     struct json_view text = json_view_get(entry, "text"), format = json_view_get(entry, "format");
     struct canon_part of = {.kind = PART_REASONING, .origin = DIALECT_CHAT};
     int64_t index = json_view_int_or(json_view_get(entry, "index"), 0);
-    struct slice name, piece, signature;
+    struct slice name, piece = {0}, signature = {0};
     int err = any_text(d, format, &name);
     if (err || entry.kind != JSON_MAP)
         return err;
@@ -484,7 +484,7 @@ take_audio(struct decoder *d, struct choice *c, struct json_view audio)
 {
     struct canon_part of = {.kind = PART_AUDIO, .origin = DIALECT_CHAT};
     struct json_view expires = json_view_get(audio, "expires_at");
-    struct slice data, transcript;
+    struct slice data = {0}, transcript = {0};
     int err = any_text(d, json_view_get(audio, "data"), &data);
     if (!err)
         err = any_text(d, json_view_get(audio, "transcript"), &transcript);
@@ -635,7 +635,7 @@ static int
 take_delta(struct decoder *d, struct choice *c, struct json_view delta)
 {
     struct json_view image, images = json_view_get(delta, "images");
-    struct slice name, refusal;
+    struct slice name, refusal = {0};
     size_t cursor = 0;
     int err = take_reasoning(d, c, delta);
     if (!err)

@@ -525,8 +525,7 @@ emit_message(struct chat_writer *o, const struct canon_message *m, size_t number
     if (m->role == ROLE_ASSISTANT)
         return emit_assistant(o, m, number);
     begin_message(o, role,
-                  o->kind == PROVIDER_GROQ || o->kind == PROVIDER_MISTRAL ? (struct slice){0}
-                                                                          : m->name);
+                  o->kind == PROVIDER_GROQ || o->kind == PROVIDER_MISTRAL ? slice_none() : m->name);
     int err = emit_content(o, m->parts, m->count, number);
     emit_end_map(o->e);
     return err;

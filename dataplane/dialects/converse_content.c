@@ -138,7 +138,7 @@ is_name_char(char ch)
 static void
 write_document_name(struct converse_writing *c, struct slice given)
 {
-    char name[LIMIT_DOCUMENT_NAME_BYTES + 16];
+    char name[LIMIT_DOCUMENT_NAME_BYTES + 16] = "";
     size_t n = 0;
     struct slice extension = extension_of(given);
     if (extension.len)

@@ -165,7 +165,7 @@ write_choices(struct converse_writing *c)
     const struct canon_request *q = c->q;
     if (c->w->json_by_tool)
         return write_forced(c, c->gives_tools && q->tool_choice != CHOICE_NONE
-                                   ? (struct slice){0}
+                                   ? slice_none()
                                    : SLICE(JSON_TOOL_NAME));
     switch (q->tool_choice) {
     case CHOICE_AUTO:

@@ -64,7 +64,7 @@ gemini_block_reason(struct json_view response)
         NULL, "SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY"};
     struct json_view reason = gemini_get(gemini_get(response, "promptFeedback"), "blockReason");
     struct slice word = gemini_enum(reason, reasons, sizeof(reasons) / sizeof(reasons[0]));
-    return slice_is(word, "BLOCKED_REASON_UNSPECIFIED") ? (struct slice){0} : word;
+    return slice_is(word, "BLOCKED_REASON_UNSPECIFIED") ? slice_none() : word;
 }
 
 const char *

@@ -142,7 +142,7 @@ gemini_path(const struct dialect_target *t, const char *method, struct arena *a,
         err = add_encoded(&path, model);
     if (!err)
         err = buf_addf(&path, ":%s", method);
-    *ret = err ? (struct slice){0} : arena_copy(a, buf_slice(&path));
+    *ret = err ? slice_none() : arena_copy(a, buf_slice(&path));
     buf_free(&path);
     return ret->at ? 0 : ERR_NOMEM;
 }

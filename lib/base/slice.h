@@ -25,6 +25,13 @@ slice_make(const void *at, size_t len)
     return (struct slice){(const char *)at, len};
 }
 
+/* What is absent: at == NULL. */
+static inline struct slice
+slice_none(void)
+{
+    return (struct slice){NULL, 0};
+}
+
 /* Of a terminated string; NULL gives the empty slice. */
 static inline struct slice
 slice_of(const char *text)

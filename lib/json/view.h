@@ -16,6 +16,16 @@ struct json_view {
 /* The whole of a valid text: leading and trailing blanks are left out. */
 struct json_view json_view_of(struct slice valid);
 
+/* What a scan has found. */
+static inline struct json_view
+json_view_at(struct slice text, struct json_span span)
+{
+    struct json_view v = {JSON_ABSENT, {NULL, 0}};
+    if (span.kind != JSON_ABSENT)
+        v = (struct json_view){span.kind, json_raw(text, span)};
+    return v;
+}
+
 /* Walks a list or a map; start with *cursor = 0; false at the end (or when v is neither). For a map
  * *ret_name is the member's name as it stands between its quotes (escapes not decoded). */
 bool json_view_next(struct json_view v, size_t *cursor, struct slice *ret_name,

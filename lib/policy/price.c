@@ -197,8 +197,10 @@ policy_cost_bound(const struct policy_price *price, enum service_tier tier,
 {
     size_t levels = price->level_count + 1;
     size_t reached = level_of(price, tokens_input(most));
-    struct rates dearest = price->variants ? (struct rates){0} : price->rates;
+    struct rates dearest = price->rates;
 
+    if (price->variants)
+        dearest = (struct rates){0};
     for (unsigned t = 0; price->variants && t < SERVICE_TIERS; t++)
         for (size_t level = 0; level <= reached && (tier == SERVICE_TIERS || t == tier); level++)
             dearest = dearer(&dearest, &price->variants[t * levels + level]);
