@@ -275,15 +275,17 @@ fleet_size_for(struct fleet *f, int64_t now_ms, struct holder *h)
 bool
 fleet_is_learning(const struct fleet *f, int64_t now_ms, int64_t window_ms)
 {
-    for (size_t i = 0; i < f->holder_count; i++)
-        if (f->holders[i]->expected && !f->holders[i]->gone &&
-            now_ms - f->began_ms < f->life_ms + window_ms)
+    int64_t most = window_ms < FLEET_LEARN_MS ? window_ms : FLEET_LEARN_MS;
+
+    for (size_t i = 0; i < f->holder_count; i++) {
+        const struct holder *h = f->holders[i];
+
+        if (!h->expected)
+            continue;
+        /* Not heard yet; or dead, and what it took just before may still count. */
+        if (h->gone ? now_ms - h->gone_ms < most : now_ms - f->began_ms < f->life_ms + most)
             return true;
-    /* One that died while nobody led may have taken what it had just now. */
-    for (size_t i = 0; i < f->holder_count; i++)
-        if (f->holders[i]->expected && f->holders[i]->gone &&
-            now_ms - f->holders[i]->gone_ms < window_ms)
-            return true;
+    }
     return false;
 }
 

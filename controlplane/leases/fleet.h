@@ -22,6 +22,9 @@
 
 #define FLEET_FORGET_MS (INT64_C(15) * 60 * 1000)
 #define FLEET_LEAST 4 /* the smallest size that is told: newcomers need no round of agreement */
+/* What a process took that died together with its leader counts for this long at the most, also in
+ * a longer window: a day's quota must not stand still for a day. */
+#define FLEET_LEARN_MS 60000
 #define LIMIT_HOLDERS 4096
 #define LIMIT_POOLS 200000
 

@@ -439,7 +439,7 @@ answer(struct job *j, struct bus_lease_grants *ret)
     pthread_mutex_unlock(&j->l->lock);
     if (!err)
         lease_budgets(j);
-    if (!err && j->ask->leaving)
+    if (!err && j->ask->leaving && j->ask->epoch == ret->epoch)
         err = write_down(j, true);
     return err;
 }

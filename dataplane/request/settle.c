@@ -217,7 +217,7 @@ settle_tally(struct request *r)
 bool
 settle_is_bounded(const struct request *r)
 {
-    return !has_output(r) || r->body.brief.max_tokens > 0;
+    return !has_output(r) || (r->body.brief.max_tokens > 0 && !r->body.brief.max_tokens_odd);
 }
 
 /* In what the limit counts; never negative. */

@@ -35,7 +35,8 @@ struct counter {
     int64_t unverified;    /* spent without a slice */
     int64_t period_end_ms; /* 0: none */
 
-    int64_t need;               /* of those that wait */
+    int64_t need;               /* of those that wait, together */
+    int64_t least;              /* of them, since the last answer: what lets one go on */
     int64_t demand, demand_was; /* asked for in this and the last span */
     int64_t demand_ms, touched_ms;
     int64_t elsewhere, remaining; /* as the leader told; remaining: less what was taken since */
@@ -351,6 +352,8 @@ static void
 ask_for(struct quota *q, struct counter *c, int64_t amount)
 {
     c->need += amount;
+    if (!c->least || amount < c->least)
+        c->least = amount;
     q->wanting = true;
 }
 
@@ -393,6 +396,8 @@ quota_withdraw(struct quota *q, const struct quota_claim *claims, size_t count)
 
         if (c)
             c->need = not_below_zero(c->need - claims[i].amount);
+        if (c && !c->need)
+            c->least = 0;
     }
 }
 
@@ -490,7 +495,7 @@ claim_of(const struct quota *q, struct counter *c, int64_t now_ms)
         .has = allowed > c->used || c->is_budget ? allowed : c->used,
         .used = c->used,
         .wants = q->leaving ? c->used : c->used + c->need + slack(c, now_ms),
-        .need = q->leaving ? 0 : c->need,
+        .need = q->leaving ? 0 : c->least,
         .dark = dark,
     };
     return claim;
@@ -554,7 +559,10 @@ take_grant(struct quota *q, struct counter *c, const struct bus_grant *g)
     }
     c->share = g->share;
     c->expires_ms = q->sent_ms + life;
-    c->starved = c->need > 0 && c->share - c->used < c->need;
+    /* A budget's slice may be smaller than all that wait would like, and more be left for another.
+     */
+    c->starved =
+        c->need > 0 && c->share - c->used < c->least && !(c->is_budget && g->remaining >= c->least);
     c->tight = g->tight;
     c->elsewhere = g->elsewhere;
     c->remaining = g->remaining;
@@ -573,6 +581,7 @@ quota_grants(struct quota *q, int64_t now_ms, const struct bus_lease_grants *gra
         c->claimed = false;
         roll(c, now_ms);
         take_grant(q, c, &grants->grants[i]);
+        c->least = 0; /* those that wait have their turn, and ask again */
     }
     q->sent_count = 0;
 }

@@ -215,6 +215,25 @@ test_a_budgets_slice(void **state)
     assert_int_not_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
 }
 
+/* Of many that wait, one can go on: they must not ask for all or nothing. */
+static void
+test_a_crowd_asks_for_one(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(take(800, QUOTA_FIRST), QUOTA_ASK);
+    struct bus_claim c =
+        grant((struct bus_grant){.slice = 7, .share = 800, .limit = 1000, .remaining = 200});
+    assert_int_equal(c.need, 800);
+    assert_true(c.wants >= 50 * 800);
+    assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_ASK); /* there were others: asked once more */
+    c = grant((struct bus_grant){.slice = 7, .share = 800, .limit = 1000, .remaining = 200});
+    assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_REFUSED);
+    quota_settle(quota, now, &part, 800);
+}
+
 static void
 test_a_new_period_is_a_new_slice(void **state)
 {
@@ -330,6 +349,7 @@ main(void)
                                         end),
         cmocka_unit_test_setup_teardown(test_all_or_none, begin, end),
         cmocka_unit_test_setup_teardown(test_a_budgets_slice, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_crowd_asks_for_one, begin, end),
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
         cmocka_unit_test_setup_teardown(test_an_unverified_budget_does_as_it_says, begin, end),
         cmocka_unit_test_setup_teardown(test_a_shadow_counts_and_lets_pass, begin, end),
