@@ -29,6 +29,7 @@ struct api_request {
     struct slice params[4];      /* of {braces} in the route's path, decoded, in order */
     struct json *body;           /* parsed, checked against the row's table; NULL without one */
     struct slice if_match;       /* or at == NULL */
+    struct slice accept;         /* or at == NULL */
     const char *actor;           /* name of the token that calls; "" on public routes */
     const char *role;            /* of the token: "admin", "read-only"; "": what its user has */
     const char *user;            /* whose token it is, or "" */
@@ -42,8 +43,9 @@ struct slice api_query(struct api_request *r, const char *name);
 struct api_reply {
     int status;        /* 200 by default */
     struct json *body; /* taken; NULL: none */
-    struct buf text;   /* instead of body: text/plain */
-    char etag[40];     /* "" none; given without quotes */
+    struct buf text;   /* instead of body: text/plain, or text_type */
+    const char *text_type;
+    char etag[40]; /* "" none; given without quotes */
     char location[256];
     int retry_after_s; /* 0: none */
     bool discard;      /* a dry run: roll back what the handler did, write no audit row */

@@ -454,7 +454,8 @@ render(struct dispatch *d, struct api_answer *answer)
     if (reply->body)
         answer->content_type = problem ? "application/problem+json" : "application/json";
     else if (reply->text.len > 0)
-        answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
+        answer->content_type =
+            reply->text_type ? reply->text_type : "text/plain; version=0.0.4; charset=utf-8";
 }
 
 /* Probes that go well are not worth a line each. */
@@ -485,6 +486,7 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
     d.request.path = slice_cut(&rest, '?');
     d.request.query = rest;
     d.request.if_match = call->if_match;
+    d.request.accept = call->accept;
     d.request.actor = "";
     d.request.role = d.request.user = "";
     d.request.request_id = call->request_id;

@@ -12,6 +12,7 @@
 struct api_call {                /* texts are borrowed during dispatch() */
     struct slice method, target; /* "/api/v1/teams?limit=3" */
     struct slice authorization, content_type, if_match, idempotency_key; /* at == NULL: absent */
+    struct slice accept;
     struct slice body;
     const char *request_id;
     size_t authorizations; /* how many such fields there were: more than one is refused */

@@ -57,7 +57,7 @@ static const struct field_table override_body = {.noun = "override", .rows = ove
     {"PATCH",  "/api/v1/" plural "/{name}", plural ".write",  API_WRITE | API_SCOPED, &api_any_object, resources_patch,   noun ".change",  "Change a " noun, NULL},  \
     {"DELETE", "/api/v1/" plural "/{name}", plural ".delete", API_WRITE | API_SCOPED, NULL,            resources_delete,  noun ".delete",  "Delete a " noun, NULL}
 
-#define USAGE_FILTERS "from to team project user key model provider"
+#define USAGE_FILTERS "from to team project user key model provider provider_model endpoint end_user tag"
 
 const struct route api_routes[] = {
     RESOURCE("providers", "provider", provider_fields, ""),
@@ -92,7 +92,7 @@ const struct route api_routes[] = {
     {"GET",    "/api/v1/audit/verify",                  "audit.read",     API_READ,  NULL,           audit_verify_now,   NULL,                "Prove the audit log whole", NULL},
     {"GET",    "/api/v1/snapshots",                     "snapshots.read", API_READ,  NULL,           snapshots_list,     NULL,                "List snapshots, newest first", "limit cursor"},
     {"GET",    "/api/v1/workers",                       "workers.read",   API_READ,  NULL,           workers_list,       NULL,                "List workers and what they hold", "limit cursor"},
-    {"GET",    "/api/v1/usage",                         "usage.read",     API_READ | API_SCOPED, NULL,           usage_summary,      NULL,                "Usage in sums", "group_by " USAGE_FILTERS},
+    {"GET",    "/api/v1/usage",                         "usage.read",     API_READ | API_SCOPED, NULL,           usage_summary,      NULL,                "Usage in sums", "group_by time_zone format " USAGE_FILTERS},
     {"GET",    "/api/v1/usage/events",                  "usage.read",     API_READ | API_SCOPED, NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
     {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ | API_SCOPED, NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
     {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},

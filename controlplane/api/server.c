@@ -207,6 +207,7 @@ copy_head(struct job *j, const struct http_head *head)
     c->authorizations = http_field_count(head, "authorization");
     c->content_type = copy_field(j, head, "content-type");
     c->if_match = copy_field(j, head, "if-match");
+    c->accept = copy_field(j, head, "accept");
     c->idempotency_key = copy_field(j, head, "idempotency-key");
     c->request_id = j->request_id;
     return c->method.at && c->target.at;

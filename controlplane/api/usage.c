@@ -5,6 +5,7 @@
 #include "controlplane/api/authority.h"
 #include "controlplane/api/handlers.h"
 #include "controlplane/ledger/query.h"
+#include "controlplane/rules/fields.h"
 #include "lib/base/money.h"
 #include "lib/base/rand.h"
 
@@ -24,6 +25,53 @@ read_places(struct api_request *r, struct api_reply *reply, struct usage_filter 
     return 0;
 }
 
+/* "feature=search, env=prod": as the JSON object that has them. */
+static int
+read_tags(struct api_request *r, struct api_reply *reply, struct usage_filter *ret)
+{
+    struct slice rest = api_query(r, "tag");
+    struct json *map = rest.at ? json_new_map() : NULL;
+    struct buf text;
+    int err = rest.at && !map ? ERR_NOMEM : 0;
+
+    if (!rest.at)
+        return 0;
+    buf_init(&text, 0);
+    while (!err && rest.at) {
+        struct slice value = slice_cut(&rest, ','), name = slice_trim(slice_cut(&value, '='));
+        const char *member = arena_strdup(&r->arena, name);
+        err = !name.len || !value.at ? ERR_SYNTAX
+              : !member              ? ERR_NOMEM
+                                     : json_set_text(map, member, slice_trim(value));
+    }
+    if (!err && !(err = json_write(map, false, 0, &text)) &&
+        !(ret->tags = arena_strdup(&r->arena, buf_slice(&text))))
+        err = ERR_NOMEM;
+    buf_free(&text);
+    json_free(map);
+    if (err == ERR_SYNTAX)
+        return api_problem(reply, 400, "invalid_parameter", "tag: must be NAME=VALUE,...");
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+/* Where hours, days and months begin. */
+static int
+read_zone(struct api_request *r, struct api_reply *reply, struct usage_filter *ret)
+{
+    struct slice zone = api_query(r, "time_zone");
+    const char *why;
+    int err;
+
+    if (!zone.at || slice_is(zone, "UTC"))
+        return 0;
+    ret->zone = zone.at;
+    err = field_is_zone(zone, &why) ? query_zone(r->db, zone.at, &ret->zone_is_odd) : ERR_NOT_FOUND;
+    if (err == ERR_NOT_FOUND)
+        return api_problem(reply, 400, "invalid_parameter",
+                           "time_zone: must be the name of a time zone, like UTC or Europe/Berlin");
+    return err ? api_fail(r, reply, err) : 0;
+}
+
 /* 0, or a problem. */
 static int
 read_filter(struct api_request *r, struct api_reply *reply, struct usage_filter *ret)
@@ -37,8 +85,11 @@ read_filter(struct api_request *r, struct api_reply *reply, struct usage_filter 
         .key = api_query(r, "key").at,
         .model = api_query(r, "model").at,
         .provider = api_query(r, "provider").at,
+        .provider_model = api_query(r, "provider_model").at,
+        .endpoint = api_query(r, "endpoint").at,
+        .end_user = api_query(r, "end_user").at,
     };
-    if ((err = read_places(r, reply, ret)) ||
+    if ((err = read_places(r, reply, ret)) || (err = read_tags(r, reply, ret)) ||
         (err = api_query_time(r, reply, "from", &ret->from_ms)) ||
         (err = api_query_time(r, reply, "to", &ret->to_ms)))
         return err;
@@ -80,40 +131,129 @@ set_usd(struct json *map, const char *name, int64_t amount)
     return json_set_str(map, name, text);
 }
 
+static const char *const sum_names[SUM_COUNT] = {
+    [SUM_REQUESTS] = "requests",
+    [SUM_ERRORS] = "errors",
+    [SUM_INPUT] = "input_tokens",
+    [SUM_CACHED_INPUT] = "cached_input_tokens",
+    [SUM_CACHE_WRITE] = "cache_write_tokens",
+    [SUM_OUTPUT] = "output_tokens",
+    [SUM_REASONING] = "reasoning_tokens",
+    [SUM_AUDIO_INPUT] = "audio_input_tokens",
+    [SUM_AUDIO_OUTPUT] = "audio_output_tokens",
+    [SUM_IMAGE_INPUT] = "image_input_tokens",
+    [SUM_IMAGE_OUTPUT] = "image_output_tokens",
+    [SUM_WEB_SEARCHES] = "web_searches",
+    [SUM_SEARCH_UNITS] = "search_units",
+    [SUM_IMAGES] = "images",
+    [SUM_AUDIO_MS] = "audio_ms",
+    [SUM_CHARACTERS] = "characters",
+    [SUM_COST] = "cost_usd",
+    [SUM_BILLED] = "billed_usd",
+};
+
 static struct json *
 sums_row(const struct db_rows *rows, size_t row, const struct usage_group *groups, size_t count)
 {
-    static const char *const names[SUM_COST] = {
-        [SUM_REQUESTS] = "requests",
-        [SUM_ERRORS] = "errors",
-        [SUM_INPUT] = "input_tokens",
-        [SUM_CACHED_INPUT] = "cached_input_tokens",
-        [SUM_CACHE_WRITE] = "cache_write_tokens",
-        [SUM_OUTPUT] = "output_tokens",
-        [SUM_REASONING] = "reasoning_tokens",
-        [SUM_AUDIO_INPUT] = "audio_input_tokens",
-        [SUM_AUDIO_OUTPUT] = "audio_output_tokens",
-        [SUM_IMAGE_INPUT] = "image_input_tokens",
-        [SUM_IMAGE_OUTPUT] = "image_output_tokens",
-        [SUM_WEB_SEARCHES] = "web_searches",
-        [SUM_SEARCH_UNITS] = "search_units",
-        [SUM_IMAGES] = "images",
-        [SUM_AUDIO_MS] = "audio_ms",
-        [SUM_CHARACTERS] = "characters",
-    };
     struct json *map = json_new_map();
     int err = map ? 0 : ERR_NOMEM;
 
     for (size_t i = 0; !err && i < count; i++)
         err = json_set_str(map, groups[i].name, db_text(rows, row, i));
     for (size_t i = 0; !err && i < SUM_COST; i++)
-        err = json_set_int(map, names[i], db_int(rows, row, count + i));
-    if (!err)
-        err = set_usd(map, "cost_usd", db_int(rows, row, count + SUM_COST));
+        err = json_set_int(map, sum_names[i], db_int(rows, row, count + i));
+    for (size_t i = SUM_COST; !err && i < SUM_COUNT; i++)
+        err = set_usd(map, sum_names[i], db_int(rows, row, count + i));
     if (!err)
         return map;
     json_free(map);
     return NULL;
+}
+
+static int
+sums_json(struct api_request *r, struct api_reply *reply, const struct db_rows *rows,
+          const struct usage_group *groups, size_t count)
+{
+    struct json *data = json_new_list();
+    int err = data ? 0 : ERR_NOMEM;
+
+    for (size_t i = 0; !err && i < db_count(rows); i++)
+        err = json_append(data, sums_row(rows, i, groups, count));
+    reply->body = json_new_map();
+    if (err || !reply->body) {
+        json_free(data);
+        return api_fail(r, reply, ERR_NOMEM);
+    }
+    return json_set(reply->body, "data", data) ? api_fail(r, reply, ERR_NOMEM) : 0;
+}
+
+/* RFC 4180. Clients chose some of the texts: none of them may become a formula of a spreadsheet. */
+static int
+add_cell(struct buf *into, const char *text)
+{
+    bool formula = text[0] && strchr("=+-@\t\r", text[0]);
+    bool quoted = formula || strpbrk(text, ",\"\r\n") != NULL;
+    int err = quoted ? buf_add_str(into, formula ? "\"'" : "\"") : 0;
+
+    for (; !err && *text; text++)
+        err = buf_add(into, *text == '"' ? "\"\"" : text, *text == '"' ? 2 : 1);
+    return err || !quoted ? err : buf_add_str(into, "\"");
+}
+
+static int
+add_line(struct buf *into, const struct db_rows *rows, size_t row, size_t count)
+{
+    char usd[MONEY_TEXT_BYTES];
+    int err = 0;
+
+    for (size_t i = 0; !err && i < count + SUM_COUNT; i++) {
+        const char *text = db_text(rows, row, i);
+        if (i)
+            err = buf_add_str(into, ",");
+        if (i >= count + SUM_COST) {
+            money_format_usd(db_int(rows, row, i), usd);
+            text = usd;
+        }
+        if (!err)
+            err = i < count ? add_cell(into, text) : buf_add_str(into, text);
+    }
+    return err ? err : buf_add_str(into, "\n");
+}
+
+static int
+sums_csv(struct api_request *r, struct api_reply *reply, const struct db_rows *rows,
+         const struct usage_group *groups, size_t count)
+{
+    struct buf *text = &reply->text;
+    int err = 0;
+
+    reply->text_type = "text/csv; charset=utf-8; header=present";
+    for (size_t i = 0; !err && i < count; i++)
+        if (!(err = add_cell(text, groups[i].name)))
+            err = buf_add_str(text, ",");
+    for (size_t i = 0; !err && i < SUM_COUNT; i++)
+        err = buf_addf(text, i ? ",%s" : "%s", sum_names[i]);
+    if (!err)
+        err = buf_add_str(text, "\n");
+    for (size_t i = 0; !err && i < db_count(rows); i++)
+        err = add_line(text, rows, i, count);
+    return err ? api_fail(r, reply, err) : 0;
+}
+
+/* format= says it, else Accept. */
+static int
+read_format(struct api_request *r, struct api_reply *reply, bool *ret_csv)
+{
+    struct slice format = api_query(r, "format"), type = r->accept;
+
+    *ret_csv = slice_is(format, "csv");
+    if (format.at && !*ret_csv && !slice_is(format, "json"))
+        return api_problem(reply, 400, "invalid_parameter", "format: must be json or csv");
+    if (!format.at && type.at) {
+        type = slice_trim(slice_cut(&type, ';'));
+        *ret_csv = slice_eq_nocase(type, SLICE("text/csv"));
+    }
+    return 0;
 }
 
 int
@@ -122,11 +262,12 @@ usage_summary(struct api_request *r, struct api_reply *reply)
     struct usage_group groups[LIMIT_GROUPS];
     struct usage_filter filter;
     struct db_rows *rows = NULL;
-    struct json *data;
     size_t count;
+    bool csv;
     int err;
 
-    if ((err = read_filter(r, reply, &filter)) || (err = read_groups(r, reply, groups, &count)))
+    if ((err = read_filter(r, reply, &filter)) || (err = read_zone(r, reply, &filter)) ||
+        (err = read_format(r, reply, &csv)) || (err = read_groups(r, reply, groups, &count)))
         return err;
     if ((err = query_sums(r->db, &filter, groups, count, &rows)))
         return api_fail(r, reply, err);
@@ -136,16 +277,9 @@ usage_summary(struct api_request *r, struct api_reply *reply)
                            "more than %d rows: narrow from and to, or group by less",
                            LIMIT_SUM_ROWS);
     }
-    data = json_new_list();
-    for (size_t i = 0; !err && i < db_count(rows); i++)
-        err = json_append(data, sums_row(rows, i, groups, count));
+    err = (csv ? sums_csv : sums_json)(r, reply, rows, groups, count);
     db_rows_free(rows);
-    reply->body = json_new_map();
-    if (err || !reply->body) {
-        json_free(data);
-        return api_fail(r, reply, ERR_NOMEM);
-    }
-    return json_set(reply->body, "data", data) ? api_fail(r, reply, ERR_NOMEM) : 0;
+    return err;
 }
 
 /* How each column of query_events() is shown. */

@@ -216,7 +216,12 @@ client_call(const struct client *c, const struct client_call *call,
     buf_wipe(&body);
     if (e != 0)
         return e;
-    e = take_answer(&http, ret_answer, why, why_bytes);
+    if (call->text && http.status / 100 == 2) {
+        ret_answer->status = http.status;
+        e = buf_add_slice(call->text, buf_slice(&http.body));
+    } else {
+        e = take_answer(&http, ret_answer, why, why_bytes);
+    }
     buf_wipe(&http.body);
     http_answer_free(&http);
     return e;

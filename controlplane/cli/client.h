@@ -30,6 +30,7 @@ struct client_call {
     const struct json *body; /* or NULL */
     const char *if_match;    /* or NULL */
     int total_ms;            /* 0: 60 s */
+    struct buf *text;        /* or NULL: where the body of a 2xx goes as it is, which is no JSON */
 };
 struct client_answer {
     int status;

@@ -39,7 +39,9 @@ static const struct table_column sums[] = {
     {"INPUT", "input_tokens", true, 3},         {"CACHED", "cached_input_tokens", true, 5},
     {"WRITTEN", "cache_write_tokens", true, 7}, {"OUTPUT", "output_tokens", true, 2},
     {"REASONING", "reasoning_tokens", true, 6}, {"COST USD", "cost_usd", true, 0},
+    {"BILLED USD", "billed_usd", true, 6},
 };
+#define MONEY_SUMS 2 /* the last of them */
 #define SUMS (sizeof(sums) / sizeof(sums[0]))
 
 /* Shown where somebody used them. */
@@ -91,13 +93,29 @@ is_used(const struct json *rows, const char *member)
 static size_t
 sum_columns(const struct json *rows, struct table_column *columns)
 {
-    size_t n = SUMS - 1;
+    size_t n = SUMS - MONEY_SUMS;
     memcpy(columns, sums, n * sizeof(sums[0]));
     for (size_t i = 0; i < RARE_SUMS; i++)
         if (is_used(rows, rare_sums[i].member))
             columns[n++] = rare_sums[i];
-    columns[n++] = sums[SUMS - 1];
-    return n;
+    memcpy(columns + n, &sums[SUMS - MONEY_SUMS], MONEY_SUMS * sizeof(sums[0]));
+    return n + MONEY_SUMS;
+}
+
+static int
+add_money_total(struct json *total, const struct json *rows, const char *member)
+{
+    char text[MONEY_TEXT_BYTES];
+    nanos sum = 0;
+    int e = 0;
+    for (size_t i = 0; i < json_size(rows) && e == 0; i++) {
+        nanos v = 0;
+        e = money_parse_usd(json_str(json_get(json_at(rows, i), member)), &v);
+        if (e == 0)
+            e = money_add(sum, v, &sum);
+    }
+    money_format_usd(sum, text);
+    return e ? e : json_set_str(total, member, text);
 }
 
 /* Adds the last row: TOTAL, exact. */
@@ -106,25 +124,16 @@ add_total(struct json *rows, const char *first_group, const struct table_column 
           size_t count)
 {
     struct json *total = json_new_map();
-    nanos cost = 0;
-    char text[MONEY_TEXT_BYTES];
     int e = total ? 0 : ERR_NOMEM;
-    for (size_t c = 0; c + 1 < count && e == 0; c++) {
+    for (size_t c = 0; c + MONEY_SUMS < count && e == 0; c++) {
         int64_t sum = 0, v;
         for (size_t i = 0; i < json_size(rows); i++)
             if (json_to_int(json_get(json_at(rows, i), columns[c].member), &v) == 0)
                 sum += v;
         e = json_set_int(total, columns[c].member, sum);
     }
-    for (size_t i = 0; i < json_size(rows) && e == 0; i++) {
-        nanos v = 0;
-        e = money_parse_usd(json_str(json_get(json_at(rows, i), "cost_usd")), &v);
-        if (e == 0)
-            e = money_add(cost, v, &cost);
-    }
-    money_format_usd(cost, text);
-    if (e == 0)
-        e = json_set_str(total, "cost_usd", text);
+    for (size_t c = count - MONEY_SUMS; c < count && e == 0; c++)
+        e = add_money_total(total, rows, columns[c].member);
     if (e == 0)
         e = json_set_str(total, first_group, "TOTAL");
     if (e == 0)
@@ -153,14 +162,31 @@ usage_run(const struct command *command, int argc, char **argv)
     struct client client;
     struct json *report = NULL;
     struct buf path;
-    struct filter f[] = {{"group_by", "team,model"}, {"from", NULL}, {"to", NULL},  {"team", NULL},
-                         {"project", NULL},          {"user", NULL}, {"key", NULL}, {"model", NULL},
-                         {"provider", NULL}};
+    struct filter f[] = {{"group_by", "team,model"},
+                         {"from", NULL},
+                         {"to", NULL},
+                         {"team", NULL},
+                         {"project", NULL},
+                         {"user", NULL},
+                         {"key", NULL},
+                         {"model", NULL},
+                         {"provider", NULL},
+                         {"provider_model", NULL},
+                         {"endpoint", NULL},
+                         {"end_user", NULL},
+                         {"tag", NULL},
+                         {"time_zone", NULL},
+                         {"format", NULL}};
+    const char *by = NULL;
+    bool csv = false;
+    struct buf groups, text;
     const struct option_row rows[] = {
         {.name = "group-by",
          .into = &f[0].value,
          .value = "A,B",
-         .help = "team, project, user, key, model, provider, hour"},
+         .help = "team, project, user, key, model, provider, provider_model, endpoint, end_user, "
+                 "tag:NAME, hour, day, month"},
+        {.name = "by", .into = &by, .value = "hour|day|month", .help = "and over time"},
         {.name = "from",
          .into = &f[1].value,
          .value = "TIME",
@@ -172,21 +198,44 @@ usage_run(const struct command *command, int argc, char **argv)
         {.name = "key", .into = &f[6].value, .value = "NAME", .help = "only this key"},
         {.name = "model", .into = &f[7].value, .value = "NAME", .help = "only this model"},
         {.name = "provider", .into = &f[8].value, .value = "NAME", .help = "only this provider"},
+        {.name = "provider-model", .into = &f[9].value, .value = "NAME", .help = "only this one"},
+        {.name = "endpoint", .into = &f[10].value, .value = "NAME", .help = "only this endpoint"},
+        {.name = "end-user", .into = &f[11].value, .value = "NAME", .help = "only this end user"},
+        {.name = "tag", .into = &f[12].value, .value = "K=V,...", .help = "only with these tags"},
+        {.name = "time-zone",
+         .into = &f[13].value,
+         .value = "ZONE",
+         .help = "where hours, days and months begin; UTC"},
+        {.name = "csv", .kind = OPTION_FLAG, .into = &csv, .help = "print CSV"},
     };
     int e = cli_begin(&c, command, rows, sizeof(rows) / sizeof(rows[0]), 0, 0, argc, argv);
     if (e != CLI_GO_ON)
         return e;
-    buf_init(&path, 2048);
-    bool fits = buf_add_str(&path, "/api/v1/usage") == 0 &&
-                add_filters(&path, f, sizeof(f) / sizeof(f[0])) == 0;
-    struct client_call call = {.method = "GET", .path = fits ? buf_str(&path) : ""};
+    if (by && strcmp(by, "hour") != 0 && strcmp(by, "day") != 0 && strcmp(by, "month") != 0) {
+        cli_fail("--by: must be hour, day or month");
+        return CLI_USAGE;
+    }
+    buf_init(&path, 4096);
+    buf_init(&groups, 1024);
+    buf_init(&text, 0);
+    bool fits = buf_addf(&groups, by ? "%s,%s" : "%s", f[0].value, by) == 0;
+    f[0].value = fits ? buf_str(&groups) : NULL;
+    f[14].value = csv ? "csv" : NULL;
+    fits = fits && f[0].value && buf_add_str(&path, "/api/v1/usage") == 0 &&
+           add_filters(&path, f, sizeof(f) / sizeof(f[0])) == 0;
+    struct client_call call = {
+        .method = "GET", .path = fits ? buf_str(&path) : "", .text = csv ? &text : NULL};
     e = client_open(&client, &c);
     if (e == CLI_OK)
         e = fits ? client_do(&client, &call, &report) : cli_fail("the filters are too long");
-    if (e == CLI_OK)
+    if (e == CLI_OK && csv)
+        fwrite(text.at, 1, text.len, stdout);
+    else if (e == CLI_OK)
         e = c.json ? cli_print_json(report) : print_sums(report, f[0].value);
     json_free(report);
     buf_free(&path);
+    buf_free(&groups);
+    buf_free(&text);
     client_close(&client);
     return e;
 }

@@ -5,7 +5,8 @@
 
 #define MS_PER_HOUR INT64_C(3600000)
 
-/* What can stand in group_by. hourly and detail: the same thing in the two tables. */
+/* What can stand in group_by. hourly and detail: the same thing in the two tables; hourly NULL:
+ * only single attempts have it. A $%zu is the time zone, or of "tag:NAME" NAME. */
 static const struct dimension {
     const char *name;
     const char *hourly, *detail;
@@ -17,10 +18,14 @@ static const struct dimension {
     {"model", "model", "model"},
     {"provider", "provider", "provider"},
     {"provider_model", "provider_model", "provider_model"},
-    {"hour", "to_char(hour, 'YYYY-MM-DD\"T\"HH24:00:00\"Z\"')",
-     "to_char(started_at, 'YYYY-MM-DD\"T\"HH24:00:00\"Z\"')"},
-    {"day", "to_char(hour, 'YYYY-MM-DD')", "to_char(started_at, 'YYYY-MM-DD')"},
-    {"month", "to_char(hour, 'YYYY-MM')", "to_char(started_at, 'YYYY-MM')"},
+    {"endpoint", NULL, "endpoint"},
+    {"end_user", NULL, "end_user"},
+    {"hour", "to_char(hour AT TIME ZONE $%zu, 'YYYY-MM-DD\"T\"HH24:00:00')",
+     "to_char(started_at AT TIME ZONE $%zu, 'YYYY-MM-DD\"T\"HH24:00:00')"},
+    {"day", "to_char(hour AT TIME ZONE $%zu, 'YYYY-MM-DD')",
+     "to_char(started_at AT TIME ZONE $%zu, 'YYYY-MM-DD')"},
+    {"month", "to_char(hour AT TIME ZONE $%zu, 'YYYY-MM')",
+     "to_char(started_at AT TIME ZONE $%zu, 'YYYY-MM')"},
     {"tag", "coalesce(tags ->> $%zu, '')", "coalesce(tags ->> $%zu, '')"}, /* "tag:NAME" */
 };
 #define DIMENSIONS (sizeof(dimensions) / sizeof(*dimensions))
@@ -28,7 +33,7 @@ static const struct dimension {
 
 /* What is summed, and shown of single attempts: the same in both tables, in the order of enum
  * usage_sum (and of the events' columns from EVENT_INPUT to EVENT_COST). */
-static const char *const amounts[SUM_COUNT] = {
+static const char *const amounts[SUM_COST + 1] = {
     [SUM_INPUT] = ("tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h "
                    "+ coalesce(tokens_audio_input, 0) + coalesce(tokens_image_input, 0)"),
     [SUM_CACHED_INPUT] = "tokens_cache_read",
@@ -69,7 +74,8 @@ query_group(const char *name, struct usage_group *ret_group)
 const char *
 query_group_names(void)
 {
-    return "team, project, user, key, model, provider, provider_model, hour, day, month, tag:NAME";
+    return "team, project, user, key, model, provider, provider_model, endpoint, end_user, hour, "
+           "day, month, tag:NAME";
 }
 
 /* --- statements put together ----------------------------------------------------------------- */
@@ -144,6 +150,10 @@ add_names(struct statement *s, const struct usage_filter *f)
     add_with(s, " AND key = $%zu", f->key);
     add_with(s, " AND model = $%zu", f->model);
     add_with(s, " AND provider = $%zu", f->provider);
+    add_with(s, " AND provider_model = $%zu", f->provider_model);
+    add_with(s, " AND endpoint = $%zu", f->endpoint);
+    add_with(s, " AND end_user = $%zu", f->end_user);
+    add_with(s, " AND tags @> $%zu::jsonb", f->tags);
 }
 
 static void
@@ -189,33 +199,90 @@ add_ordinals(struct statement *s, size_t count)
 static void
 add_amounts(struct statement *s, const char *before, const char *after)
 {
-    for (size_t i = SUM_INPUT; !s->err && i < SUM_COUNT; i++)
+    for (size_t i = SUM_INPUT; !s->err && i <= SUM_COST; i++)
         s->err = buf_addf(&s->sql, "%s%s%s", before, amounts[i], after);
+}
+
+/* Whole hours are summed already, by what few things have few of. */
+static bool
+hours_answer(const struct usage_filter *f, const struct usage_group *groups, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct dimension *d = &dimensions[groups[i].dimension];
+        if (!d->hourly || (f->zone_is_odd && !groups[i].tag && strstr(d->hourly, "$%zu")))
+            return false;
+    }
+    return !f->endpoint && !f->end_user && f->from_ms % MS_PER_HOUR == 0 &&
+           f->to_ms % MS_PER_HOUR == 0;
+}
+
+static void
+add_group(struct statement *s, const struct usage_filter *f, const struct usage_group *g,
+          bool hourly)
+{
+    const struct dimension *d = &dimensions[g->dimension];
+    const char *column = hourly ? d->hourly : d->detail;
+
+    if (g->tag)
+        add_with(s, column, g->tag);
+    else if (strstr(column, "$%zu"))
+        add_with(s, column, f->zone ? f->zone : "UTC");
+    else
+        add(s, column);
+    if (!f->zone && strcmp(d->name, "hour") == 0)
+        add(s, " || 'Z'");
+    add(s, ", ");
+}
+
+/* Exact until it is shown: rounded once a row, halves up. A project's own say goes before its
+ * team's. */
+static const char billed[] =
+    ", coalesce(div(sum(cost_nanos::numeric * (1000000 + coalesce(project_ppm, team_ppm, 0))) + "
+    "500000, 1000000), 0)::bigint";
+#define CHARGES(of, kind)                                                                          \
+    " LEFT JOIN (SELECT name AS charged_" of                                                       \
+    ", (coalesce((body ->> 'margin_percent')::numeric, -(body ->> 'discount_percent')::numeric) "  \
+    "* 10000)::bigint AS " of "_ppm FROM config_items WHERE kind = '" kind                         \
+    "' AND body ?| ARRAY['margin_percent', 'discount_percent']) AS charges_of_" of                 \
+    " ON charged_" of " = " of
+static const char charges[] = CHARGES("team", "teams") CHARGES("project", "projects");
+
+int
+query_zone(struct db *db, const char *zone, bool *ret_odd)
+{
+    struct db_rows *rows = NULL;
+    int err = db_query(db,
+                       "SELECT bool_or(extract(minute FROM t AT TIME ZONE $1) <> 0) FROM (VALUES "
+                       "(TIMESTAMPTZ '2026-01-01 00:00Z'), ('2026-07-01 00:00Z'), "
+                       "(date_trunc('hour', now()))) AS v (t)",
+                       &zone, 1, &rows);
+
+    if (err && strcmp(db_sqlstate(db), "22023") == 0)
+        return ERR_NOT_FOUND;
+    if (!err)
+        *ret_odd = db_bool(rows, 0, 0);
+    db_rows_free(rows);
+    return err;
 }
 
 int
 query_sums(struct db *db, const struct usage_filter *f, const struct usage_group *groups,
            size_t count, struct db_rows **ret_rows)
 {
-    /* Whole hours are summed already. */
-    bool hourly = f->from_ms % MS_PER_HOUR == 0 && f->to_ms % MS_PER_HOUR == 0;
+    bool hourly = hours_answer(f, groups, count);
     struct statement s;
 
     statement_init(&s, "SELECT ");
-    for (size_t i = 0; i < count; i++) {
-        const struct dimension *d = &dimensions[groups[i].dimension];
-        const char *column = hourly ? d->hourly : d->detail;
-        if (groups[i].tag)
-            add_with(&s, column, groups[i].tag);
-        else
-            add(&s, column);
-        add(&s, ", ");
-    }
+    for (size_t i = 0; i < count; i++)
+        add_group(&s, f, &groups[i], hourly);
     add(&s, hourly ? "coalesce(sum(requests), 0)::bigint, coalesce(sum(errors), 0)::bigint"
                    : "count(*) FILTER (WHERE attempt_no = 1), count(*) FILTER (WHERE error_code <> "
                      "'')");
     add_amounts(&s, ", coalesce(sum(", "), 0)::bigint");
-    add(&s, hourly ? " FROM usage_hourly WHERE true" : " FROM usage_events WHERE true");
+    add(&s, billed);
+    add(&s, hourly ? " FROM usage_hourly" : " FROM usage_events");
+    add(&s, charges);
+    add(&s, " WHERE true");
     add_names(&s, f);
     add_places(&s, f);
     if (hourly)

@@ -18,8 +18,12 @@
 /* NULL: any. Times are wall milliseconds; the range is [from, to). */
 struct usage_filter {
     int64_t from_ms, to_ms; /* 0: open */
-    const char *team, *project, *user, *key, *model, *provider;
-    const char *request_id; /* of single attempts only */
+    const char *team, *project, *user, *key, *model, *provider, *provider_model;
+    const char *endpoint, *end_user; /* answered from single attempts */
+    const char *tags;                /* a JSON object: those that have all of these */
+    const char *zone;                /* of hours, days and months; NULL: UTC */
+    bool zone_is_odd;                /* not whole hours from UTC: answered from single attempts */
+    const char *request_id;          /* of single attempts only */
     /* JSON lists: only what one of these teams or projects used. Both NULL: everything. */
     const char *teams, *projects;
 };
@@ -34,6 +38,10 @@ struct usage_group {
 MUST_CHECK int query_group(const char *name, struct usage_group *ret_group);
 /* "team, project, ...": for messages. */
 const char *query_group_names(void);
+
+/* Whether the database knows such a time zone, and whether it is whole hours from UTC: 0,
+ * ERR_NOT_FOUND, or the database's error. */
+MUST_CHECK int query_zone(struct db *db, const char *zone, bool *ret_odd);
 
 /* Columns: one text for each group ("" for none), then the sums in the order of query_sum_names.
  * One row without groups. At most LIMIT_SUM_ROWS + 1 rows, ordered by the groups. */
@@ -58,6 +66,7 @@ enum usage_sum { /* its columns behind the groups; cost in nanodollars */
                  SUM_AUDIO_MS,
                  SUM_CHARACTERS,
                  SUM_COST,
+                 SUM_BILLED, /* the cost with the margin or discount of the team or project */
                  SUM_COUNT
 };
 

@@ -58,6 +58,42 @@ field_is_zone(struct slice text, const char **ret_why)
     return false;
 }
 
+/* In ten thousandths of a percent: -1 when it is no such number. */
+static long
+percent(struct slice text)
+{
+    struct slice fraction = text, whole = slice_cut(&fraction, '.');
+    long n = 0;
+
+    if (whole.len < 1 || whole.len > 4 || (fraction.at && (fraction.len < 1 || fraction.len > 4)))
+        return -1;
+    for (size_t i = 0; i < whole.len + 4; i++) {
+        const struct slice *part = i < whole.len ? &whole : &fraction;
+        size_t at = i < whole.len ? i : i - whole.len;
+        char c = part->at && at < part->len ? part->at[at] : '0';
+        if (c < '0' || c > '9')
+            return -1;
+        n = n * 10 + (c - '0');
+    }
+    return n;
+}
+
+bool
+field_is_margin(struct slice text, const char **ret_why)
+{
+    long n = percent(text);
+    *ret_why = "a decimal number from 0 to 1000 with at most 4 decimals";
+    return n >= 0 && n <= 10000000;
+}
+
+bool
+field_is_discount(struct slice text, const char **ret_why)
+{
+    long n = percent(text);
+    *ret_why = "a decimal number from 0 to 100 with at most 4 decimals";
+    return n >= 0 && n <= 1000000;
+}
+
 bool
 field_is_text(struct slice text, const char **ret_why)
 {

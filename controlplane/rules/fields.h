@@ -14,6 +14,9 @@ bool field_is_model(struct slice text, const char **ret_why);
 bool field_is_pattern(struct slice text, const char **ret_why);
 /* The name of a time zone, as far as its form tells: "UTC", "America/New_York". */
 bool field_is_zone(struct slice text, const char **ret_why);
+/* A decimal number of at most four decimals: from 0 to 1000, and to 100. */
+bool field_is_margin(struct slice text, const char **ret_why);
+bool field_is_discount(struct slice text, const char **ret_why);
 /* Printable UTF-8 without control characters. */
 bool field_is_text(struct slice text, const char **ret_why);
 /* An http or https URL without userinfo, query or fragment. */

@@ -105,16 +105,22 @@ static const struct field_row allow_rows[] = {
 };
 static const struct field_table allow_table = TABLE("allow", allow_rows);
 
+#define CHARGE_ROWS                                                                                \
+    {.name = "margin_percent", .kind = FIELD_TEXT, .min = 1, .max = 16, .check = field_is_margin, .help = "Charged on top of the provider's cost, in reports: \"12.5\"."}, \
+    {.name = "discount_percent", .kind = FIELD_TEXT, .min = 1, .max = 16, .check = field_is_discount, .help = "Taken off the provider's cost, in reports: \"10\". One of the two."},
+
 static const struct field_row team_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
     {.name = "allow", .kind = FIELD_MAP, .item = &allow_table, .help = "What the team may use."},
     {.name = "disabled", .kind = FIELD_BOOL, .help = "All its keys are refused."},
+    CHARGE_ROWS
 };
 
 static const struct field_row project_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
     {.name = "team", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "The team it belongs to."},
     {.name = "disabled", .kind = FIELD_BOOL, .help = "Its keys are refused."},
+    CHARGE_ROWS
 };
 static const struct kind_reference project_references[] = {{"team", NULL, false, KIND_TEAMS}};
 
@@ -372,6 +378,7 @@ const struct field_table document_table = TABLE("configuration", document_rows);
 static int check_provider(const struct json *item, const char *path, struct buf *why);
 static int check_model(const struct json *item, const char *path, struct buf *why);
 static int check_team(const struct json *item, const char *path, struct buf *why);
+static int check_charge(const struct json *item, const char *path, struct buf *why);
 static int check_role(const struct json *item, const char *path, struct buf *why);
 static int check_binding(const struct json *item, const char *path, struct buf *why);
 static int check_issuer(const struct json *item, const char *path, struct buf *why);
@@ -384,7 +391,7 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_PROVIDERS, "providers", "provider", &provider_fields, NULL, 0, ROWS(provider_defaults), false, check_provider},
     {KIND_MODELS, "models", "model", &model_fields, ROWS(model_references), ROWS(model_defaults), true, check_model},
     {KIND_TEAMS, "teams", "team", &team_fields, NULL, 0, ROWS(disabled_default), false, check_team},
-    {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, NULL},
+    {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, check_charge},
     {KIND_USERS, "users", "user", &user_fields, ROWS(user_references), ROWS(user_defaults), false, NULL},
     {KIND_ROLES, "roles", "role", &role_fields, NULL, 0, NULL, 0, false, check_role},
     {KIND_GROUPS, "groups", "group", &group_fields, ROWS(group_references), NULL, 0, false, NULL},
@@ -602,9 +609,18 @@ check_scope(const struct json *scope, const char *path, const char *member, stru
 }
 
 static int
+check_charge(const struct json *item, const char *path, struct buf *why)
+{
+    if (json_get(item, "margin_percent") && json_get(item, "discount_percent"))
+        return refuse(why, path, "discount_percent", "not together with margin_percent");
+    return 0;
+}
+
+static int
 check_team(const struct json *item, const char *path, struct buf *why)
 {
-    return check_scope(json_get(item, "allow"), path, "allow", why);
+    int err = check_charge(item, path, why);
+    return err ? err : check_scope(json_get(item, "allow"), path, "allow", why);
 }
 
 static int

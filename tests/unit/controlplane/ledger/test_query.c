@@ -68,9 +68,9 @@ test_empty_books_sum_to_zero(void **state)
 static void
 test_hours_and_attempts_agree_on_every_dimension(void **state)
 {
-    static const char *const names[] = {"team",  "project",  "user",           "key",
-                                        "model", "provider", "provider_model", "hour",
-                                        "day",   "month",    "tag:env",        "tag:none"};
+    static const char *const names[] = {
+        "team", "project", "user",  "key",     "model",    "provider", "provider_model",
+        "hour", "day",     "month", "tag:env", "tag:none", "endpoint", "end_user"};
     struct sample *s = book_sample(200);
 
     (void)state;
@@ -89,6 +89,126 @@ test_hours_and_attempts_agree_on_every_dimension(void **state)
         db_rows_free(a);
         db_rows_free(b);
     }
+    free(s);
+}
+
+static int64_t
+total(const struct usage_filter *f, enum usage_sum what)
+{
+    struct db_rows *rows = sums(f, NULL, 0);
+    int64_t sum = db_int(rows, 0, what);
+
+    db_rows_free(rows);
+    return sum;
+}
+
+/* Each filter from the hours and from the attempts. */
+static void
+test_more_filters(void **state)
+{
+    struct sample *s = book_sample(200);
+    int64_t tagged = 0, all = total_cost(s, 200);
+    struct usage_filter f = {.tags = "{\"env\":\"pr\\\"od\"}"};
+
+    (void)state;
+    for (size_t i = 0; i < 200; i++)
+        tagged += s->u[i].tag_count ? s->u[i].cost : 0;
+    assert_int_equal(total(&f, SUM_COST), tagged);
+    f.from_ms = 1;
+    assert_int_equal(total(&f, SUM_COST), tagged);
+    f = (struct usage_filter){.endpoint = "chat.completions"};
+    assert_int_equal(total(&f, SUM_COST), all);
+    f.endpoint = "embeddings";
+    assert_int_equal(total(&f, SUM_COST), 0);
+    f = (struct usage_filter){.end_user = ""};
+    assert_int_equal(total(&f, SUM_COST), all);
+    f.end_user = "ada";
+    assert_int_equal(total(&f, SUM_COST), 0);
+    f = (struct usage_filter){.provider_model = "gpt\t4o\\n"};
+    assert_int_equal(total(&f, SUM_COST), all);
+    f.provider_model = "gpt";
+    assert_int_equal(total(&f, SUM_COST), 0);
+    free(s);
+}
+
+/* One attempt at 23:40 UTC: it is tomorrow in Berlin and in Kolkata, in Kolkata at half past. */
+static void
+test_time_zones(void **state)
+{
+    static const struct {
+        const char *zone, *hour, *day;
+        bool odd;
+    } zones[] = {
+        {NULL, "2026-06-30T23:00:00Z", "2026-06-30", false},
+        {"Europe/Berlin", "2026-07-01T01:00:00", "2026-07-01", false},
+        {"Asia/Kolkata", "2026-07-01T05:00:00", "2026-07-01", true},
+        {"Australia/Lord_Howe", "2026-07-01T10:00:00", "2026-07-01", true},
+    };
+    static const char *const names[] = {"hour", "day", "month"};
+    uint64_t seed = test_seed();
+    struct sample *s = make_sample(&seed, 1);
+    int64_t ms = INT64_C(1782862800000); /* 2026-06-30T23:40:00Z */
+
+    (void)state;
+    for (int byte = 0; byte < 6; byte++)
+        s->u[0].attempt_id[byte] = (unsigned char)(ms >> (40 - 8 * byte));
+    encode(s, 0);
+    assert_int_equal(ingest(&s->batch).added, 1);
+    for (size_t i = 0; i < sizeof(zones) / sizeof(*zones); i++) {
+        struct usage_filter f = {.zone = zones[i].zone};
+        if (f.zone)
+            assert_int_equal(query_zone(app, f.zone, &f.zone_is_odd), 0);
+        assert_int_equal(f.zone_is_odd, zones[i].odd);
+        struct db_rows *rows = sums(&f, names, 3);
+        assert_string_equal(db_text(rows, 0, 0), zones[i].hour);
+        assert_string_equal(db_text(rows, 0, 1), zones[i].day);
+        assert_int_equal(strncmp(db_text(rows, 0, 2), zones[i].day, 7), 0);
+        db_rows_free(rows);
+    }
+    bool odd;
+    assert_int_equal(query_zone(app, "Mars/Olympus", &odd), ERR_NOT_FOUND);
+    free(s);
+}
+
+static void
+charge(const char *kind, const char *name, const char *body)
+{
+    char sql[512];
+
+    (void)snprintf(sql, sizeof(sql),
+                   "INSERT INTO config_items (kind, name, body, id, revision) VALUES ('%s', '%s', "
+                   "'%s', gen_random_uuid(), 1)",
+                   kind, name, body);
+    if (db_script(owner, sql))
+        fail_msg("%s", db_error(owner));
+}
+
+/* Exact until it is rounded once: halves up. A project goes before its team. */
+static void
+test_what_is_billed(void **state)
+{
+    struct sample *s = book_sample(200);
+    int64_t ppm = 0;
+
+    (void)state;
+    assert_int_equal(total(&(struct usage_filter){0}, SUM_BILLED), total_cost(s, 200));
+    charge("teams", "research", "{\"margin_percent\": \"12.3456\"}");
+    charge("teams", "ops", "{\"discount_percent\": \"100\"}");
+    charge("projects", "p1", "{\"margin_percent\": \"0\"}");
+    __int128 want = 0;
+    for (size_t i = 0; i < 200; i++) {
+        ppm = s->u[i].project.len                  ? 0
+              : slice_is(s->u[i].team, "research") ? 123456
+              : slice_is(s->u[i].team, "ops")      ? -1000000
+                                                   : 0;
+        want += (__int128)s->u[i].cost * (1000000 + ppm);
+    }
+    int64_t rounded = (int64_t)((want + 500000) / 1000000);
+    assert_int_equal(total(&(struct usage_filter){0}, SUM_BILLED), rounded);
+    assert_int_equal(total(&(struct usage_filter){.from_ms = 1}, SUM_BILLED), rounded);
+    assert_int_equal(total(&(struct usage_filter){0}, SUM_COST), total_cost(s, 200));
+    assert_int_equal(
+        db_script(owner, "DELETE FROM config_items WHERE kind IN ('teams', 'projects')"), 0);
     free(s);
 }
 
@@ -260,6 +380,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         EMPTIED(test_the_total_is_the_sum_of_the_attempts),
         EMPTIED(test_empty_books_sum_to_zero),
+        EMPTIED(test_more_filters),
+        EMPTIED(test_time_zones),
+        EMPTIED(test_what_is_billed),
         EMPTIED(test_hours_and_attempts_agree_on_every_dimension),
         EMPTIED(test_filters_narrow),
         EMPTIED(test_a_range_inside_an_hour),
