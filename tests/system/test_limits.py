@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import decimal
 import itertools
+import json
 import os
 import signal
 import threading
@@ -285,9 +286,10 @@ def test_an_override_for_a_while(limited):
     ({"quotas": [{"name": "q", "model": "nothing", "requests_per_minute": 1}]}, "model"),
     ({"quotas": [{"name": "q", "requests_per_minute": 0}]}, "quotas[0].requests_per_minute"),
     ({"budgets": [{"name": "b", "period": "day", "limit_usd": "0"}]}, "budgets[0].limit_usd"),
+    ({"budgets": [{"name": "b", "period": "day", "limit_usd": "1", "time_zone": "Mars/Olympus"}]}, "time_zone"),
 ])
 def test_what_can_never_hold_is_refused(gateway, document, place):
-    done = gateway.run("apply", "-f", "-", stdin=__import__("json").dumps(document))
+    done = gateway.run("apply", "-f", "-", stdin=json.dumps(document))
     assert done.returncode != 0 and place in done.stderr
 
 
