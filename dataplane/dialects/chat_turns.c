@@ -273,15 +273,16 @@ first_of(const struct canon_message *m, enum canon_part_kind kind)
     return NULL;
 }
 
-/* Entries that came from such a provider go back as they came; the simulator's may have the format
- * of another dialect. */
+/* Entries that came from such a provider go back as they came. The simulator's, and those of
+ * another gateway, may have the format of any dialect. */
 static bool
 is_own_detail(const struct chat_writer *o, const struct canon_part *p)
 {
     if (p->kind != PART_REASONING)
         return false;
-    return (p->origin == DIALECT_CHAT && p->raw.len) ||
-           (o->kind == PROVIDER_SIMULATOR && chat_needs_detail(p));
+    if (o->kind == PROVIDER_SIMULATOR || o->kind == PROVIDER_OPENAI_COMPATIBLE)
+        return chat_needs_detail(p);
+    return p->origin == DIALECT_CHAT && p->raw.len;
 }
 
 static void
@@ -317,7 +318,7 @@ emit_replay(struct chat_writer *o, const struct canon_message *m)
     else if (o->compat->replay == REPLAY_DETAILS && text.len)
         emit_text_member(o->e, "reasoning", text);
     if (o->compat->replay == REPLAY_DETAILS || o->kind == PROVIDER_OPENAI_COMPATIBLE)
-        emit_own_details(o, m); /* of a gateway, perhaps */
+        emit_own_details(o, m);
     return 0;
 }
 

@@ -343,6 +343,40 @@ shown_before(const struct canon_part *parts, size_t count)
     return n;
 }
 
+/* A bare signature behind the pieces of a thought, as streams give them, is of all of them: one
+ * part of their texts. 0 or ERR_NOMEM. */
+static int
+join_shown(struct gemini_reader *r, const struct canon_part *shown, size_t count,
+           struct canon_part *signed_part)
+{
+    size_t len = 0, n = 0;
+    for (size_t i = 0; i < count; i++)
+        len += shown[i].text.len;
+    char *text = arena_alloc(r->a, len + 1);
+    if (!text)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        if (shown[i].text.len) {
+            memcpy(text + n, shown[i].text.at, shown[i].text.len);
+            n += shown[i].text.len;
+        }
+    signed_part->text = slice_make(text, n);
+    return 0;
+}
+
+/* Where a part goes that may take the place of thoughts before it. */
+static int
+place_reasoning(struct gemini_reader *r, const struct canon_part *parts, struct canon_part *one,
+                size_t *count)
+{
+    bool is_foreign = one->origin != DIALECT_GEMINI;
+    if (one->kind != PART_REASONING || (!is_foreign && (one->text.len || !one->signature.len)))
+        return 0;
+    size_t shown = shown_before(parts, *count);
+    *count -= shown;
+    return is_foreign ? 0 : join_shown(r, parts + *count, shown, one);
+}
+
 static int
 read_content(struct gemini_reader *r, struct json_view content, size_t index)
 {
@@ -368,15 +402,13 @@ read_content(struct gemini_reader *r, struct json_view content, size_t index)
     for (; gemini_each(v[1], &cursor, &part); at.part++, count++) {
         struct canon_part one;
         int err = read_part(r, part, &at, &one);
+        if (!err)
+            err = place_reasoning(r, parts, &one, &count);
         if (err)
             return err;
-        size_t to = count;
-        if (one.kind == PART_TOOL_RESULT && role == 0)
-            to = results++;
-        else if (one.kind == PART_TOOL_RESULT)
+        if (one.kind == PART_TOOL_RESULT && role != 0)
             return gemini_refuse(r, below(&at, "functionResponse"), "must be in a user's turn");
-        if (one.kind == PART_REASONING && one.origin != DIALECT_GEMINI)
-            to = count = count - shown_before(parts, count);
+        size_t to = one.kind == PART_TOOL_RESULT ? results++ : count;
         memmove(&parts[to + 1], &parts[to], (count - to) * sizeof(*parts));
         parts[to] = one;
     }

@@ -1,5 +1,6 @@
 #include "dataplane/upstream/simulator_demand.h"
 
+#include "dataplane/upstream/simulator_write.h"
 #include "lib/base/encode.h"
 #include "lib/base/hash.h"
 
@@ -45,30 +46,49 @@ turn_of(struct slice id, uint32_t *ret_turn)
 }
 
 static bool
-has_entry(const struct json *message, enum sim_signed what, uint32_t turn)
+has_encrypted(const struct json *list, uint32_t turn)
 {
-    const struct json *list = json_get(message, "reasoning_details");
-    for (size_t i = 0; i < json_size(list); i++) {
-        const struct json *entry = json_at(list, i);
-        const char *name = what == SIGNED_WHOLE ? "data" : "signature";
-        struct slice text = what == SIGNED_WHOLE ? SLICE("") : json_str(json_get(entry, "text"));
-        if (is_signature(json_str(json_get(entry, name)), what, turn, text))
+    for (size_t i = 0; i < json_size(list); i++)
+        if (is_signature(json_str(json_get(json_at(list, i), "data")), SIGNED_WHOLE, turn,
+                         SLICE("")))
             return true;
-    }
     return false;
+}
+
+/* Whether the signature is of all texts since the one before: clients of streams keep the pieces.
+ */
+static bool
+has_reasoning(const struct json *list, uint32_t turn)
+{
+    struct buf text;
+    bool is_there = false;
+    buf_init(&text, LIMIT_ANSWER_BYTES);
+    for (size_t i = 0; i < json_size(list) && !is_there; i++) {
+        const struct json *entry = json_at(list, i);
+        struct slice signature = json_str(json_get(entry, "signature"));
+        if (buf_add_slice(&text, json_str(json_get(entry, "text"))))
+            break;
+        if (!signature.at)
+            continue;
+        is_there = is_signature(signature, SIGNED_REASONING, turn, buf_slice(&text));
+        buf_clear(&text);
+    }
+    buf_free(&text);
+    return is_there;
 }
 
 static const char *
 fault_of_turn(const struct json *message, const struct simulator_plan *plan)
 {
     const struct json *call = json_at(json_get(message, "tool_calls"), 0);
+    const struct json *details = json_get(message, "reasoning_details");
     const struct json *google = json_get(json_get(call, "extra_content"), "google");
     uint32_t turn;
     if (!turn_of(json_str(json_get(call, "id")), &turn))
         return "The id of a tool call is not the one that was given.";
-    if (plan->signature && !has_entry(message, SIGNED_REASONING, turn))
+    if (plan->signature && !has_reasoning(details, turn))
         return "The reasoning before a tool call, or its signature, is missing or was altered.";
-    if (plan->encrypted && !has_entry(message, SIGNED_WHOLE, turn))
+    if (plan->encrypted && !has_encrypted(details, turn))
         return "The encrypted reasoning before a tool call is missing or was altered.";
     if (plan->call_signature && !is_signature(json_str(json_get(google, "thought_signature")),
                                               SIGNED_CALL, turn, SLICE("")))

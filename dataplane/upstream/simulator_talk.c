@@ -166,7 +166,7 @@ add_logprobs(struct sim_writer *w, const struct simulator_talk *t, size_t from, 
                 sim_quote(w, sim_piece(&t->speech.text, i));
             else
                 sim_add(w, "\" other%lld\"", (long long)k);
-            sim_add(w, ",\"logprob\":-%lld.125,\"bytes\":null}", (long long)(2 * k));
+            sim_add(w, ",\"logprob\":-%lld.125,\"bytes\":null}", 2 * (long long)k);
         }
         sim_add(w, "]}");
     }

@@ -402,12 +402,16 @@ test_assistants(void **state)
     expect_turns(PROVIDER_OPENAI_COMPATIBLE, &m, 1, /* perhaps a gateway */
                  SAID("\"content\":\"\",\"reasoning_content\":\"r\",\"reasoning_details\":[{"
                       "\"type\":\"reasoning.text\",\"x\":1,\"text\":\"r\",\"signature\":\"s\"}]"));
-    m.parts = all; /* another dialect's is for that one, and for the simulator that plays it */
+    m.parts = all; /* another dialect's is for that one, the simulator, or a gateway */
     expect_turns(PROVIDER_OPENROUTER, &m, 1, SAID("\"content\":\"\",\"reasoning\":\"r\""));
     expect_turns(PROVIDER_SIMULATOR, &m, 1,
                  SAID("\"content\":\"\",\"reasoning\":\"r\",\"reasoning_details\":[{\"type\":"
                       "\"reasoning.text\",\"text\":\"r\",\"signature\":\"s\",\"format\":"
                       "\"anthropic\",\"index\":0}]"));
+    expect_turns(PROVIDER_OPENAI_COMPATIBLE, &m, 1,
+                 SAID("\"content\":\"\",\"reasoning_content\":\"r\",\"reasoning_details\":[{"
+                      "\"type\":\"reasoning.text\",\"text\":\"r\",\"signature\":\"s\","
+                      "\"format\":\"anthropic\",\"index\":0}]"));
     m.parts = &signed_call;
     expect_turns(PROVIDER_SIMULATOR, &m, 1,
                  SAID("\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\","

@@ -186,6 +186,32 @@ test_parts(void **state)
     assert_slice_is(p[4].media.file_id, "https://generativelanguage.googleapis.com/v1beta/files/x");
 }
 
+/* Thoughts that were streamed in pieces, and their signature at last: one part. What is signed
+ * already, or is no thought, stays by itself. */
+static void
+test_signature_behind_thoughts(void **state)
+{
+    (void)state;
+    struct canon_request q = request_of(
+        "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"x\",\"thought\":true,"
+        "\"thoughtSignature\":\"X\"},{\"text\":\"a\",\"thought\":true},{\"text\":\"b\","
+        "\"thought\":true},{\"text\":\"\",\"thought\":true,\"thoughtSignature\":\"S\"},"
+        "{\"text\":\"t\"},{\"text\":\"\",\"thought\":true,\"thoughtSignature\":\"T\"}]}]}");
+    static const struct {
+        enum canon_part_kind kind;
+        const char *text, *signature;
+    } rows[] = {{PART_REASONING, "x", "X"},
+                {PART_REASONING, "ab", "S"},
+                {PART_TEXT, "t", ""},
+                {PART_REASONING, "", "T"}};
+    assert_int_equal(q.messages[0].count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(q.messages[0].parts[i].kind, rows[i].kind);
+        assert_slice_is(q.messages[0].parts[i].text, rows[i].text);
+        assert_slice_is(q.messages[0].parts[i].signature, rows[i].signature);
+    }
+}
+
 static void
 test_refusals_name_the_member(void **state)
 {
@@ -483,6 +509,7 @@ main(void)
         cmocka_unit_test(test_tools),
         cmocka_unit_test(test_calls_without_ids),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_signature_behind_thoughts),
         cmocka_unit_test(test_refusals_name_the_member),
         cmocka_unit_test(test_calls_are_bounded),
         cmocka_unit_test(test_embeddings_are_asked),

@@ -352,6 +352,15 @@ test_demands(void **state)
         json_free(whole);
         simulator_answer_free(&a);
     }
+    char pieces[640], signature[SIM_SIGNATURE_BYTES];
+    simulator_sign(SIGNED_REASONING, 1, SLICE("ab"), signature);
+    snprintf(pieces, sizeof(pieces),
+             "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"call_sim00000001\"}],"
+             "\"reasoning_details\":[{\"text\":\"a\"},{\"text\":\"b\"},{\"signature\":\"%s\"}]}",
+             signature);
+    replay("signature=1", pieces, 200);
+    *strstr(pieces, "b\"}") = 'c';
+    replay("signature=1", pieces, 400);
     replay("signature=1", "{\"role\":\"assistant\",\"content\":\"no call\"}", 200);
     replay("signature=1", "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"call_sim00000000\"}]}",
            400);
