@@ -105,6 +105,8 @@ const struct command commands[] = {
      events_run, NULL, false},
     {"ledger", "list the accounts of the cost ledger with their balances", "", "headgate ledger",
      ledger_run, NULL, false},
+    {"ledger reconcile", "compare with a provider's own report; exit status 0 when nothing differs", "",
+     "headgate ledger reconcile --provider openai --file costs.json --format openai", ledger_reconcile_run, NULL, false},
 
     {"workers", "list workers and the policy each holds", "", "headgate workers", workers_run, NULL, false},
     {"snapshots", "list published policies, newest first", "", "headgate snapshots", snapshots_run, NULL, false},

@@ -1,6 +1,7 @@
 """What requests were for, and what they cost whom: tags of requests, reports, charges."""
 
 import csv
+import datetime
 import io
 import json
 
@@ -157,3 +158,47 @@ def test_chargeback(gateway):
         "": ("0.0025", "0.003125"), name: ("0.0025", "0.00125")}
     both = gateway.run("team", "set", name, 'discount_percent="1"')
     assert both.returncode == 1 and "margin_percent" in both.stderr
+
+
+# --- reconciliation
+
+
+def test_reconcile_names_every_difference(gateway, tmp_path):
+    model = "rec-" + marker()
+    answer = gateway.chat(f"fake/{model}", x_mock="usage=1000/500/200")
+    event = gateway.wait_usage(answer.headers["x-request-id"], seconds=2)[0]
+    day = event["time"][:10]
+    path = tmp_path / "report.csv"
+
+    def reconcile(*lines, columns="date,model,input_tokens,cached_tokens,output_tokens,cost_usd"):
+        path.write_text("\n".join([columns, *lines]) + "\n")
+        done = gateway.run("ledger", "reconcile", "--provider", "fake", "--file", path, "--format", "csv", "--output", "json")
+        found = json.loads(done.stdout)
+        return done.returncode, [d for d in found["differences"] if d["model"] == model]
+
+    cost = event["cost_usd"]
+    assert reconcile(f"{day},{model},1000,200,500,{cost}")[1] == []
+    code, found = reconcile(f"{day},{model},1001,200,500,99")
+    assert code == 1
+    assert [(d["metric"], d["reported"], d["ledger"]) for d in found] == [
+        ("input_tokens", 1001, 1000), ("cost_usd", "99.00", cost)]
+    assert len(reconcile(f"{day},another-model,1,1,1,1")[1]) == 4
+
+
+def test_reconcile_agrees(gateway, tmp_path):
+    """A provider of its own: all that is reported is all that is booked."""
+    name = "recs-" + marker()
+    gateway.cli("provider", "create", name, "kind=simulator")
+    gateway.apply({"prices": [{"provider": name, "model": "*", "input_per_mtok_usd": "1", "output_per_mtok_usd": "2"}]})
+    answer = gateway.chat(f"{name}/m")
+    event = gateway.wait_usage(answer.headers["x-request-id"], seconds=2)[0]
+    path = tmp_path / "usage.json"
+    result = {"input_tokens": event["input_tokens"], "output_tokens": event["output_tokens"], "model": "m-2026-01-01"}
+    start = datetime.datetime.fromisoformat(event["time"][:10] + "T00:00:00+00:00")
+    path.write_text(json.dumps({"data": [{"start_time": int(start.timestamp()), "results": [result]}], "has_more": False}))
+    done = gateway.run("ledger", "reconcile", "--provider", name, "--file", path, "--format", "openai")
+    assert done.returncode == 0, done.stderr
+    assert "agree" in done.stdout
+    path.write_text("{}")
+    done = gateway.run("ledger", "reconcile", "--provider", name, "--file", path, "--format", "openai")
+    assert done.returncode == 1 and "no list 'data'" in done.stderr
