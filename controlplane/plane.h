@@ -26,6 +26,8 @@ struct plane_config {
     const char *bus_tls_ca, *bus_tls_cert, *bus_tls_key; /* all or none */
     const char *state_dir;
     const char *credentials_dir; /* of file: references; NULL: they are refused */
+    long secrets_refresh_s;      /* how often secret managers are asked */
+    bool secrets_allow_private;  /* also at private addresses, without TLS */
     long threads;                /* of the admin API */
     long anchor_s;               /* seconds between exports of the audit log's head */
 };

@@ -63,6 +63,8 @@ parse(struct serve *s, int argc, char **argv)
         {.name = "seal-key", .kind = OPTION_TEXT, .into = &s->seal_key, .value = "FILE", .help = "seals credentials (32 bytes, hex)"},
         {.name = "state-dir", .kind = OPTION_TEXT, .into = &c->state_dir, .value = "DIR", .help = "what it keeps: published snapshots, audit heads"},
         {.name = "credentials-dir", .kind = OPTION_TEXT, .into = &c->credentials_dir, .value = "DIR", .help = "files that file: credentials name"},
+        {.name = "secrets-refresh-s", .kind = OPTION_NUMBER, .into = &c->secrets_refresh_s, .value = "SECONDS", .env = "HEADGATE_SECRETS_REFRESH_S", .min = 1, .max = 86400, .help = "between two questions to a secret manager for the same reference"},
+        {.name = "secrets-allow-private", .kind = OPTION_FLAG, .into = &c->secrets_allow_private, .env = "HEADGATE_SECRETS_ALLOW_PRIVATE", .help = "secret managers may have private addresses, and speak without TLS"},
         {.name = "log-level", .kind = OPTION_TEXT, .into = &s->log_level, .value = "LEVEL", .env = "HEADGATE_LOG_LEVEL", .help = "debug, info, warn, error"},
         {.name = "threads", .kind = OPTION_NUMBER, .into = &c->threads, .value = "N", .min = 1, .max = 64, .help = "of the admin API, one database connection each"},
         {.name = "audit-anchor-s", .kind = OPTION_NUMBER, .into = &c->anchor_s, .value = "SECONDS", .min = 1, .max = 86400, .help = "between exports of the audit log's head (when it moved)"},
@@ -256,6 +258,7 @@ command_serve(int argc, char **argv)
     s.plane.config.admin_listen = "127.0.0.1:8081";
     s.plane.config.threads = 4;
     s.plane.config.anchor_s = 1;
+    s.plane.config.secrets_refresh_s = 300;
     s.plane.started_ms = clock_mono_ms();
     int parsed = parse(&s, argc, argv);
     if (parsed)

@@ -49,6 +49,8 @@ try_reference(struct api_request *r, struct api_reply *reply, const struct chang
     buf_init(&why, 2048);
     int err =
         secrets_provider_credential(r->plane->secrets, slice_of(in->name), body, &sealed, &why);
+    if (err == ERR_AGAIN) /* a secret manager's: fetched by a job, see `headgate secrets list` */
+        err = 0;
     if (err == ERR_NOT_FOUND) {
         buf_clear(&why);
         struct slice text = json_str(json_get(body, "credential"));

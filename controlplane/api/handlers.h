@@ -32,6 +32,8 @@ api_handler usage_summary, usage_events, ledger_accounts;
 api_handler pricebook_list;
 /* limits.c */
 api_handler budgets_override;
+/* secrets.c */
+api_handler secrets_list, secrets_refresh_now;
 /* fleet.c */
 api_handler workers_list, snapshots_list;
 

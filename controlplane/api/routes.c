@@ -48,6 +48,11 @@ static const struct field_row override_rows[] = {
 };
 static const struct field_table override_body = {.noun = "override", .rows = override_rows, .count = COUNT(override_rows)};
 
+static const struct field_row refresh_rows[] = {
+    {.name = "provider", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Only the one that this provider names."},
+};
+static const struct field_table refresh_body = {.noun = "call", .rows = refresh_rows, .count = COUNT(refresh_rows)};
+
 /* The six endpoints of a kind. */
 #define RESOURCE(plural, noun, fields, filters)                                                                                            \
     {"GET",    "/api/v1/" plural,           plural ".read",   API_READ | API_SCOPED,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
@@ -75,6 +80,8 @@ const struct route api_routes[] = {
     RESOURCE("quotas", "quota", quota_fields, ""),
     RESOURCE("budgets", "budget", budget_fields, ""),
     {"POST",   "/api/v1/budgets/{name}/overrides",      "budgets.write",  API_WRITE, &override_body, budgets_override,   "budget.override",   "Allow more for a while", NULL},
+    {"GET",    "/api/v1/secrets",                       "secrets.read",   API_READ,  NULL,           secrets_list,       NULL,                "List credentials that are references, and how they stand", "limit cursor"},
+    {"POST",   "/api/v1/secrets/refresh",               "secrets.refresh", API_WRITE, &refresh_body, secrets_refresh_now, "secrets.refresh", "Fetch them again now", NULL},
     {"GET",    "/api/v1/pricebook",                     "prices.read",    API_READ,  NULL,           pricebook_list,     NULL,                "List the built-in price book", "limit cursor kind"},
     {"GET",    "/api/v1/config",                        "config.read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
     {"POST",   "/api/v1/config/apply",                  "config.apply",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},

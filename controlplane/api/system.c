@@ -123,7 +123,9 @@ metrics_of_database(struct api_request *r, struct buf *out)
     int away = db_query(r->db,
                         "SELECT (SELECT coalesce(max(revision), 0) FROM revisions), "
                         "(SELECT count(*) FROM workers WHERE seen_at > now() - interval '15 s'), "
-                        "(SELECT coalesce(sum(spool_records), 0) FROM workers)",
+                        "(SELECT coalesce(sum(spool_records), 0) FROM workers), "
+                        "(SELECT count(*) FROM secret_references), "
+                        "(SELECT count(*) FROM secret_references WHERE problem <> '')",
                         NULL, 0, &rows);
     int err = metric(out, "gauge", "database_up", "1: PostgreSQL answers.", away ? 0 : 1);
     if (!away && !err)
@@ -136,6 +138,12 @@ metrics_of_database(struct api_request *r, struct buf *out)
         err = metric(out, "gauge", "usage_waiting_records",
                      "Usage records in the workers' spools, not yet acknowledged.",
                      db_int(rows, 0, 2));
+    if (!away && !err)
+        err = metric(out, "gauge", "secret_references",
+                     "References of providers to secret managers.", db_int(rows, 0, 3));
+    if (!away && !err)
+        err = metric(out, "gauge", "secret_references_failing",
+                     "Those that could not be fetched at the last try.", db_int(rows, 0, 4));
     db_rows_free(rows);
     return err;
 }

@@ -108,6 +108,10 @@ const struct command commands[] = {
     {"ledger reconcile", "compare with a provider's own report; exit status 0 when nothing differs", "",
      "headgate ledger reconcile --provider openai --file costs.json --format openai", ledger_reconcile_run, NULL, false},
 
+    {"secrets list", "list credentials that are references, and how they stand", "", "headgate secrets list",
+     secrets_list_run, NULL, false},
+    {"secrets refresh", "fetch what secret managers hold again, now", "[NAME]", "headgate secrets refresh openai",
+     secrets_refresh_run, NULL, false},
     {"workers", "list workers and the policy each holds", "", "headgate workers", workers_run, NULL, false},
     {"snapshots", "list published policies, newest first", "", "headgate snapshots", snapshots_run, NULL, false},
 

@@ -21,6 +21,7 @@ command_run usage_run, events_run, ledger_run;
 /* reconcile.c */
 command_run ledger_reconcile_run;
 command_run workers_run, snapshots_run;
+command_run secrets_list_run, secrets_refresh_run;
 command_run audit_list_run, audit_verify_run;
 command_run limit_list_run, budget_override_run;
 command_run token_create_run, token_list_run, token_revoke_run, whoami_run;

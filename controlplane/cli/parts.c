@@ -78,6 +78,7 @@ static bool
 is_secret_name(struct slice name)
 {
     return ends_with(name, "_KEY") || ends_with(name, "_TOKEN") || ends_with(name, "_SECRET") ||
+           ends_with(name, "_SECRET_ID") || ends_with(name, "_ACCESS_KEY_ID") ||
            ends_with(name, "_PASSWORD") || ends_with(name, "_CREDENTIALS") ||
            ends_with(name, "_JSON") || slice_starts(name, SLICE("PG"));
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "controlplane/jobs/issuers.h"
+#include "controlplane/jobs/references.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
@@ -18,13 +19,14 @@
 #define TICK_MS 1000
 
 /* What must not wait for a stranger's server has a thread of its own. */
-enum lane_id { LANE_OWN, LANE_NETWORK, LANES };
+enum lane_id { LANE_OWN, LANE_NETWORK, LANE_MANAGERS, LANES };
 
 struct lane {
     enum lane_id id;
     struct jobs *jobs;
     struct plane *plane;
     struct db *db;
+    struct managers *managers; /* of LANE_MANAGERS, once it was needed */
     pthread_t thread;
     bool started;
 };
@@ -96,6 +98,22 @@ refresh_issuers(struct lane *j)
     return err;
 }
 
+static int
+refresh_references(struct lane *j)
+{
+    bool changed = false;
+    if (!secrets_ready(j->plane->secrets))
+        return 0;
+    if (!j->managers)
+        j->managers = managers_new(j->plane->config.secrets_allow_private);
+    int err = j->managers ? references_refresh(j->db, j->plane->secrets, j->managers,
+                                               j->plane->config.secrets_refresh_s, &changed)
+                          : ERR_NOMEM;
+    if (changed && j->plane->publisher)
+        publisher_kick(j->plane->publisher);
+    return err;
+}
+
 struct schedule {
     enum lane_id lane;
     const char *name;
@@ -112,6 +130,7 @@ static const struct schedule table[] = {
     {LANE_OWN, "make_partitions", 3600000, make_partitions, 0, false},
     {LANE_OWN, "export_audit_head", 0, export_audit_head, 0, false},
     {LANE_NETWORK, "refresh_issuers", TICK_MS, refresh_issuers, 0, false},
+    {LANE_MANAGERS, "refresh_references", TICK_MS, refresh_references, 0, false},
 };
 #define JOB_COUNT (sizeof(table) / sizeof(table[0]))
 
@@ -209,6 +228,7 @@ jobs_stop(struct jobs *j)
         if (j->lanes[i].started)
             pthread_join(j->lanes[i].thread, NULL);
         db_free(j->lanes[i].db);
+        managers_free(j->lanes[i].managers);
     }
     pthread_cond_destroy(&j->wake);
     pthread_mutex_destroy(&j->lock);

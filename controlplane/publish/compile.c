@@ -10,6 +10,7 @@
 #include "lib/base/encode.h"
 #include "lib/base/log.h"
 #include "lib/control/section.h"
+#include "lib/policy/provider_kinds.h"
 
 #define PAGE_ROWS "2000"
 
@@ -87,6 +88,43 @@ keep_credential(const struct section *before, struct slice provider, struct buf 
     return err;
 }
 
+static bool
+is_own_address(const struct section_provider *p)
+{
+    enum provider_kind kind;
+    struct buf own;
+
+    buf_init(&own, 0);
+    bool same = provider_kind_parse(p->kind, &kind) == 0 &&
+                provider_kind_base_url(kind, p->region, p->location, &own) == 0 &&
+                slice_eq(buf_slice(&own), p->base_url);
+    buf_free(&own);
+    return same;
+}
+
+/* The same, while the provider is at the address that it is for: a credential must not follow a
+ * name to somewhere else. */
+static int
+keep_at_same_place(const struct section *before, struct slice provider, const struct json *body,
+                   struct buf *into)
+{
+    struct slice url = json_str(json_get(body, "base_url")),
+                 kind = json_str(json_get(body, "kind"));
+    struct slice rest = before ? section_bytes(before) : SLICE("");
+    struct section_provider p;
+    struct arena arena;
+    struct slice item;
+    bool same = false;
+
+    arena_init(&arena, 16 * LIMIT_ITEM_BYTES);
+    while (!same && section_next(SLICE("providers"), &rest, &item) == SECTION_PROVIDER) {
+        same = section_get_provider(item, &arena, &p) == 0 && slice_eq(p.name, provider) &&
+               slice_eq(p.kind, kind) && (url.at ? slice_eq(p.base_url, url) : is_own_address(&p));
+        arena_free(&arena);
+    }
+    return same ? keep_credential(before, provider, into) : 0;
+}
+
 static int
 credential(void *ctx, struct slice provider, const struct json *body, struct buf *into,
            struct buf *why)
@@ -97,6 +135,10 @@ credential(void *ctx, struct slice provider, const struct json *body, struct buf
     if (!j->in->secrets)
         return 0;
     err = secrets_provider_credential(j->in->secrets, provider, body, into, why);
+    if (err == ERR_AGAIN) { /* a job fetches it within seconds and publishes then */
+        buf_clear(why);
+        return keep_at_same_place(j->in->providers_before, provider, body, into);
+    }
     if (err != ERR_NOT_FOUND || (j->in->strict && j->item_revision == j->revision))
         return err;
     /* One reference lost since then must not hold up a revocation. */

@@ -236,8 +236,11 @@ compile_now(struct publisher *p, struct built *base, struct built **ret, struct 
                                .refresh = p->refresh,
                                .providers_before =
                                    h ? h->sections->fixed[SECTION_PROVIDERS] : NULL};
-    int err = db_begin(p->db);
+    bool changed;
+    int err = secrets_sync(p->secrets, p->db, &changed);
 
+    if (!err)
+        err = db_begin(p->db);
     if (!err)
         err = db_query(p->db, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL, 0,
                        NULL);

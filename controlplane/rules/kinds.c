@@ -48,7 +48,7 @@ static const struct field_row provider_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name: clients may ask for NAME/MODEL."},
     {.name = "kind", .kind = FIELD_ENUM, .required = true, .values = provider_kinds, .help = "What dialect and defaults it has."},
     {.name = "base_url", .kind = FIELD_TEXT, .min = 1, .max = 2048, .check = field_is_url, .help = "http(s) URL with its path prefix; replaces the kind's own."},
-    {.name = "credential", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_CREDENTIAL_BYTES, .check = field_is_credential, .help = "A literal (sealed, never shown again), env:NAME or file:NAME."},
+    {.name = "credential", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_CREDENTIAL_BYTES, .check = field_is_credential, .help = "A literal (sealed, never shown again), env:NAME, file:NAME, or a reference to a secret manager (vault:, aws-sm:, aws-ssm:, gcp-sm:, azure-kv:)."},
     {.name = "region", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "bedrock: the AWS region."},
     {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = 128, .check = field_is_name, .help = "vertex: the Google Cloud project."},
     {.name = "location", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_name, .help = "vertex: the location, or global."},

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "controlplane/secrets/fetched.h"
+#include "controlplane/secrets/reference.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/file.h"
@@ -36,6 +38,7 @@ struct secrets {
     unsigned char sealed_pepper[SEALED_PEPPER_BYTES];
     char cluster_id[37];
     LIST_HEAD(, resolved) resolved;
+    struct fetched fetched;
 };
 
 struct secrets *
@@ -56,6 +59,7 @@ secrets_new(const unsigned char seal_key[static SEAL_KEY_BYTES], const char *cre
     memcpy(s->seal_key, seal_key, SEAL_KEY_BYTES);
     s->credentials_dir = credentials_dir;
     LIST_INIT(&s->resolved);
+    LIST_INIT(&s->fetched);
     pthread_mutex_init(&s->lock, NULL);
     if (!s->fingerprint) {
         secrets_free(s);
@@ -84,6 +88,7 @@ secrets_free(struct secrets *s)
         LIST_REMOVE(r, link);
         resolved_free(r);
     }
+    fetched_fini(&s->fetched);
     hmac_free(s->pepper);
     hmac_free(s->fingerprint);
     pthread_mutex_destroy(&s->lock);
@@ -151,6 +156,7 @@ int
 secrets_load(struct secrets *s, struct db *db)
 {
     int err = 0;
+    bool changed;
     pthread_mutex_lock(&s->lock);
     if (!s->pepper) {
         err = take_settings(s, db);
@@ -161,7 +167,7 @@ secrets_load(struct secrets *s, struct db *db)
         }
     }
     pthread_mutex_unlock(&s->lock);
-    return err;
+    return err ? err : secrets_sync(s, db, &changed);
 }
 
 bool
@@ -254,13 +260,23 @@ is_word(struct slice s, const char *more)
     return s.len > 0 && s.len <= 128;
 }
 
+/* What opens more than one credential is not given to whoever may write a provider. */
+static bool
+is_own_setting(struct slice name)
+{
+    return slice_starts(name, SLICE("HEADGATE_")) || slice_starts(name, SLICE("PG")) ||
+           slice_starts(name, SLICE("VAULT_")) || slice_is(name, "AWS_SECRET_ACCESS_KEY") ||
+           slice_is(name, "AWS_SESSION_TOKEN") || slice_is(name, "AZURE_CLIENT_SECRET");
+}
+
 static int
 parse_env(struct slice name, const char **ret_why)
 {
     if (!is_word(name, "_") || (name.at[0] >= '0' && name.at[0] <= '9'))
         *ret_why = "env: takes the name of an environment variable of the control plane";
-    else if (slice_starts(name, SLICE("HEADGATE_")) || slice_starts(name, SLICE("PG")))
-        *ret_why = "env: does not give out the gateway's own settings (HEADGATE_*, PG*)";
+    else if (is_own_setting(name))
+        *ret_why = "env: does not give out the gateway's own settings (HEADGATE_*, PG*, and what "
+                   "opens secret managers)";
     else
         return 0;
     return ERR_SYNTAX;
@@ -288,7 +304,7 @@ parse_marker(struct slice hex, const char **ret_why)
 int
 credential_parse(struct slice text, enum credential_form *ret_form, const char **ret_why)
 {
-    static const char *const later[] = {"vault", "aws-ssm", "aws-sm", "gcp-sm", "azure-kv"};
+    struct reference managed;
     struct slice rest = text;
     struct slice scheme = slice_cut(&rest, ':');
     *ret_form = CREDENTIAL_LITERAL;
@@ -303,11 +319,8 @@ credential_parse(struct slice text, enum credential_form *ret_form, const char *
         return parse_env(rest, ret_why);
     if (slice_is(scheme, "file"))
         return parse_file(rest, ret_why);
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-        if (slice_is(scheme, later[i])) {
-            *ret_why = "this version resolves env: and file: references only";
-            return ERR_SYNTAX;
-        }
+    if (reference_is_managed(text))
+        return reference_parse(text, &managed, ret_why);
     *ret_form = CREDENTIAL_LITERAL;
     return 0;
 }
@@ -421,11 +434,21 @@ read_file_reference(const char *dir, struct slice name, struct secret *ret_value
 }
 
 static int
+resolve_managed(const struct secrets *s, struct slice reference, struct secret *ret_value)
+{
+    const struct fetched_value *v = fetched_find(&s->fetched, reference);
+    struct slice text = v ? secret_reveal(&v->value) : SLICE("");
+    return v ? secret_set(ret_value, text.at, text.len) : ERR_AGAIN;
+}
+
+static int
 resolve(const struct secrets *s, struct slice reference, struct secret *ret_value)
 {
     struct slice rest = reference;
     struct slice scheme = slice_cut(&rest, ':');
     char name[160];
+    if (reference_is_managed(reference))
+        return resolve_managed(s, reference, ret_value);
     if (slice_is(scheme, "file"))
         return s->credentials_dir ? read_file_reference(s->credentials_dir, rest, ret_value)
                                   : ERR_NOT_FOUND;
@@ -529,9 +552,92 @@ secrets_provider_credential(struct secrets *s, struct slice provider, const stru
         err = append_reference(s, provider, reference, into);
     }
     if (err && err != ERR_NOMEM &&
-        buf_addf(why, "provider '%.*s': its credential %.*s cannot be resolved now",
-                 SLICE_ARG(provider), SLICE_ARG(reference)) != 0)
+        buf_addf(why, "provider '%.*s': its credential %.*s %s", SLICE_ARG(provider),
+                 SLICE_ARG(reference),
+                 err == ERR_AGAIN ? "was not fetched yet" : "cannot be resolved now") != 0)
         return ERR_NOMEM;
+    return err;
+}
+
+/* ---- what secret managers said --------------------------------------------------------------- */
+
+static int
+reference_context(struct slice reference, struct buf *into)
+{
+    buf_init(into, 0);
+    int err = buf_add_str(into, "reference/");
+    return err ? err : buf_add_slice(into, reference);
+}
+
+int
+secrets_seal_fetched(struct secrets *s, struct slice reference, struct slice value,
+                     struct buf *into)
+{
+    struct buf context;
+    int err = reference_context(reference, &context);
+    if (!err)
+        err = secrets_seal(s, buf_slice(&context), value, into);
+    buf_free(&context);
+    return err;
+}
+
+bool
+secrets_fetched_is(struct secrets *s, struct slice reference, struct slice value)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct fetched_value *v = fetched_find(&s->fetched, reference);
+    struct slice known = v ? secret_reveal(&v->value) : SLICE("");
+    bool same = v && known.len == value.len && secret_equal(known.at, value.at, value.len);
+    pthread_mutex_unlock(&s->lock);
+    return same;
+}
+
+static int
+take_fetched(struct secrets *s, struct slice reference, int64_t version, struct slice hex)
+{
+    struct secret value = {0};
+    struct buf context, sealed;
+    buf_init(&sealed, 0);
+    int err = reference_context(reference, &context);
+    char *room = err ? NULL : buf_reserve(&sealed, hex.len / 2 + 1);
+    if (!err && (!room || hex_decode(hex, room, hex.len / 2) != 0))
+        err = room ? ERR_SYNTAX : ERR_NOMEM;
+    if (!err)
+        err = unseal(s->seal_key, buf_slice(&context), slice_make(room, hex.len / 2), &value);
+    if (!err)
+        err = fetched_put(&s->fetched, reference, version, &value);
+    buf_free(&context);
+    buf_free(&sealed);
+    return err;
+}
+
+int
+secrets_sync(struct secrets *s, struct db *db, bool *ret_changed)
+{
+    struct db_rows *rows = NULL;
+    bool any = false;
+    *ret_changed = false;
+    int err = db_query(db,
+                       "SELECT reference, version, encode(sealed, 'hex') FROM secret_references "
+                       "WHERE sealed IS NOT NULL",
+                       NULL, 0, &rows);
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < db_count(rows) && !err; i++) {
+        struct slice reference = db_slice(rows, i, 0);
+        const struct fetched_value *v = fetched_find(&s->fetched, reference);
+        if (v && v->version == db_int(rows, i, 1))
+            continue;
+        err = take_fetched(s, reference, db_int(rows, i, 1), db_slice(rows, i, 2));
+        if (err == ERR_AUTH || err == ERR_SYNTAX) { /* it will be fetched again */
+            log_error("secret.cached_value_damaged", F_SLICE("reference", reference));
+            err = 0;
+            continue;
+        }
+        any = !err;
+    }
+    pthread_mutex_unlock(&s->lock);
+    db_rows_free(rows);
+    *ret_changed = !err && any && secrets_refresh(s);
     return err;
 }
 

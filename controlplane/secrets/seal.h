@@ -7,8 +7,9 @@
  *   a literal      sealed before it is stored; the body then holds {"sealed","fingerprint"}; shown
  * as the marker "sealed:FINGERPRINT", which applies as no change; env:NAME       the control
  * plane's environment (not HEADGATE_* and PG*: those are our own); file:NAME      a file of the
- * credentials directory (no slash, no link). References are resolved when a snapshot is made,
- * cached, and looked at again every 30 s.
+ * credentials directory (no slash, no link); a reference to a secret manager (reference.h). The
+ * first two are resolved when a snapshot is made, cached, and looked at again every 30 s; what
+ * managers hold is fetched by a job, kept sealed in PostgreSQL, and only read from there.
  *
  * Thread-safe after secrets_new().
  */
@@ -78,10 +79,17 @@ MUST_CHECK int secrets_store_credential(struct secrets *s, struct slice provider
 /* The credential of a stored provider body, sealed for the snapshot (context "provider/NAME"),
  * appended to *into; nothing is appended when it has none. Equal values give equal bytes for the
  * life of this process, so an unchanged credential does not make a new section. ERR_NOT_FOUND: a
- * reference that cannot be resolved now, with its name (never its value) in *why. */
+ * reference that cannot be resolved now, with its name (never its value) in *why. ERR_AGAIN: no
+ * daemon has fetched it yet; likewise. */
 MUST_CHECK int secrets_provider_credential(struct secrets *s, struct slice provider,
                                            const struct json *body, struct buf *into,
                                            struct buf *why);
+/* Values that a job fetched: sealed for the table secret_references; compared with what is known;
+ * and read from the table, *ret_changed when a provider's credential is another now (publish). */
+MUST_CHECK int secrets_seal_fetched(struct secrets *s, struct slice reference, struct slice value,
+                                    struct buf *into);
+bool secrets_fetched_is(struct secrets *s, struct slice reference, struct slice value);
+MUST_CHECK int secrets_sync(struct secrets *s, struct db *db, bool *ret_changed);
 /* Looks again at every reference handed out: true when a value has changed (publish then). */
 bool secrets_refresh(struct secrets *s);
 

@@ -38,10 +38,15 @@ test_forms_of_a_credential(void **state)
         {"env:A-B", ERR_SYNTAX, CREDENTIAL_REFERENCE},
         {"env:HEADGATE_X", ERR_SYNTAX, CREDENTIAL_REFERENCE},
         {"env:PGPASSWORD", ERR_SYNTAX, CREDENTIAL_REFERENCE},
+        {"env:VAULT_TOKEN", ERR_SYNTAX, CREDENTIAL_REFERENCE},
+        {"env:AWS_SECRET_ACCESS_KEY", ERR_SYNTAX, CREDENTIAL_REFERENCE},
+        {"env:AWS_SESSION_TOKEN", ERR_SYNTAX, CREDENTIAL_REFERENCE},
+        {"env:AZURE_CLIENT_SECRET", ERR_SYNTAX, CREDENTIAL_REFERENCE},
         {"file:/etc/passwd", ERR_SYNTAX, CREDENTIAL_REFERENCE},
         {"file:..", ERR_SYNTAX, CREDENTIAL_REFERENCE},
         {"file:a/../b", ERR_SYNTAX, CREDENTIAL_REFERENCE},
         {"vault:secret/x", ERR_SYNTAX, CREDENTIAL_REFERENCE},
+        {"vault:secret/x#k", 0, CREDENTIAL_REFERENCE},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         enum credential_form form;

@@ -1,0 +1,371 @@
+"""Credentials that secret managers hold: fetched by the control plane, rotated without a dropped request, kept while the
+manager is away, and seen nowhere. AWS is moto's server, Vault is OpenBao or HashiCorp's where one is on the path (and a
+strict fake always); Google and Azure are strict fakes."""
+
+import contextlib
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+
+import httpx
+import pytest
+
+import harness
+import managers
+from harness import FakeProvider, until
+from planes import free_address
+from test_secrets import Witness, see_files, see_processes
+
+EVERY_S = 2
+
+
+@pytest.fixture
+def fakes():
+    made = managers.Managers()
+    yield made
+    made.close()
+    assert not made.problems, made.problems
+
+
+@pytest.fixture
+def upstream():
+    provider = FakeProvider()
+    yield provider
+    provider.close()
+
+
+def environment(**more):
+    return {"HEADGATE_SECRETS_ALLOW_PRIVATE": "1", "HEADGATE_SECRETS_REFRESH_S": str(EVERY_S), **more}
+
+
+def of_vault(fakes, **more):
+    return environment(VAULT_ADDR=fakes.url + "/vault/", VAULT_NAMESPACE="team-a", **more)
+
+
+def readable(fakes, name, text):
+    """A file that the control plane's user may read."""
+    os.chmod(fakes.folder.name, 0o755)
+    path = pathlib.Path(fakes.folder.name) / name
+    path.write_text(text)
+    return str(path)
+
+
+def row(gateway, name):
+    answer = gateway.admin("GET", "/secrets")
+    assert answer.status_code == 200, answer.text
+    return next(r for r in answer.json()["data"] if r["provider"] == name)
+
+
+def sent(gateway, upstream, name):
+    """The credential that the upstream saw of a request now."""
+    answer = gateway.chat(f"{name}/m")
+    assert answer.status_code == 200, answer.text
+    event = gateway.wait_usage(answer.headers["x-request-id"])[0]
+    return upstream.attempt(event["attempt_id"])["credential"].removeprefix("Bearer ")
+
+
+def resolved(gateway, upstream, name, value, seconds=20):
+    try:
+        until(lambda: sent(gateway, upstream, name) == value, seconds, f"the credential of {name} at its upstream", every=0.2)
+    except harness.Late as late:
+        raise AssertionError(row(gateway, name)) from late
+
+
+def live_through(gateway, upstream, reference, put, fakes_down=None):
+    """The life of a reference: new, rotated under load, its manager away and back."""
+    first, second, third = (f"sk-{n}-" + secrets.token_urlsafe(24) for n in range(3))
+    put(first)
+    gateway.apply(upstream.provider("managed", credential=reference))
+    resolved(gateway, upstream, "managed", first)
+    state = row(gateway, "managed")
+    assert (state["reference"], state["state"], state["last_error"]) == (reference, "resolved", None)
+    assert state["last_success"]
+
+    stop, failures, done = threading.Event(), [], []
+
+    def load():
+        while not stop.is_set():
+            answer = gateway.chat("managed/m")
+            (done if answer.status_code == 200 else failures).append(answer.status_code)
+    callers = [threading.Thread(target=load) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    put(second)
+    try:
+        gateway.cli("secrets", "refresh", "managed")
+        resolved(gateway, upstream, "managed", second)
+        put(third)  # and by the schedule alone
+        resolved(gateway, upstream, "managed", third, 10 * EVERY_S)
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+    assert done and not failures
+    if fakes_down:
+        with fakes_down():
+            until(lambda: row(gateway, "managed")["state"] == "stale", 30, "the loss to be told")
+            state = row(gateway, "managed")
+            assert state["last_error"] and state["last_success"], state
+            assert sent(gateway, upstream, "managed") == third
+            assert "headgate_control_secret_references_failing 1" in httpx.get(gateway.admin_url + "/metrics").text
+            assert '"event":"secret.unresolved"' in gateway.log("controlplane")
+            done = gateway.run("secrets", "refresh")
+            assert done.returncode == 1 and reference in done.stdout + done.stderr, done
+            # also a control plane that starts now has it, from the database
+            gateway.kill("controlplane")
+            until(lambda: gateway.run("status").returncode == 0, 20, "the control plane")
+            gateway.apply({"teams": [{"name": "after"}]})
+            assert sent(gateway, upstream, "managed") == third
+        until(lambda: row(gateway, "managed")["state"] == "resolved", 30, "the manager's return to be seen")
+    return [first, second, third]
+
+
+def seen_nowhere(gateway, canaries):
+    witness = Witness()
+    for i, canary in enumerate(canaries):
+        witness.guard(f"secret {i}", canary)
+    for path in ("/secrets", "/providers", "/config", "/audit?limit=1000", "/revisions"):
+        witness.see(path, gateway.admin("GET", path).text)
+    for command in (("secrets", "list"), ("secrets", "list", "--output", "json"), ("export",)):
+        witness.see(" ".join(command), gateway.cli(*command))
+    witness.see("metrics", httpx.get(gateway.admin_url + "/metrics").text)
+    see_processes(witness, gateway)
+    dump = gateway.dump()
+    assert "secret_references" in dump
+    witness.see("dump of the database", dump)
+    gateway.down()
+    see_files(witness, gateway.home, skip=("/env", "/secrets/"))
+    data = pathlib.Path(gateway.setting("data"))
+    if data != gateway.home:
+        see_files(witness, data, skip=("/secrets/",))
+    assert len(witness.seen) > 10 and not witness.verdict()
+    log = gateway.log("controlplane")
+    assert "LEAK" not in log
+
+
+def down(fakes):
+    @contextlib.contextmanager
+    def away():
+        fakes.away = True
+        try:
+            yield
+        finally:
+            fakes.away = False
+    return away
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_vault_by_approle(fresh_gateway, fakes, upstream, version):
+    fakes.vault_version, fakes.lease = version, 4
+    secret_id = managers.SECRET_ID
+    gateway = fresh_gateway(options=["--log-level", "debug"], environment=of_vault(
+        fakes, VAULT_ROLE_ID=managers.ROLE_ID, VAULT_SECRET_ID=secret_id))
+
+    def put(value):
+        fakes.vault["llm/openai"] = {"key": value, "other": "x"}
+    values = live_through(gateway, upstream, "vault:secret/llm/openai#key", put, down(fakes))
+    assert fakes.logins > 1  # again, before the token ended
+    fakes.tokens.clear()  # revoked early: logs in again
+    fourth = "sk-4-" + secrets.token_urlsafe(24)
+    put(fourth)
+    resolved(gateway, upstream, "managed", fourth)
+    seen_nowhere(gateway, [*values, fourth])
+
+
+@pytest.mark.parametrize("setting", ["VAULT_TOKEN", "VAULT_TOKEN_FILE"])
+def test_vault_by_a_token_that_is_renewed(fresh_gateway, fakes, upstream, setting):
+    fakes.lease, fakes.tokens["hvs.given"] = 3, True
+    gateway = fresh_gateway(environment=of_vault(fakes, HEADGATE_SECRETS_REFRESH_S="3600", **{
+        setting: "hvs.given" if setting == "VAULT_TOKEN" else readable(fakes, "token", "hvs.given\n")}))
+    fakes.vault["a"] = {"k": "sk-of-vault"}
+    gateway.apply(upstream.provider("managed", credential="vault:secret/a#k"))
+    resolved(gateway, upstream, "managed", "sk-of-vault")
+    until(lambda: fakes.renewals >= 2, 20, "the token's renewal")
+    assert "hvs.given" not in gateway.log("controlplane")
+    answer = gateway.admin("POST", "/providers", json={"name": "thief", "kind": "openai-compatible", "base_url": upstream.url,
+                                                       "credential": "env:VAULT_TOKEN"})
+    assert answer.status_code == 400 and "credential" in answer.text, answer.text
+
+
+def test_vault_by_kubernetes(fresh_gateway, fakes, upstream):
+    fakes.k8s_jwt = "eyJ.k8s.jwt"
+    path = readable(fakes, "sa-token", fakes.k8s_jwt + "\n")
+    gateway = fresh_gateway(environment=of_vault(fakes, VAULT_K8S_ROLE="gateway", VAULT_K8S_TOKEN_FILE=path))
+    fakes.vault["a"] = {"k": "sk-of-vault"}
+    gateway.apply(upstream.provider("managed", credential="vault:secret/a#k"))
+    resolved(gateway, upstream, "managed", "sk-of-vault")
+
+
+def test_a_real_vault(fresh_gateway, upstream):
+    program = os.environ.get("HEADGATE_TEST_VAULT") or shutil.which("bao") or shutil.which("vault")
+    if not program:
+        pytest.skip("neither bao nor vault is on the path (HEADGATE_TEST_VAULT may name one)")
+    address = free_address()
+    process = subprocess.Popen([program, "server", "-dev", "-dev-root-token-id=root-1", f"-dev-listen-address={address}",
+                                "-dev-no-store-token"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env={**harness.clean_environment(), "HOME": "/tmp"})
+    try:
+        api = httpx.Client(base_url=f"http://{address}/v1", headers={"x-vault-token": "root-1"}, timeout=10)
+        until(lambda: api.get("/sys/health").status_code == 200, 30, "Vault")
+        assert api.post("/sys/mounts/old", json={"type": "kv", "options": {"version": "1"}}).status_code == 204
+        policy = 'path "secret/data/llm/*" { capabilities = ["read"] }\npath "old/*" { capabilities = ["read"] }'
+        assert api.put("/sys/policies/acl/llm", json={"policy": policy}).status_code == 204
+        assert api.post("/sys/auth/approle", json={"type": "approle"}).status_code == 204
+        assert api.post("/auth/approle/role/gw", json={"token_policies": "llm", "token_ttl": "8s"}).status_code == 204
+        role = api.get("/auth/approle/role/gw/role-id").json()["data"]["role_id"]
+        secret_id = api.post("/auth/approle/role/gw/secret-id").json()["data"]["secret_id"]
+        gateway = fresh_gateway(environment=environment(VAULT_ADDR=f"http://{address}", VAULT_ROLE_ID=role,
+                                                        VAULT_SECRET_ID=secret_id))
+
+        def put(value):
+            assert api.post("/secret/data/llm/openai", json={"data": {"key": value}}).status_code == 200
+        values = live_through(gateway, upstream, "vault:secret/llm/openai#key", put)
+        assert api.post("/old/a", json={"key": "sk-of-version-1"}).status_code == 204
+        gateway.apply(upstream.provider("managed", credential="vault:old/a#key"))
+        resolved(gateway, upstream, "managed", "sk-of-version-1")
+        for reference, why in (("vault:secret/other#key", "refused"), ("vault:secret/llm/none#key", "404"),
+                               ("vault:secret/llm/openai#none", "none")):
+            gateway.apply(upstream.provider("bad", credential=reference))
+            error = until(lambda: row(gateway, "bad")["last_error"], 20, "the error")
+            assert why in error, error
+        seen_nowhere(gateway, [*values, secret_id])
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
+def moto():
+    beside = pathlib.Path(sys.executable).parent / "moto_server"
+    program = os.environ.get("HEADGATE_TEST_MOTO") or (str(beside) if beside.exists() else shutil.which("moto_server"))
+    if not program:
+        pytest.skip("moto_server is not installed (moto[server]; HEADGATE_TEST_MOTO may name it)")
+    address = free_address()
+    host, port = address.split(":")
+    command = [program, "-H", host, "-p", port]
+    processes = []
+
+    class Moto:
+        url = f"http://{address}"
+
+        def start(self):
+            processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                              env={**harness.clean_environment(), "INITIAL_NO_AUTH_ACTION_COUNT": "100000"}))
+            until(lambda: httpx.get(self.url + "/moto-api/", timeout=5).status_code == 200, 40, "moto")
+
+        def call(self, service, target, **body):
+            prefix = {"secretsmanager": "secretsmanager", "ssm": "AmazonSSM"}[service]
+            answer = httpx.post(self.url + "/", content=json.dumps(body), timeout=20, headers={
+                "content-type": "application/x-amz-json-1.1", "x-amz-target": f"{prefix}.{target}",
+                "authorization": f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/{service}/aws4_request, "
+                                 "SignedHeaders=host, Signature=0"})
+            return answer
+
+    made = Moto()
+    made.start()
+    yield made
+    for process in processes:
+        process.kill()
+        process.wait(10)
+
+
+def test_aws(fresh_gateway, upstream, moto):
+    secret_key = "aws-canary-" + secrets.token_urlsafe(30)
+    gateway = fresh_gateway(options=["--log-level", "debug"], environment=environment(
+        AWS_ACCESS_KEY_ID="AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY=secret_key, AWS_REGION="eu-west-1", AWS_ENDPOINT_URL=moto.url))
+
+    def put_json(value):
+        body = json.dumps({"api_key": value, "n": 1})
+        if moto.call("secretsmanager", "PutSecretValue", SecretId="llm/openai", SecretString=body).status_code != 200:
+            assert moto.call("secretsmanager", "CreateSecret", Name="llm/openai", SecretString=body).status_code == 200
+    values = live_through(gateway, upstream, "aws-sm:llm/openai#api_key", put_json)
+
+    def put_parameter(value):
+        answer = moto.call("ssm", "PutParameter", Name="/llm/openai", Value=value, Type="SecureString", Overwrite=True)
+        assert answer.status_code == 200, answer.text
+    values += live_through(gateway, upstream, "aws-ssm:/llm/openai", put_parameter)
+    for reference, why in (("aws-sm:none", "ResourceNotFoundException"), ("aws-ssm:/none", "ParameterNotFound"),
+                           ("aws-sm:llm/openai#n", "'n'")):
+        gateway.apply(upstream.provider("bad", credential=reference))
+        error = until(lambda: row(gateway, "bad")["last_error"], 20, "the error")
+        assert why in error, error
+        assert row(gateway, "bad")["state"] == "unresolved"
+    seen_nowhere(gateway, [*values, secret_key])
+
+
+def test_google(fresh_gateway, fakes, upstream):
+    account = readable(fakes, "account.json", fakes.service_account())
+    gateway = fresh_gateway(environment=environment(GOOGLE_APPLICATION_CREDENTIALS=account,
+                                                    HEADGATE_GCP_SM_URL=fakes.url + "/gcp"))
+
+    def put(value):
+        fakes.secrets["projects/p1/secrets/openai/versions/latest"] = value
+    values = live_through(gateway, upstream, "gcp-sm:projects/p1/secrets/openai", put, down(fakes))
+    grants = fakes.grants
+    fakes.token = "ya29.second"  # the old one is refused: another is asked for
+    put("sk-after")
+    resolved(gateway, upstream, "managed", "sk-after")
+    assert fakes.grants > grants
+    seen_nowhere(gateway, values)
+
+
+def test_azure(fresh_gateway, fakes, upstream):
+    gateway = fresh_gateway(environment=environment(
+        AZURE_TENANT_ID="t1", AZURE_CLIENT_ID="app", AZURE_CLIENT_SECRET=managers.AZURE_SECRET,
+        AZURE_AUTHORITY_HOST=fakes.url + "/entra/", HEADGATE_AZURE_KV_URL=fakes.url + "/azure"))
+
+    def put(value):
+        fakes.secrets["openai"] = fakes.secrets["openai/0a1b"] = value
+    values = live_through(gateway, upstream, "azure-kv:myvault/openai", put, down(fakes))
+    fakes.secrets["openai/0a1b"] = "sk-of-a-version"
+    gateway.apply(upstream.provider("managed", credential="azure-kv:https://myvault.vault.azure.net/secrets/openai/0a1b"))
+    resolved(gateway, upstream, "managed", "sk-of-a-version")
+    seen_nowhere(gateway, values)
+
+
+def test_forms_are_refused_at_apply(gateway):
+    for reference in ("vault:secret", "vault:secret/x", "vault:/secret/x#k", "vault:secret/../x#k", "vault:secret//x#k",
+                      "vault:secret/x?y#k", "aws-sm:", "aws-sm:a b", "aws-ssm:a#b", "gcp-sm:p/s", "gcp-sm:projects/p/secrets/",
+                      "gcp-sm:projects/../secrets/x", "azure-kv:v", "azure-kv:v/s/../x", "azure-kv:https://evil.example/secrets/x",
+                      "azure-kv:https://x.vault.azure.net.evil.example/secrets/x", "azure-kv:http://v.vault.azure.net/secrets/x",
+                      "vault:secret/" + "x" * 1100 + "#k"):
+        answer = gateway.admin("POST", "/config/apply", json={"document": {"providers": [
+            {"name": "p", "kind": "openai", "credential": reference}]}, "dry_run": True})
+        assert answer.status_code in (400, 422), (reference, answer.text)
+        assert answer.json()["path"] == "providers[0].credential", answer.text
+
+
+def test_the_guard_holds(fresh_gateway, fakes, upstream):
+    """Without the setting, neither plain HTTP nor a private address is asked."""
+    settings = of_vault(fakes, VAULT_TOKEN="hvs.given")
+    del settings["HEADGATE_SECRETS_ALLOW_PRIVATE"]
+    gateway = fresh_gateway(environment=settings)
+    gateway.apply(upstream.provider("managed", credential="vault:secret/a#k"))
+    error = until(lambda: row(gateway, "managed")["last_error"], 20, "the refusal")
+    assert "not https" in error and row(gateway, "managed")["state"] == "unresolved"
+    assert not fakes.asked
+    gateway.down()
+    gateway.environment["VAULT_ADDR"] = fakes.url.replace("http://", "https://")
+    gateway.up()
+    error = until(lambda: "denied" in (row(gateway, "managed")["last_error"] or ""), 20, "the refusal")
+    assert error and not fakes.asked
+
+
+def test_a_credential_does_not_follow_a_name_elsewhere(fresh_gateway, fakes, upstream):
+    """A provider that moves and changes its credential in one: what it had is not sent to the new address."""
+    gateway = fresh_gateway(environment=of_vault(fakes, VAULT_TOKEN="hvs.none"))
+    other = FakeProvider()
+    try:
+        gateway.apply(upstream.provider("p", credential="sk-old"))
+        assert sent(gateway, upstream, "p") == "sk-old"
+        gateway.apply(upstream.provider("p", credential="vault:secret/a#k"))
+        assert sent(gateway, upstream, "p") == "sk-old"  # at the same place it serves until the new one is there
+        gateway.apply(other.provider("p", credential="vault:secret/a#k"))
+        assert sent(gateway, other, "p") == ""
+    finally:
+        other.close()
