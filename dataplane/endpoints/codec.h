@@ -17,11 +17,14 @@ struct codec_units {
     bool exact;                 /* likely.of[unit] is no guess */
     size_t text_bytes;          /* of the body: those that count as text */
     struct tokens likely, most; /* without the input's text */
+    bool costs_nothing;         /* at any provider */
+    bool unbounded;             /* no bound is known of what it may cost */
 };
 
 struct codec_request {
     struct slice body;
     struct slice content_type; /* as given; may be empty */
+    struct slice method, path; /* the path below its mount, with the query */
 };
 
 enum codec_way {
@@ -47,7 +50,7 @@ struct codec {
     /* *brief and *units; JSON is checked here. 0, ERR_SYNTAX (*why), ERR_NOMEM. */
     int (*brief)(const struct codec_request *q, struct arena *a, struct request_brief *brief,
                  struct codec_units *units, struct dialect_refusal *why);
-    /* 0; ERR_DENIED: the provider has no such endpoint (*why); ERR_NOMEM. */
+    /* 0; ERR_DENIED: the provider has no such endpoint (*why); ERR_NOMEM. Not where it forwards. */
     int (*route)(const struct dialect_target *t, struct arena *a, struct codec_route *ret,
                  struct dialect_refusal *why);
     /* CODEC_TRANSLATED, CODEC_OWN: the body for the provider, or the answer. 0, ERR_SYNTAX,
@@ -64,12 +67,13 @@ struct codec {
     void (*usage)(struct slice object, struct usage_report *report);
     bool any_answer;  /* answers may be something else than JSON: they pass as they come */
     bool takes_forms; /* requests are multipart/form-data, not JSON */
+    bool forwards;    /* to a provider that is named; nothing is rewritten */
     bool estimates;   /* CODEC_OWN answers are estimates, and say so */
 };
 
 extern const struct codec codec_embeddings, codec_rerank, codec_count, codec_moderations,
     codec_pictures, codec_picture_edits, codec_picture_variations, codec_speech,
-    codec_transcriptions, codec_translations;
+    codec_transcriptions, codec_translations, codec_files, codec_batches, codec_passthrough;
 
 /* --- what they share (codec.c) ---------------------------------------------------------------- */
 

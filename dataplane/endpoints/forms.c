@@ -2,8 +2,8 @@
  * Endpoints whose requests are forms: pictures to be changed, sound to be written down. The fields
  * are found in the body, which goes up as it is but for the model's name.
  */
+#include "dataplane/endpoints/form.h"
 #include "dataplane/endpoints/media.h"
-#include "lib/http/multipart.h"
 
 #include <string.h>
 
@@ -113,13 +113,23 @@ read(const struct codec_request *q, struct form *f, struct request_brief *ret,
     return err ? err : brief_form(f, ret, why);
 }
 
+int
+form_brief(const struct codec_request *q, struct request_brief *ret, size_t *ret_text_bytes,
+           struct dialect_refusal *why)
+{
+    struct form f = {.twice = -1};
+    int err = read(q, &f, ret, why);
+    *ret_text_bytes = f.text_bytes;
+    return err;
+}
+
 /* --- pictures --------------------------------------------------------------------------------- */
 
 static int
 brief_pictures(const struct codec_request *q, struct arena *a, struct request_brief *ret,
                struct codec_units *units, struct dialect_refusal *why)
 {
-    struct form f;
+    struct form f = {.twice = -1};
     int64_t made;
     int err = read(q, &f, ret, why);
     (void)a;
@@ -169,7 +179,7 @@ static int
 brief_sound(const struct codec_request *q, struct arena *a, struct request_brief *ret,
             struct codec_units *units, struct dialect_refusal *why)
 {
-    struct form f;
+    struct form f = {.twice = -1};
     int err = read(q, &f, ret, why);
     (void)a;
     if (err)

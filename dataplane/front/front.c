@@ -72,6 +72,7 @@ start(struct services *svc, struct http_stream *s, const struct front_route *rou
                "The gateway has as many requests as it can bear. Try again shortly.");
         return NULL;
     }
+    r->below = route->below;
     if (route->subject.at) {
         r->subject = front_unescape(route->subject, &r->arena);
         if (!r->subject.at)

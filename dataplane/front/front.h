@@ -20,6 +20,7 @@ struct front_route {
     enum route_kind kind;
     const struct endpoint *endpoint; /* of ROUTE_REQUEST */
     struct slice subject;    /* in the path: a model's id, still percent-encoded; else at == NULL */
+    struct slice below;      /* the path below its mount, with the query */
     const char *allow;       /* of ROUTE_WRONG_METHOD */
     enum dialect_id dialect; /* in which an error is told */
 };

@@ -1,3 +1,4 @@
+#include "dataplane/endpoints/forward.h"
 #include "dataplane/front/front.h"
 #include "lib/base/utf8.h"
 
@@ -18,6 +19,9 @@ static const struct endpoint
     speech          = {ENDPOINT_SPEECH, "audio.speech", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_speech},
     transcriptions  = {ENDPOINT_TRANSCRIPTIONS, "audio.transcriptions", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_transcriptions},
     translations    = {ENDPOINT_TRANSLATIONS, "audio.translations", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_translations},
+    files           = {ENDPOINT_FILES, "files", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_files},
+    batches         = {ENDPOINT_BATCHES, "batches", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_batches},
+    passthrough     = {ENDPOINT_PASSTHROUGH, "passthrough", WAY_CODEC, DIALECT_CHAT, NULL, false, false, &codec_passthrough},
     messages_models = {ENDPOINT_MODELS, "models", WAY_OWN, DIALECT_ANTHROPIC, NULL, false, false, NULL},
     generate        = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, false, false, NULL},
     stream_generate = {ENDPOINT_GENERATE, "generate_content", WAY_CHAT, DIALECT_GEMINI, NULL, true, true, NULL},
@@ -43,10 +47,14 @@ const char *const front_endpoint_names[ENDPOINT_KINDS + 1] = {
     [ENDPOINT_SPEECH] = "audio.speech",
     [ENDPOINT_TRANSCRIPTIONS] = "audio.transcriptions",
     [ENDPOINT_TRANSLATIONS] = "audio.translations",
+    [ENDPOINT_FILES] = "files",
+    [ENDPOINT_BATCHES] = "batches",
+    [ENDPOINT_PASSTHROUGH] = "passthrough",
     [ENDPOINT_KINDS] = "none",
 };
 
-enum { GET, POST };
+/* ANY: but HEAD, CONNECT and the like, whose answers are of another kind. */
+enum { GET, POST, DELETE, ANY };
 
 /* Whose API a path belongs to. Each vendor's own SDK finds it where its base URL points: at the
  * root, and below a prefix of its own. */
@@ -92,6 +100,15 @@ static const struct row {
     { OPENAI,    "/audio/speech",           NULL,               POST, ROUTE_REQUEST, &speech },
     { OPENAI,    "/audio/transcriptions",   NULL,               POST, ROUTE_REQUEST, &transcriptions },
     { OPENAI,    "/audio/translations",     NULL,               POST, ROUTE_REQUEST, &translations },
+    { OPENAI,    "/files",            NULL,                     POST,   ROUTE_REQUEST, &files },
+    { OPENAI,    "/files",            NULL,                     GET,    ROUTE_REQUEST, &files },
+    { OPENAI,    "/files/",           "",                       GET,    ROUTE_REQUEST, &files },
+    { OPENAI,    "/files/",           "",                       DELETE, ROUTE_REQUEST, &files },
+    { OPENAI,    "/batches",          NULL,                     POST,   ROUTE_REQUEST, &batches },
+    { OPENAI,    "/batches",          NULL,                     GET,    ROUTE_REQUEST, &batches },
+    { OPENAI,    "/batches/",         "/cancel",                POST,   ROUTE_REQUEST, &batches },
+    { OPENAI,    "/batches/",         "",                       GET,    ROUTE_REQUEST, &batches },
+    { OPENAI,    FORWARD_PREFIX,      "",                       ANY,    ROUTE_REQUEST, &passthrough },
     { OPENAI,    "/capabilities",     NULL,                     GET,  ROUTE_REQUEST, &capabilities },
     { ANTHROPIC, "/messages",         NULL,                     POST, ROUTE_REQUEST, &messages },
     { ANTHROPIC, "/messages/count_tokens", NULL,                POST, ROUTE_REQUEST, &count_tokens },
@@ -111,8 +128,16 @@ static const struct row {
 static bool
 is_method(struct slice method, int wanted)
 {
+    static const char *const any[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
     if (wanted == POST)
         return slice_is(method, "POST");
+    if (wanted == DELETE)
+        return slice_is(method, "DELETE");
+    for (size_t i = 0; wanted == ANY && i < sizeof(any) / sizeof(any[0]); i++)
+        if (slice_is(method, any[i]))
+            return true;
+    if (wanted == ANY)
+        return false;
     return slice_is(method, "GET") || slice_is(method, "HEAD");
 }
 
@@ -131,6 +156,27 @@ is_path(const struct row *row, struct slice path, struct slice *ret_subject)
     return true;
 }
 
+/* The methods of all rows that fit a path. */
+static const char *
+allowed(const struct mount *mount, struct slice path)
+{
+    static const char *const texts[8] = {
+        [1 << GET] = "GET, HEAD",
+        [1 << POST] = "POST",
+        [1 << DELETE] = "DELETE",
+        [1 << GET | 1 << POST] = "GET, HEAD, POST",
+        [1 << GET | 1 << DELETE] = "GET, HEAD, DELETE",
+        [1 << POST | 1 << DELETE] = "POST, DELETE",
+        [1 << GET | 1 << POST | 1 << DELETE] = "GET, HEAD, POST, DELETE",
+    };
+    struct slice subject;
+    unsigned methods = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].api & mount->apis && is_path(&rows[i], path, &subject))
+            methods |= 1u << rows[i].method;
+    return methods & 1u << ANY ? "GET, POST, PUT, PATCH, DELETE" : texts[methods & 7];
+}
+
 /* Looks in one mount; a row whose path fits but not its method is remembered. */
 static bool
 find_in(const struct mount *mount, struct slice method, struct slice path, struct front_route *ret)
@@ -142,12 +188,13 @@ find_in(const struct mount *mount, struct slice method, struct slice path, struc
             continue;
         if (!is_method(method, row->method)) {
             ret->kind = ROUTE_WRONG_METHOD;
-            ret->allow = row->method == POST ? "POST" : "GET, HEAD";
+            ret->allow = allowed(mount, path);
             continue;
         }
         *ret = (struct front_route){.kind = row->kind,
                                     .endpoint = row->endpoint,
                                     .subject = subject,
+                                    .below = path,
                                     .dialect =
                                         row->endpoint ? row->endpoint->dialect : mount->dialect};
         return true;
@@ -166,8 +213,11 @@ front_find(struct slice method, struct slice target)
             continue;
         if (route.kind == ROUTE_NONE && !route.dialect)
             route.dialect = mounts[i].dialect;
-        if (find_in(&mounts[i], method, slice_from(path, prefix.len), &route))
+        if (find_in(&mounts[i], method, slice_from(path, prefix.len), &route)) {
+            if (target.at) /* the query, which stands behind it */
+                route.below.len = (size_t)(target.at + target.len - route.below.at);
             return route;
+        }
     }
     return route;
 }

@@ -34,9 +34,11 @@ enum problem {
     PROBLEM_SCOPE_ENDPOINT,
     PROBLEM_SCOPE_PARAMETER,
     PROBLEM_MODEL_NOT_FOUND,
-    PROBLEM_UNSUPPORTED,    /* the provider cannot do what a member asks for */
-    PROBLEM_MEDIA,          /* what a URL names cannot be had */
-    PROBLEM_WRONG_PROVIDER, /* the provider has no such endpoint */
+    PROBLEM_PROVIDER_NOT_FOUND,
+    PROBLEM_PROVIDER_NEEDED, /* and the request does not say which */
+    PROBLEM_UNSUPPORTED,     /* the provider cannot do what a member asks for */
+    PROBLEM_MEDIA,           /* what a URL names cannot be had */
+    PROBLEM_WRONG_PROVIDER,  /* the provider has no such endpoint */
     PROBLEM_UNPRICED_MODEL,
     PROBLEM_UNBOUNDED,
     PROBLEM_QUOTA,

@@ -48,6 +48,9 @@ enum endpoint_kind {
     ENDPOINT_SPEECH,
     ENDPOINT_TRANSCRIPTIONS,
     ENDPOINT_TRANSLATIONS,
+    ENDPOINT_FILES,
+    ENDPOINT_BATCHES,
+    ENDPOINT_PASSTHROUGH,
     ENDPOINT_KINDS
 };
 enum endpoint_way {
@@ -108,6 +111,7 @@ struct request {
     struct http_stream *client; /* NULL once the answer has ended, or the client has gone */
     const struct endpoint *endpoint;
     struct slice subject;  /* the {id} of /v1/models/{id}; at == NULL: none */
+    struct slice below;    /* the path below its mount, with the query; in the client's head */
     struct policy *policy; /* one reference; NULL: there is none yet */
     struct arena arena;
     int64_t started_ms; /* monotonic, of the loop's turn */
@@ -150,6 +154,7 @@ struct request {
         struct dialect_address address;
         struct http_field *fields;
         size_t field_count;
+        const char *method;   /* NULL: POST */
         struct slice *pieces; /* of the body that goes up */
         size_t piece_count;
         bool usage_added; /* stream_options.include_usage is ours */
@@ -189,6 +194,7 @@ struct request {
         const char *error_code;     /* static; of a failure after the answer began */
         struct timer timer;         /* waits for an end after [DONE]; or ends what cannot go on */
         struct buf tail;            /* of an ANSWER_LONG: where the usage is */
+        uint64_t passed;            /* its bytes */
     } sent;
 
     struct {       /* request/settle.c */

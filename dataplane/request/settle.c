@@ -22,7 +22,8 @@
 static bool
 has_output(const struct request *r)
 {
-    return !r->endpoint->codec;
+    const struct codec *codec = r->endpoint->codec;
+    return !codec || (codec->forwards && r->body.units && r->body.units->text_bytes);
 }
 
 /* Bytes of the request that count as text. */
@@ -88,6 +89,8 @@ delivered_estimate(const struct request *r)
         return 0;
     if (r->answer.mode == ANSWER_STREAM)
         m = &r->answer.passage.meter;
+    else if (r->answer.mode == ANSWER_LONG)
+        whole.bytes = r->sent.passed;
     else
         meter_count(&whole, buf_slice(&r->answer.held));
     return estimates_output(r->svc->estimates, r->plan.target->provider->name,
@@ -205,7 +208,9 @@ settle_tally(struct request *r)
         report->tokens.audio_output = report->tokens.image_output = 0;
     }
     r->tally.tokens = report->tokens;
-    if (!is_providers_error(r) && r->body.units)
+    if (r->body.units && r->body.units->costs_nothing)
+        r->tally.tokens = (struct tokens){0};
+    else if (!is_providers_error(r) && r->body.units && !r->endpoint->codec->forwards)
         tally_units(r);
     else if (!is_providers_error(r))
         fill_in(r, !report->has_input, has_output(r) && !report->has_output);
@@ -217,6 +222,8 @@ settle_tally(struct request *r)
 bool
 settle_is_bounded(const struct request *r)
 {
+    if (r->body.units && r->body.units->unbounded)
+        return false;
     return !has_output(r) || (r->body.brief.max_tokens > 0 && !r->body.brief.max_tokens_odd);
 }
 

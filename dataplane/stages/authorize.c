@@ -4,6 +4,7 @@
  */
 #include "dataplane/dialects/capabilities.h"
 #include "dataplane/dialects/models.h"
+#include "dataplane/endpoints/forward.h"
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
 
@@ -150,12 +151,122 @@ check_scopes(struct request *r)
     return check_scope(r, r->who.key->team->scope, "team");
 }
 
+/* --- a provider that is named, or the only one ------------------------------------------------ */
+
+static struct slice
+name_in(struct request *r, struct slice provider, struct slice model)
+{
+    return slice_of(arena_printf(&r->arena, "%.*s/%.*s", SLICE_ARG(provider), SLICE_ARG(model)));
+}
+
+/* Whether it keeps files, and the key may use all of it. */
+static bool
+may_keep(struct request *r, const struct policy_provider *p)
+{
+    struct slice all = name_in(r, p->name, SLICE("*"));
+    return p->kind != PROVIDER_SIMULATOR && dialect_for(p, DIALECT_CHAT)->id == DIALECT_CHAT &&
+           all.at && policy_may_use(r->who.key, all);
+}
+
+/* NULL: there are none, or several. */
+static const struct policy_provider *
+find_only(struct request *r)
+{
+    const struct policy_provider *found = NULL;
+    for (size_t i = 0; i < policy_provider_count(r->policy); i++) {
+        const struct policy_provider *p = policy_provider_at(r->policy, i);
+        if (!may_keep(r, p))
+            continue;
+        if (found)
+            return NULL;
+        found = p;
+    }
+    return found;
+}
+
+static struct slice
+named_provider(const struct request *r)
+{
+    struct slice query = r->below, path = slice_cut(&query, '?'), name, rest;
+    if (forward_split(path, &name, &rest))
+        return name;
+    name = http_field_get(request_head(r), "x-headgate-provider");
+    return name.at ? name : forward_query_get(query, "provider");
+}
+
+/* One that does not exist and one that the key may not use give the same answer. */
+static enum verdict
+refuse_provider(struct request *r, struct slice name)
+{
+    if (name.len > 200)
+        name.len = 200;
+    return reply_refuse(r, PROBLEM_PROVIDER_NOT_FOUND,
+                        "The provider '%.*s' does not exist, or the key may not use all of it.",
+                        SLICE_ARG(name));
+}
+
+/* A key for some of a provider's models may go where the named one does the work, and nowhere else:
+ * elsewhere a model in the body may be one word among others. */
+static bool
+may_use_path(struct request *r, const struct policy_provider *p)
+{
+    struct slice rest = r->below, path = slice_cut(&rest, '?'), name, to;
+    struct slice all = name_in(r, p->name, SLICE("*"));
+    if (all.at && policy_may_use(r->who.key, all))
+        return true;
+    return forward_split(path, &name, &to) &&
+           (forward_is_of_model(to) || forward_path_model(to, &r->arena).len);
+}
+
+/* What names no model needs the right to all of the provider's: "NAME/" and a star. */
+static enum verdict
+use_provider(struct request *r, const struct policy_provider *p)
+{
+    struct slice model = r->body.brief.model;
+    bool named = model.len > 0;
+    if (model.len > LIMIT_MODEL_BYTES)
+        return refuse_model(r, model);
+    struct slice name = name_in(r, p->name, named ? model : SLICE("*"));
+    if (!name.at)
+        return refuse_memory(r);
+    if (p->kind == PROVIDER_SIMULATOR || (!named && !policy_may_use(r->who.key, name)))
+        return refuse_provider(r, p->name);
+    if (named && !may_use_path(r, p))
+        return refuse_provider(r, p->name);
+    if (find_model(r, name) == REPLY)
+        return REPLY;
+    if (r->grant.model != &r->grant.scratch || r->grant.scratch_target.provider != p)
+        return refuse_model(r, name); /* a configured model has taken the name */
+    r->grant.scratch.free |= !named;
+    return check_scopes(r);
+}
+
+static enum verdict
+authorize_forward(struct request *r)
+{
+    struct slice name = named_provider(r);
+    if (name.at) {
+        const struct policy_provider *p = policy_find_provider(r->policy, name);
+        return p ? use_provider(r, p) : refuse_provider(r, name);
+    }
+    const struct policy_provider *only = find_only(r);
+    if (!only)
+        return reply_refuse(r, PROBLEM_PROVIDER_NEEDED,
+                            "Say which provider is meant: by the header x-headgate-provider or "
+                            "'?provider='.");
+    return use_provider(r, only);
+}
+
+/* --- the stage -------------------------------------------------------------------------------- */
+
 enum verdict
 authorize(struct request *r)
 {
     struct slice name = r->subject;
     if (r->who.key->team->disabled)
         return reply_refuse(r, PROBLEM_TEAM_DISABLED, "The team of this key is disabled.");
+    if (r->endpoint->codec && r->endpoint->codec->forwards)
+        return authorize_forward(r);
     bool own = r->endpoint->way == WAY_OWN;
     if (r->endpoint->kind == ENDPOINT_CAPABILITIES)
         return reply_list(r, write_capabilities);

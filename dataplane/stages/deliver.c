@@ -352,6 +352,7 @@ on_long_body(void *ctx, struct slice bytes)
     struct request *r = ctx;
     if (!r->answer.first_byte_ms)
         r->answer.first_byte_ms = loop_now_ms(r->svc->loop);
+    r->sent.passed += bytes.len;
     keep_tail(r, bytes);
     write_client(r, bytes);
 }
@@ -383,6 +384,7 @@ begin_long(struct request *r)
 {
     buf_init(&r->sent.tail, 2 * TAIL_BYTES);
     keep_tail(r, buf_slice(&r->answer.held));
+    r->sent.passed = r->answer.held.len;
     begin(r, r->answer.content_length);
     r->answer.attempt.handlers = &long_handlers;
     return WAIT;

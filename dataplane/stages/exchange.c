@@ -32,7 +32,8 @@ is_passed_back(struct slice name)
     case 'a':
         return slice_starts(name, SLICE("anthropic-ratelimit-"));
     case 'c':
-        return slice_eq(name, SLICE("content-type"));
+        return slice_eq(name, SLICE("content-type")) ||
+               slice_eq(name, SLICE("content-disposition"));
     case 'o':
         return slice_eq(name, SLICE("openai-model")) || slice_eq(name, SLICE("openai-version")) ||
                slice_eq(name, SLICE("openai-processing-ms"));
@@ -333,6 +334,21 @@ on_body(void *ctx, struct slice bytes)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
+/* What was passed on is the provider's own, whatever it is; usage is read where there is some. */
+static enum verdict
+look_forwarded(struct request *r, struct slice text)
+{
+    const struct codec *codec = r->endpoint->codec;
+    bool is_error;
+    if (!codec->look) /* what it tells is not of this request */
+        return NEXT;
+    int err = r->wire.dialect->look ? r->wire.dialect->look(text, &r->answer.report, &is_error) : 0;
+    if (!err && !r->answer.report.seen)
+        err = codec->look(text, &r->answer.report, &is_error);
+    r->answer.report.suspect |= err == ERR_PROTOCOL && r->body.units->text_bytes;
+    return NEXT;
+}
+
 /* A whole document in the client's own dialect: valid, and no error in a good status's clothes. */
 static enum verdict
 check_whole(struct request *r)
@@ -340,6 +356,8 @@ check_whole(struct request *r)
     struct slice text = buf_slice(&r->answer.held);
     const struct codec *codec = r->endpoint->codec;
     bool is_error = false;
+    if (codec && codec->forwards)
+        return look_forwarded(r, text);
     if ((codec && codec->look ? codec->look : r->wire.dialect->look)(text, &r->answer.report,
                                                                      &is_error))
         return reply_upstream_failed(r, ERR_PROTOCOL, "not a JSON object");
@@ -509,6 +527,7 @@ begin(struct request *r, struct slice token)
         .path = r->wire.address.path,
         .fields = r->wire.fields,
         .field_count = r->wire.field_count,
+        .method = slice_of(r->wire.method),
         .body = r->wire.pieces,
         .body_count = r->wire.piece_count,
         .directives = r->wire.directives,

@@ -54,6 +54,9 @@ check_head(struct request *r, const struct http_head *head)
     if (coding.len && !slice_eq_nocase(coding, SLICE("identity")))
         return reply_refuse(r, PROBLEM_CONTENT_ENCODING, "A request body must not be compressed.");
     struct slice type = http_field_get(head, "content-type");
+    if (r->endpoint->codec && r->endpoint->codec->forwards &&
+        !http_content_type_is(head, "application/json"))
+        return NEXT; /* the provider says what it takes */
     if (r->endpoint->codec && r->endpoint->codec->takes_forms)
         return http_content_type_is(head, "multipart/form-data")
                    ? NEXT
@@ -116,8 +119,9 @@ refuse_body(struct request *r, const struct dialect_refusal *why)
     enum problem p = why->duplicate   ? PROBLEM_DUPLICATE_MEMBER
                      : why->missing   ? PROBLEM_MISSING_MEMBER
                      : why->member[0] ? PROBLEM_INVALID_VALUE
-                     : r->endpoint->codec && r->endpoint->codec->takes_forms ? PROBLEM_INVALID_FORM
-                                                                             : PROBLEM_INVALID_JSON;
+                     : http_content_type_is(request_head(r), "multipart/form-data")
+                         ? PROBLEM_INVALID_FORM
+                         : PROBLEM_INVALID_JSON;
     return reply_refuse_member(r, p, why->member[0] ? why->member : NULL, "%s", why->message);
 }
 
@@ -131,7 +135,8 @@ read_brief(struct request *r, struct dialect_refusal *why)
     if (!codec)
         return dialect_get(r->endpoint->dialect)
             ->brief(body, &r->body.call, &r->arena, &r->body.brief, why);
-    const struct codec_request q = {body, http_field_get(request_head(r), "content-type")};
+    const struct codec_request q = {body, http_field_get(request_head(r), "content-type"),
+                                    request_head(r)->method, r->below};
     r->body.units = arena_zalloc(&r->arena, sizeof(*r->body.units));
     if (!r->body.units)
         return ERR_NOMEM;

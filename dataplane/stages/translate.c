@@ -8,6 +8,7 @@
  * addresses.
  */
 #include "dataplane/dialects/compat.h"
+#include "dataplane/endpoints/forward.h"
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/upstream/media.h"
@@ -163,10 +164,14 @@ static void
 add_passed_up(struct request *r, const struct http_head *head)
 {
     const char *const *names = r->wire.dialect->passed_up;
-    if (r->wire.dialect->id != r->endpoint->dialect)
+    bool forwards = r->endpoint->codec && r->endpoint->codec->forwards;
+    if (r->wire.dialect->id != r->endpoint->dialect && !forwards)
         return;
     for (size_t i = 0; names && names[i] && i < LIMIT_PASSED_UP; i++)
         add(r, slice_of(names[i]), http_field_get(head, names[i]));
+    if (forwards && r->wire.dialect->id == DIALECT_ANTHROPIC &&
+        !has_field(r, SLICE("anthropic-version")))
+        add(r, SLICE("anthropic-version"), SLICE("2023-06-01"));
 }
 
 static bool
@@ -182,9 +187,13 @@ make_fields(struct request *r)
         return false;
     uuid_format(r->wire.attempt_id, id);
     struct slice attempt = arena_copy(&r->arena, slice_make(id, 36));
-    bool is_form = r->endpoint->codec && r->endpoint->codec->takes_forms;
-    add(r, SLICE("content-type"),
-        is_form ? http_field_get(head, "content-type") : SLICE("application/json"));
+    const struct codec *codec = r->endpoint->codec;
+    struct slice type = http_field_get(head, "content-type");
+    if (codec && codec->forwards && r->body.len == 0)
+        type = (struct slice){0};
+    else if (!codec || !(codec->takes_forms || codec->forwards) || !type.at)
+        type = SLICE("application/json");
+    add(r, SLICE("content-type"), type);
     add(r, SLICE("user-agent"), SLICE("Headgate/" HEADGATE_VERSION));
     add(r, SLICE("accept-encoding"), SLICE("identity"));
     add(r, SLICE("x-client-request-id"), attempt);
@@ -484,11 +493,67 @@ write_by_codec(struct request *r, const struct dialect_target *target, enum code
     return NEXT;
 }
 
+/* --- what is passed on ------------------------------------------------------------------------ */
+
+static const char *
+own_method(struct slice method)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (slice_is(method, methods[i]))
+            return methods[i];
+    return "GET"; /* HEAD: the answer's body is left out on the way to the client */
+}
+
+/* The path below the provider's address, and the query that is left; 0, ERR_SYNTAX, ERR_NOMEM. */
+static int
+forward_address(struct request *r, const struct dialect_target *target)
+{
+    struct slice query = r->below, path = slice_cut(&query, '?'), name, to = path;
+    bool any = forward_split(path, &name, &to);
+    if (!forward_is_path(to))
+        return ERR_SYNTAX;
+    query = forward_query(query, &r->arena);
+    const char *text = arena_strdup(&r->arena, to);
+    if (!query.at || !text)
+        return ERR_NOMEM;
+    to = slice_of(text);
+    if (!any && compat_address(target, text, &r->arena, &to))
+        return ERR_NOMEM;
+    char mark = memchr(to.at, '?', to.len) ? '&' : '?';
+    if (query.len)
+        to = slice_of(arena_printf(&r->arena, "%.*s%c%.*s", SLICE_ARG(to), mark, SLICE_ARG(query)));
+    r->wire.address = (struct dialect_address){.path = to};
+    return to.at ? 0 : ERR_NOMEM;
+}
+
+static enum verdict
+forward(struct request *r, const struct dialect_target *target)
+{
+    int err = forward_address(r, target);
+    if (err == ERR_SYNTAX)
+        return reply_refuse(r, PROBLEM_NO_SUCH_PATH,
+                            "The path must have plain segments: none empty, no dots alone, no "
+                            "escaped slashes, dots or percent signs.");
+    if (r->endpoint->kind != ENDPOINT_PASSTHROUGH && r->wire.dialect->id != DIALECT_CHAT)
+        return reply_refuse(r, PROBLEM_WRONG_PROVIDER, "The provider '%.*s' does not serve %s.",
+                            SLICE_ARG(target->provider->name), r->endpoint->name);
+    r->wire.method = own_method(request_head(r)->method);
+    r->wire.pieces = arena_alloc(&r->arena, sizeof(struct slice));
+    if (err || !r->wire.pieces || !make_fields(r))
+        return refuse_memory(r);
+    r->wire.pieces[0] = slice_make(r->body.at, r->body.len);
+    r->wire.piece_count = r->body.len > 0;
+    return NEXT;
+}
+
 static enum verdict
 translate_by_codec(struct request *r, const struct dialect_target *target)
 {
     struct codec_route way;
     struct dialect_refusal why = {.message = ""};
+    if (r->endpoint->codec->forwards)
+        return forward(r, target);
     int err = r->endpoint->codec->route(target, &r->arena, &way, &why);
     if (err == ERR_DENIED)
         return reply_refuse_member(r, PROBLEM_WRONG_PROVIDER, why.member, "%s", why.message);

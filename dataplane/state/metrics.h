@@ -18,7 +18,7 @@
 
 #define METRICS_PROVIDERS 32 /* the first is "none", the last "other" */
 #define METRICS_NAME_BYTES 64
-#define METRICS_ENDPOINTS 18 /* enum endpoint_kind, and "none" */
+#define METRICS_ENDPOINTS 21 /* enum endpoint_kind, and "none" */
 #define METRICS_CLASSES 6    /* no answer, 1xx..5xx */
 #define METRICS_BUCKETS 15
 #define METRICS_REASONS 48 /* enum problem */

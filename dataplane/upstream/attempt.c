@@ -99,13 +99,25 @@ join_path(const struct attempt_order *o, char path[static LIMIT_PATH_BYTES])
     return prefix.len + o->path.len;
 }
 
+static struct slice
+content_type_of(const struct attempt_order *o)
+{
+    for (size_t i = 0; i < o->field_count; i++)
+        if (slice_is(o->fields[i].name, "content-type"))
+            return o->fields[i].value;
+    return (struct slice){0};
+}
+
 static int
 http_call(struct attempt *a, struct services *s, const struct attempt_order *o,
           struct http_origin *origin, struct slice path, struct credential *credential)
 {
     const struct policy_provider *p = o->provider;
     struct http_field fields[LIMIT_ORDER_FIELDS];
+    struct slice method = o->method.len ? o->method : SLICE("POST");
     const struct credential_call who = {
+        .method = method,
+        .content_type = content_type_of(o),
         .provider = p,
         .token = o->token,
         .authority = slice_of(http_origin_authority(origin)),
@@ -124,7 +136,7 @@ http_call(struct attempt *a, struct services *s, const struct attempt_order *o,
     memcpy(fields + o->field_count, credential->fields,
            credential->count * sizeof(credential->fields[0]));
     struct http_request request = {
-        .method = SLICE("POST"),
+        .method = method,
         .path = path,
         .fields = fields,
         .count = o->field_count + credential->count,

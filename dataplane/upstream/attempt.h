@@ -43,6 +43,7 @@ struct attempt {
 struct attempt_order {
     const struct policy_provider *provider;
     struct slice model;              /* the provider's own name */
+    struct slice method;             /* empty: POST */
     struct slice path;               /* the endpoint's below the provider's prefix: "/embeddings" */
     const struct http_field *fields; /* without the credential */
     size_t field_count;

@@ -75,15 +75,15 @@ static int
 add_signature(struct credential *c, const struct credential_call *call, const char **ret_why)
 {
     struct slice target = call->target, path = slice_cut(&target, '?');
-    const struct sigv4_header type = {SLICE("content-type"), SLICE("application/json")};
+    const struct sigv4_header type = {SLICE("content-type"), call->content_type};
     struct sigv4_key key;
     struct sigv4_request r = {
-        .method = SLICE("POST"),
+        .method = call->method,
         .host = call->authority,
         .path = path,
         .query = target,
         .headers = &type,
-        .header_count = 1,
+        .header_count = call->content_type.len ? 1 : 0,
         .body = call->body,
         .body_count = call->body_count,
         .region = call->provider->region,

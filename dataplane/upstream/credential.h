@@ -26,7 +26,9 @@ struct credential {
 /* What is signed, where the provider wants a signature. */
 struct credential_call {
     const struct policy_provider *provider;
-    struct slice token;             /* from oauth_peek(), where oauth_is_wanted() */
+    struct slice token; /* from oauth_peek(), where oauth_is_wanted() */
+    struct slice method;
+    struct slice content_type;      /* as sent; empty: none is */
     struct slice authority, target; /* as sent; target with its query */
     const struct slice *body;
     size_t body_count;

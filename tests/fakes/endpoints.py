@@ -128,7 +128,50 @@ TAILS = {
 }
 
 
+# --- files and batches, and what is passed on ----------------------------------------------------------
+
+FILE = {"id": "file-1", "object": "file", "bytes": 16384, "created_at": CREATED, "filename": "a.jsonl", "purpose": "batch",
+        "status": "processed"}
+BATCH = {"id": "batch_1", "object": "batch", "endpoint": "/v1/chat/completions", "input_file_id": "file-1",
+         "completion_window": "24h", "status": "validating", "created_at": CREATED,
+         "usage": {"input_tokens": 1000, "output_tokens": 1000, "total_tokens": 2000}}
+
+
+def files(_body, _script, request):
+    path = request.path.split("?")[0]
+    if request.method == "POST":
+        form = form_of(request)
+        assert form["purpose"] == "batch" and form["file"] == bytes(range(256)) * 64
+        return json_plan(FILE)
+    if path.endswith("/content"):
+        plan = raw_plan(bytes(range(256)) * 64, "application/octet-stream")
+        plan.headers.append(("content-disposition", 'attachment; filename="a.jsonl"'))
+        return plan
+    if path.endswith("/files"):
+        return json_plan({"object": "list", "data": [FILE], "has_more": False})
+    if request.method == "DELETE":
+        return json_plan({"id": "file-1", "object": "file", "deleted": True})
+    return json_plan(FILE)
+
+
+def batches(_body, _script, request):
+    if request.method == "GET" and request.path.split("?")[0].endswith("/batches"):
+        return json_plan({"object": "list", "data": [BATCH], "has_more": False})
+    return json_plan({**BATCH, "status": "cancelling"} if request.path.endswith("/cancel") else BATCH)
+
+
+def echo(_body, script, request):
+    if script.has("nousage"):
+        plan = json_plan(None)
+        plan.status, plan.body = 204, ""
+        return plan
+    return json_plan(request.facts())
+
+
 def find(path):
+    for part, answer in (("/files", files), ("/batches", batches), ("/echo", echo)):
+        if part in path:
+            return answer
     for tail, answer in TAILS.items():
         if path.endswith(tail):
             return answer

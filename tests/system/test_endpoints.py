@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 import harness
+import rawhttp
 from harness import FakeProvider
 
 PRICES = {"input_per_mtok_usd": "1", "output_per_mtok_usd": "5"}
@@ -314,3 +315,145 @@ def test_what_is_no_form(gateway, content_type, body, status, code):
 def test_the_simulator_has_none(gateway):
     answer = post(gateway, "/v1/images/generations", {"model": "simulator", "prompt": "x"})
     assert answer.status_code == 400 and answer.json()["error"]["code"] == "endpoint_not_served"
+
+
+# --- files and batches ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keys(gateway):
+    """A key for one provider, and one for a model of each of two."""
+    return {name: gateway.cli_json("key", "create", "--name", name, "--models", models)["key"]
+            for name, models in (("one", "fake/*"), ("narrow", "fake/m,claude/c"))}
+
+
+def by(gateway, key, method, path, **more):
+    headers = {"authorization": "Bearer " + key, **more.pop("headers", {})}
+    return httpx.request(method, gateway.url + path, headers=headers, timeout=20, **more)
+
+
+def test_files_of_the_only_provider(gateway, keys, fake):
+    with gateway.openai(key=keys["one"]) as client:
+        raw = client.files.with_raw_response.create(file=("a.jsonl", SOUND), purpose="batch")
+        assert raw.parse().id == "file-1" and raw.headers["x-headgate-provider"] == "fake"
+        event = usage(gateway, raw)
+        assert (event["endpoint"], event["model"], float(event["cost_usd"]), event["estimated"]) == ("files", "fake/*", 0, False)
+        assert [f.id for f in client.files.list()] == ["file-1"]
+        assert client.files.retrieve("file-1").filename == "a.jsonl"
+        raw = client.files.with_raw_response.content("file-1")
+        assert raw.content == SOUND and "a.jsonl" in raw.headers["content-disposition"]
+        assert client.files.delete("file-1").deleted is True
+
+
+def test_files_of_a_provider_that_is_named(gateway, fake):
+    answer = by(gateway, gateway.key, "GET", "/v1/files")
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "provider_required"
+    answer = by(gateway, gateway.key, "GET", "/v1/files?provider=fake&limit=2&key=secret")
+    assert answer.status_code == 200
+    assert seen(fake, the_event(gateway, answer))["path"] == "/v1/files?limit=2"
+    answer = by(gateway, gateway.key, "GET", "/v1/files", headers={"x-headgate-provider": "pieces"})
+    assert answer.status_code == 200 and answer.headers["x-headgate-provider"] == "pieces"
+    answer = by(gateway, gateway.key, "GET", "/v1/files?provider=claude")
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "endpoint_not_served"
+    for name in ("nobody", "simulator"):
+        answer = by(gateway, gateway.key, "GET", "/v1/files?provider=" + name)
+        assert answer.status_code == 404 and answer.json()["error"]["code"] == "provider_not_found"
+
+
+def test_batches(gateway, keys):
+    with gateway.openai(key=keys["one"]) as client:
+        raw = client.batches.with_raw_response.create(input_file_id="file-1", endpoint="/v1/chat/completions",
+                                                      completion_window="24h")
+        assert raw.parse().id == "batch_1"
+        event = usage(gateway, raw)
+        assert (event["endpoint"], event["estimated"]) == ("batches", True)
+        raw = client.batches.with_raw_response.retrieve("batch_1")
+        event = usage(gateway, raw)
+        assert (event["input_tokens"], float(event["cost_usd"]), event["estimated"]) == (0, 0, False)
+        assert client.batches.cancel("batch_1").status == "cancelling"
+        assert [b.id for b in client.batches.list()] == ["batch_1"]
+
+
+# --- passed on ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_any_method_is_passed_on(gateway, fake, method):
+    body = {} if method in ("GET", "DELETE") else {"json": {"a": 1}}
+    answer = by(gateway, gateway.key, method, "/v1/providers/fake/echo/a%20b?x=1&api_key=k", **body,
+                headers={"cookie": "c=1", "x-secret": "s", "openai-beta": "b1"})
+    assert answer.status_code == 200, answer.text
+    got = answer.json()
+    assert (got["method"], got["path"], got["body"]) == (method, "/v1/echo/a%20b?x=1", body.get("json", {}))
+    assert not {"cookie", "x-secret"} & set(got["headers"]) and got["headers"]["openai-beta"] == "b1"
+    event = the_event(gateway, answer)
+    assert (event["endpoint"], event["model"], event["estimated"]) == ("passthrough", "fake/*", method not in ("GET", "DELETE"))
+    assert seen(fake, event)["credential"] == "Bearer fake-credential"
+
+
+@pytest.mark.parametrize("path", ["/v1/providers/fake/../x", "/v1/providers/fake/a/%2e%2e/x", "/v1/providers/fake/a/..%2fx",
+                                  "/v1/providers/fake//x", "/v1/providers/fake/a/./x", "/v1/providers/fake/a%5cx",
+                                  "/v1/providers/fake/a/%252e", "/v1/providers/fake/a/", "/v1/providers/fake/%2Fx",
+                                  "/v1/files/..?provider=fake"])
+def test_no_path_leads_elsewhere(gateway, fake, path):
+    before = fake.stats()["requests"]
+    sock = rawhttp.connect(gateway.url)
+    sock.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\n\r\n".encode())
+    assert b" 404 " in sock.recv(4096).split(b"\r\n")[0]
+    sock.close()
+    assert fake.stats()["requests"] == before
+
+
+def test_what_is_passed_on_is_metered(gateway, fake):
+    chat = {"model": "m", "messages": [{"role": "user", "content": "one two"}], "x_mock": "usage=100/10"}
+    answer = by(gateway, gateway.key, "POST", "/v1/providers/fake/chat/completions", json=chat)
+    event = the_event(gateway, answer)
+    assert (event["model"], event["provider_model"], event["input_tokens"], event["output_tokens"]) == ("fake/m", "m", 100, 10)
+    assert float(event["cost_usd"]) == pytest.approx((100 * 2.5 + 10 * 10) / 1e6) and not event["estimated"]
+    answer = by(gateway, gateway.key, "POST", "/v1/providers/fake/chat/completions",
+                json={**chat, "stream": True, "x_mock": "ev=20"})
+    assert answer.text.endswith("data: [DONE]\n\n")
+    event = the_event(gateway, answer)
+    assert event["estimated"] and event["output_tokens"] > 20 and event["stream"]
+
+
+def test_a_model_without_a_price_is_not_passed_on(gateway, fake):
+    gateway.apply({"providers": [{"name": "bare", "kind": "openai-compatible", "base_url": fake.url, "allow_private": True}]})
+    answer = by(gateway, gateway.key, "POST", "/v1/providers/bare/chat/completions", json={"model": "m", "messages": []})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "unpriced_model"
+
+
+@pytest.mark.parametrize("method, path, body, status", [
+    ("POST", "/v1/providers/fake/chat/completions", {"model": "m", "messages": []}, 200),
+    ("POST", "/v1/providers/fake/chat/completions", {"model": "other", "messages": []}, 404),
+    ("POST", "/v1/providers/fake/batches", {"model": "m"}, 404), ("POST", "/v1/providers/fake/echo", {"a": 1}, 404), ("GET", "/v1/providers/fake/echo", None, 404),
+    ("GET", "/v1/files?provider=fake", None, 404), ("POST", "/v1/batches?provider=fake", {}, 404),
+    ("POST", "/v1/providers/goog/models/g:generateContent", {}, 404)])
+def test_a_key_limited_to_models_reaches_only_these(gateway, keys, method, path, body, status):
+    answer = by(gateway, keys["narrow"], method, path, **({"json": body} if body is not None else {}))
+    assert answer.status_code == status, answer.text
+
+
+def test_path_and_body_must_agree(gateway):
+    answer = by(gateway, gateway.key, "POST", "/v1/providers/goog/models/g:generateContent", json={"model": "h"})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "model"
+
+
+def test_a_strict_budget_needs_a_bound(gateway):
+    gateway.apply({"teams": [{"name": "strict"}],
+                   "budgets": [{"name": "b", "team": "strict", "limit_usd": "5", "period": "month", "mode": "strict"}]})
+    key = gateway.cli_json("key", "create", "--name", "of-strict", "--team", "strict")["key"]
+    answer = by(gateway, key, "POST", "/v1/batches?provider=fake", json={"input_file_id": "x"})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "output_limit_required", answer.text
+    answer = by(gateway, key, "POST", "/v1/providers/fake/echo", json={"a": 1})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "output_limit_required"
+    assert by(gateway, key, "GET", "/v1/providers/fake/echo").status_code == 200
+
+
+def test_an_answer_without_a_body(gateway, fake):
+    httpx.post(fake.url.removesuffix("/v1") + "/__script", content="nousage")
+    try:
+        answer = by(gateway, gateway.key, "DELETE", "/v1/providers/fake/echo/1")
+        assert answer.status_code == 204 and answer.content == b""
+    finally:
+        httpx.post(fake.url.removesuffix("/v1") + "/__script", content="")

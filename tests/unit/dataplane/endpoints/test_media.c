@@ -107,7 +107,7 @@ static struct dialect_refusal why;
 static int
 brief_of(const struct codec *codec, const char *body, const char *type)
 {
-    const struct codec_request q = {slice_of(body), slice_of(type)};
+    const struct codec_request q = {.body = slice_of(body), .content_type = slice_of(type)};
     why = (struct dialect_refusal){.message = ""};
     return codec->brief(&q, &arena, &brief, &units, &why);
 }

@@ -67,7 +67,8 @@ test_units_are_bounded_before(void **state)
         for (int d = 0; d < rows[i].documents; d++)
             n += snprintf(body + n, sizeof(body) - (size_t)n, "%s\"d\"", d ? "," : "");
         snprintf(body + n, sizeof(body) - (size_t)n, "]}");
-        const struct codec_request q = {slice_of(body), SLICE("application/json")};
+        const struct codec_request q = {.body = slice_of(body),
+                                        .content_type = SLICE("application/json")};
         struct request_brief brief;
         struct codec_units units;
         struct dialect_refusal why = {.message = ""};

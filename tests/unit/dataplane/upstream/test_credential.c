@@ -16,6 +16,8 @@ make(enum provider_kind kind, const char *key, const char *token)
     secret_free(&provider.credential);
     assert_int_equal(secret_set(&provider.credential, key, strlen(key)), 0);
     const struct credential_call call = {
+        .method = SLICE("POST"),
+        .content_type = SLICE("application/json"),
         .provider = &provider,
         .token = slice_of(token),
         .authority = SLICE("bedrock-runtime.us-east-1.amazonaws.com"),
