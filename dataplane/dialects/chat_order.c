@@ -376,8 +376,8 @@ emit_who(struct chat_writer *o)
 {
     const struct canon_request *q = o->q;
     int err = 0;
-    if (q->user.at && capability_of(o->kind, FEATURE_USER) != UNSUPPORTED)
-        emit_text_member(o->e, "user", q->user); /* a hint, of no use where it is not known */
+    if (q->user.at && capability_of(o->kind, FEATURE_USER) == EXACT)
+        emit_text_member(o->e, "user", q->user); /* elsewhere the gateway alone records who */
     if (q->metadata_raw.at)
         err = emit_number(o, FEATURE_METADATA, "metadata", "metadata", q->metadata_raw);
     if (!err && !slice_is(q->service_tier, "auto") && !slice_is(q->service_tier, "default"))
