@@ -53,6 +53,15 @@ static const struct field_row refresh_rows[] = {
 };
 static const struct field_table refresh_body = {.noun = "call", .rows = refresh_rows, .count = COUNT(refresh_rows)};
 
+static const struct field_row rerate_rows[] = {
+    {.name = "provider", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Whose models."},
+    {.name = "model", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "The provider's name of it, or a pattern with '*'."},
+    {.name = "from", .kind = FIELD_TIME, .required = true, .help = "Attempts from here on."},
+    {.name = "to", .kind = FIELD_TIME, .required = true, .help = "Before this."},
+    {.name = "dry_run", .kind = FIELD_BOOL, .help = "Only tell what would be posted."},
+};
+static const struct field_table rerate_body = {.noun = "rerating", .rows = rerate_rows, .count = COUNT(rerate_rows)};
+
 /* The six endpoints of a kind. */
 #define RESOURCE(plural, noun, fields, filters)                                                                                            \
     {"GET",    "/api/v1/" plural,           plural ".read",   API_READ | API_SCOPED,  NULL,            resources_list,    NULL,            "List " plural " by name", "limit cursor" filters}, \
@@ -102,6 +111,7 @@ const struct route api_routes[] = {
     {"GET",    "/api/v1/usage",                         "usage.read",     API_READ | API_SCOPED, NULL,           usage_summary,      NULL,                "Usage in sums", "group_by time_zone format " USAGE_FILTERS},
     {"GET",    "/api/v1/usage/events",                  "usage.read",     API_READ | API_SCOPED, NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
     {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ | API_SCOPED, NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
+    {"POST",   "/api/v1/ledger/rerate",                 "ledger.rerate",  API_WRITE, &rerate_body,   ledger_rerate_now,  "ledger.rerate",     "Post what is booked at the prices now in force", NULL},
     {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},
     {"GET",    "/readyz",                               "public",         API_READ,  NULL,           system_ready,       NULL,                "It can serve", NULL},
     {"GET",    "/metrics",                              "public",         API_READ,  NULL,           system_metrics,     NULL,                "Prometheus metrics", NULL},

@@ -105,6 +105,9 @@ const struct command commands[] = {
      events_run, NULL, false},
     {"ledger", "list the accounts of the cost ledger with their balances", "", "headgate ledger",
      ledger_run, NULL, false},
+    {"ledger rerate", "post what is booked anew, at the prices now in force", "",
+     "headgate ledger rerate --provider local --model 'm1*' --from 2026-11-01 --to 2026-12-01 --dry-run",
+     ledger_rerate_run, NULL, false},
     {"ledger reconcile", "compare with a provider's own report; exit status 0 when nothing differs", "",
      "headgate ledger reconcile --provider openai --file costs.json --format openai", ledger_reconcile_run, NULL, false},
 

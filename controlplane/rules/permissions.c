@@ -14,9 +14,9 @@ static const char *const verbs[] = {"read", "create", "write", "delete"};
 /* Of everything else. Behind the kinds', so that a new kind moves them: numbers are never stored.
  */
 static const char *const others[] = {
-    "keys.rotate",   "config.read",  "config.apply",    "tokens.read", "tokens.create",
-    "tokens.delete", "audit.read",   "usage.read",      "ledger.read", "snapshots.read",
-    "workers.read",  "secrets.read", "secrets.refresh",
+    "keys.rotate",    "config.read",  "config.apply", "tokens.read",     "tokens.create",
+    "tokens.delete",  "audit.read",   "usage.read",   "ledger.read",     "ledger.rerate",
+    "snapshots.read", "workers.read", "secrets.read", "secrets.refresh",
 };
 #define OTHERS (sizeof(others) / sizeof(others[0]))
 
@@ -27,14 +27,14 @@ static const struct builtin_role builtin_roles[] = {
     {"owner", "Everything.", "*"},
     {"admin", "Everything but to make roles and to touch what is above it.",
      "*.read providers.* models.* teams.* projects.* users.* groups.* bindings.* issuers.* keys.* prices.* "
-     "quotas.* budgets.* config.* tokens.* secrets.*"},
+     "quotas.* budgets.* config.* tokens.* secrets.* ledger.rerate"},
     {"team-admin", "A team's keys, projects, budgets, quotas and members' roles; meant for a team.",
      "teams.read projects.* keys.* bindings.* quotas.* budgets.* usage.read ledger.read"},
     {"developer", "Makes and rotates keys, sees usage; meant for a team or a project.",
      "teams.read projects.read keys.read keys.create keys.rotate quotas.read budgets.read usage.read"},
     {"auditor", "Sees everything, changes nothing.", "*.read"},
     {"billing", "Usage, the ledger, prices and budgets.",
-     "usage.read ledger.read prices.read budgets.* quotas.read teams.read projects.read"},
+     "usage.read ledger.* prices.read budgets.* quotas.read teams.read projects.read"},
 };
 // clang-format on
 

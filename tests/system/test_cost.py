@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import decimal
 import io
 import json
 
@@ -202,3 +203,37 @@ def test_reconcile_agrees(gateway, tmp_path):
     path.write_text("{}")
     done = gateway.run("ledger", "reconcile", "--provider", name, "--file", path, "--format", "openai")
     assert done.returncode == 1 and "no list 'data'" in done.stderr
+
+
+# --- re-rating
+
+
+def test_rerate_posts_the_difference_once(gateway):
+    name = "rer-" + marker()
+    gateway.cli("provider", "create", name, "kind=simulator")
+    price = {"provider": name, "model": "*", "input_per_mtok_usd": "1", "output_per_mtok_usd": "2"}
+    gateway.apply({"prices": [price]})
+    event = gateway.wait_usage(gateway.chat(f"{name}/m").headers["x-request-id"], seconds=2)[0]
+    day = datetime.date.fromisoformat(event["time"][:10])
+    span = ["--from", day, "--to", day + datetime.timedelta(days=1)]
+
+    def rerate(*more):
+        return gateway.cli_json("ledger", "rerate", "--provider", name, "--model", "m*", *span, *more)
+
+    def owed():
+        rows = gateway.cli_json("ledger")["data"]
+        return -decimal.Decimal(next(r["balance_usd"] for r in rows if r["account"] == f"provider:{name}"))
+
+    cost = decimal.Decimal(event["cost_usd"])
+    assert rerate()["changed"] == 0 and owed() == cost
+    gateway.apply({"prices": [price | {"input_per_mtok_usd": "2", "output_per_mtok_usd": "4"}]})
+    until(lambda: rerate("--dry-run")["changed"] == 1, 5, "the control plane to have the new price")
+    assert owed() == cost  # a dry run posts nothing
+    done = rerate()
+    assert done["changed"] == 1 and decimal.Decimal(done["difference_usd"]) == cost and done["transaction"]
+    assert owed() == 2 * cost
+    assert rerate()["changed"] == 0 and owed() == 2 * cost
+    audit = gateway.admin("GET", "/audit", params={"action": "ledger.rerate"}).json()["data"]
+    assert len([a for a in audit if a["object"] == f"ledger/{name}"]) == 1
+    refused = gateway.run("ledger", "rerate", "--provider", "nobody", "--model", "*", *span)
+    assert refused.returncode == 1 and "nobody" in refused.stderr
