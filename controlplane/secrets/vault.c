@@ -9,10 +9,13 @@
 #include <stdio.h>
 
 #include "controlplane/secrets/manager.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 
 #define LIMIT_TOKEN_BYTES 8192
+#define LOOK_AGAIN_S 60 /* at a token of which nothing could be learnt */
+#define AGAIN_MS 60000
 #define K8S_TOKEN_FILE "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
 /* --- one call --------------------------------------------------------------------------------- */
@@ -143,14 +146,14 @@ take_token(struct ask *a, struct slice text, struct ask_token *t)
         (void)call_vault(a, t, "the token's renewal", "POST", SLICE("auth/token/renew-self"),
                          SLICE("{}"), &document);
         if (json_to_int(json_get(json_get(document, "auth"), "lease_duration"), &life_s) != 0)
-            life_s = 60;
+            life_s = LOOK_AGAIN_S;
     } else if (!err) {
-        (void)call_vault(a, t, "the token", "GET", SLICE("auth/token/lookup-self"), SLICE(""),
-                         &document);
+        int looked = call_vault(a, t, "the token", "GET", SLICE("auth/token/lookup-self"),
+                                SLICE(""), &document);
         const struct json *data = json_get(document, "data");
         if (!json_is_true(json_get(data, "renewable")) ||
             json_to_int(json_get(data, "ttl"), &life_s) != 0)
-            life_s = 0;
+            life_s = looked == ERR_UNAVAILABLE ? LOOK_AGAIN_S : 0;
     }
     json_free(document);
     return err ? err : ask_token_keep(t, text, life_s);
@@ -248,12 +251,16 @@ void
 vault_keep(struct ask *a, struct manager_state *s)
 {
     struct tls_client *common = a->tls;
-    if (!s->token.text.len || ask_token_is_good(&s->token) || !manager_setting("VAULT_ADDR"))
+    bool given = manager_setting("VAULT_TOKEN") || manager_setting("VAULT_TOKEN_FILE");
+    if (!given || !s->token.text.len || ask_token_is_good(&s->token) ||
+        !manager_setting("VAULT_ADDR"))
         return;
     if (s->tls)
         a->tls = s->tls;
-    if (log_in(a, &s->token) != 0)
+    if (log_in(a, &s->token) != 0) {
         log_warn("vault.token_not_renewed", F_STR("why", a->why));
+        s->token.renew_ms = clock_mono_ms() + AGAIN_MS;
+    }
     a->tls = common;
 }
 

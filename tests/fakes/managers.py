@@ -22,7 +22,7 @@ class Managers(Cloud):
         self.secrets, self.vault, self.tokens, self.away = {}, {}, {}, False
         self.vault_version, self.lease, self.logins, self.renewals, self.asked = 2, 3600, 0, 0, []
         self.guard = threading.Lock()
-        self.k8s_jwt = None
+        self.k8s_jwt, self.answer_bytes = None, 0
 
         class Handler(self.server.RequestHandlerClass):
             do_GET = lambda request: request.do_POST()  # noqa: E731
@@ -55,6 +55,9 @@ class Managers(Cloud):
         if path.startswith("/gcp/v1/") and path.endswith(":access"):
             value = self.secrets.get(path.removeprefix("/gcp/v1/").removesuffix(":access"))
             data = {"payload": {"data": base64.b64encode((value or "").encode()).decode()}}
+            if self.answer_bytes:  # the whole answer has so many
+                data["pad"] = ""
+                data["pad"] = "x" * (self.answer_bytes - len(json.dumps(data)))
             return (200, data, {}) if value else (404, {"error": {"code": 404}}, {})
         if path.startswith("/azure/secrets/"):
             name, _, query = path.removeprefix("/azure/secrets/").partition("?")

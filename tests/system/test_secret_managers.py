@@ -170,6 +170,8 @@ def test_vault_by_approle(fresh_gateway, fakes, upstream, version):
         fakes.vault["llm/openai"] = {"key": value, "other": "x"}
     values = live_through(gateway, upstream, "vault:secret/llm/openai#key", put, down(fakes))
     assert fakes.logins > 1  # again, before the token ended
+    # Only when something is to be read: a manager that is away is not asked all the time.
+    assert "vault.token_not_renewed" not in gateway.log("controlplane")
     fakes.tokens.clear()  # revoked early: logs in again
     fourth = "sk-4-" + secrets.token_urlsafe(24)
     put(fourth)
@@ -311,6 +313,12 @@ def test_google(fresh_gateway, fakes, upstream):
     put("sk-after")
     resolved(gateway, upstream, "managed", "sk-after")
     assert fakes.grants > grants
+    fakes.answer_bytes = (1 << 20) + 1
+    error = until(lambda: row(gateway, "managed")["last_error"], 20, "the refusal of an answer that is too long")
+    assert "limit" in error or "1 MiB" in error, error
+    fakes.answer_bytes = 1 << 20
+    put("sk-of-a-long-answer")
+    resolved(gateway, upstream, "managed", "sk-of-a-long-answer", 30)
     seen_nowhere(gateway, values)
 
 
