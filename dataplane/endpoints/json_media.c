@@ -79,13 +79,16 @@ route_speech(const struct dialect_target *t, struct arena *a, struct codec_route
 static int
 look_speech(struct slice answer, struct usage_report *report, bool *ret_error)
 {
-    struct json_view top;
+    struct json_view top, usage;
     int err = codec_object(answer, &top);
-    *ret_error = !err && json_view_is_set(json_view_get(top, "error"));
-    struct json_view usage = err ? (struct json_view){0} : json_view_get(top, "usage");
+    *ret_error = false;
+    if (err)
+        return err;
+    *ret_error = json_view_is_set(json_view_get(top, "error"));
+    usage = json_view_get(top, "usage");
     if (usage.kind == JSON_MAP)
         media_usage_of_sound(usage.raw, report);
-    return err;
+    return 0;
 }
 
 const struct codec codec_speech = {

@@ -72,6 +72,15 @@ def test_a_request_for_bedrock_is_signed(gateway, cloud):
     assert cloud.grants == 0
 
 
+@pytest.mark.parametrize("method, more", [
+    ("POST", {"json": {"messages": []}}), ("GET", {}), ("PUT", {"content": b"text", "headers": {"content-type": "text/plain"}})])
+def test_what_is_passed_on_to_bedrock_is_signed_as_it_is_sent(gateway, cloud, method, more):
+    with gateway.http() as http:
+        answer = http.request(method, "/v1/providers/aws/model/amazon.nova-lite-v1%3A0/converse", **more)
+    assert answer.status_code == 200 and answer.json() == clouds.BEDROCK, answer.text
+    assert not cloud.problems
+
+
 def test_a_refused_grant_is_told_and_not_asked_for_again_at_once(gateway, cloud):
     cloud.refuse = 401
     for _ in range(5):
