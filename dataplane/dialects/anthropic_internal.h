@@ -35,6 +35,10 @@ enum anthropic_event anthropic_event_of(struct json_view type, struct slice name
  * member (the counts of message_delta are cumulative and may be smaller than those of
  * message_start). */
 void anthropic_take_usage(struct json_view usage, struct usage_report *report);
+/* The same of message_start, whose output is what there was at that moment: a stream that ends
+ * without more has not said what it gave, and has_output stays as it was. So does has_input where
+ * there was none: nobody answers nothing, but who counts later says so (gateways). */
+void anthropic_begin_usage(struct json_view usage, struct usage_report *report);
 
 /* --- answers (anthropic_answer.c, anthropic_stream.c) ----------------------------------------- */
 

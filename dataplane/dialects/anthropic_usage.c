@@ -138,3 +138,14 @@ anthropic_take_usage(struct json_view usage, struct usage_report *report)
         service_tier_parse(slice_make(name.raw.at + 1, name.raw.len - 2), &tier) == 0)
         report->tier = tier;
 }
+
+void
+anthropic_begin_usage(struct json_view usage, struct usage_report *report)
+{
+    const struct tokens *t = &report->tokens;
+    bool had_input = report->has_input, had_output = report->has_output;
+    anthropic_take_usage(usage, report);
+    report->has_output = had_output;
+    if (t->input + t->cache_read + t->cache_write + t->cache_write_1h == 0)
+        report->has_input = had_input;
+}

@@ -142,12 +142,12 @@ carried(const struct canon_part *p, struct arena *a, struct slice *ret)
     return 0;
 }
 
+/* Also of a bare signature there is a text, as Google says it: SDKs drop parts without any. */
 static void
 write_text(struct json_emit *e, struct slice text, bool is_thought, struct slice signature)
 {
     emit_map(e);
-    if (text.len || !is_thought)
-        emit_text_member(e, "text", text);
+    emit_text_member(e, "text", text.at ? text : SLICE(""));
     if (is_thought)
         emit_bool_member(e, "thought", true);
     if (signature.len)

@@ -50,6 +50,40 @@ def session_gateway(fake):
         gateway.close()
 
 
+# Models of both gateways of a pair: one that takes its time, and one for each vendor whose signed thoughts must come back.
+PAIR_MODELS = {
+    "simulator-error-429": "simulator-error-429",
+    "slow": "simulator+chunks:400+gap:10",
+    "thinker": "simulator+reasoning:4+signature:1+demand_signature:1",
+    "thinker-openai": "simulator+reasoning:4+encrypted:1+format:responses+demand_signature:1",
+    "thinker-anthropic": "simulator+reasoning:4+signature:1+format:anthropic+demand_signature:1",
+    "thinker-gemini": "simulator+reasoning:4+call_signature:1+demand_signature:1",
+}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two gateways: the one under test, and one that stands for all vendors, in front of its own simulator."""
+    mirror, gateway = harness.Gateway(workers=1), harness.Gateway(workers=1)
+    try:
+        mirror.up()
+        gateway.up()
+        models = [{"name": name, "targets": [{"provider": "simulator", "model": model}]} for name, model in PAIR_MODELS.items()]
+        mirror.apply({"models": models})
+        upstream = {"credential": mirror.key, "allow_private": True}
+        providers = [
+            {"name": "mirror-openai", "kind": "openai", "base_url": mirror.url + "/v1", **upstream},
+            {"name": "mirror-anthropic", "kind": "anthropic", "base_url": mirror.url + "/anthropic/v1", **upstream},
+            {"name": "mirror-gemini", "kind": "gemini", "base_url": mirror.url + "/genai/v1beta", **upstream},
+        ]
+        gateway.apply({"providers": providers, "models": models, "prices": [
+            {"provider": p["name"], "model": "*", "input_per_mtok_usd": "1", "output_per_mtok_usd": "2"} for p in providers]})
+        yield gateway
+    finally:
+        gateway.close()
+        mirror.close()
+
+
 @pytest.fixture
 def gateway(session_gateway):
     """The shared gateway, with provider "fake": after each test it must be idle again."""

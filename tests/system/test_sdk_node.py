@@ -1,4 +1,5 @@
-"""The official OpenAI SDK for Node (sdk_node.mjs) against the gateway."""
+"""The SDKs for Node against the gateway: the official one of OpenAI in all its ways (sdk_node.mjs), and Anthropic's, OpenAI's
+and Vercel's against each family of providers (sdk_vendors.mjs)."""
 
 import json
 import pathlib
@@ -9,41 +10,51 @@ import pytest
 
 import harness
 
-SDK = "openai@7.57.0"
+SDKS = ["openai@7.57.0", "@anthropic-ai/sdk@1.14.0", "ai@7.0.173", "@ai-sdk/openai@4.0.118", "@ai-sdk/anthropic@4.0.105",
+        "@ai-sdk/google@4.0.121"]
 MODELS = ["simulator", "fake/some-model"]
+PIXEL = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==")
+
+
+def is_installed(folder, sdk):
+    name, _, version = sdk.rpartition("@")
+    package = folder / "node_modules" / name / "package.json"
+    return package.exists() and json.loads(package.read_text())["version"] == version
 
 
 @pytest.fixture(scope="session")
 def node_folder():
-    """A folder below build/ with the SDK, installed once."""
+    """A folder below build/ with the SDKs, installed once."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
-        pytest.skip("node or npm is not installed: the Node SDK is not tested (apt-get install nodejs npm)")
+        pytest.skip("node or npm is not installed: the Node SDKs are not tested (apt-get install nodejs npm)")
     major = int(subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout[1:].split(".")[0])
     if major < 20:
-        pytest.skip(f"node {major} is too old for the SDK, which needs 20")
+        pytest.skip(f"node {major} is too old for the SDKs, which need 20")
     folder = harness.ROOT / "build" / "node"
     folder.mkdir(parents=True, exist_ok=True)
-    installed = folder / "node_modules" / "openai" / "package.json"
-    if not installed.exists() or json.loads(installed.read_text())["version"] != SDK.partition("@")[2]:
+    if not all(is_installed(folder, sdk) for sdk in SDKS):
         (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
-        done = subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent", SDK], cwd=folder, timeout=110,
+        done = subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent", *SDKS], cwd=folder, timeout=180,
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            pytest.skip(f"npm could not install {SDK}: {done.stderr.strip()[-200:]}")
+            pytest.skip(f"npm could not install {' '.join(SDKS)}: {done.stderr.strip()[-200:]}")
     return folder
+
+
+def run_script(folder, name, gateway, *args):
+    script = folder / name  # beside node_modules, where imports are looked for
+    script.write_bytes(pathlib.Path(__file__).with_name(name).read_bytes())
+    env = harness.clean_environment({"GATEWAY_URL": gateway.url, "GATEWAY_KEY": gateway.key, "PIXEL": PIXEL})
+    done = subprocess.run(["node", str(script), *args], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture
 def node(gateway, node_folder):
     def run(scenario, model="simulator"):
-        script = node_folder / "sdk_node.mjs"  # beside node_modules, where imports are looked for
-        script.write_bytes(pathlib.Path(__file__).with_name("sdk_node.mjs").read_bytes())
-        env = harness.clean_environment({"GATEWAY_URL": gateway.url, "GATEWAY_KEY": gateway.key})
-        done = subprocess.run(["node", str(script), scenario, model], env=env, capture_output=True, text=True,
-                              timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return run_script(node_folder, "sdk_node.mjs", gateway, scenario, model)
     return run
 
 
@@ -112,3 +123,54 @@ def test_timeout_and_abort(node, gateway, fake):
     event = gateway.wait_usage(got["requestId"])[0]
     assert event["estimated"] and event["output_tokens"] > 0
     assert fake.attempt(event["attempt_id"])["outcome"] == "client_gone"
+
+
+# --- the vendors' SDKs, each against each family
+
+FAMILIES = ["", "mirror-openai/", "mirror-anthropic/", "mirror-gemini/"]
+VENDORS = ["anthropic", "openai", "ai-chat", "ai-responses", "ai-anthropic", "ai-google"]
+
+
+def keeps_thoughts(sdk, family):
+    """Whether there is a place for signed thoughts all the way: not in chat completions of OpenAI's own."""
+    if sdk == "ai-chat":
+        return family == "mirror-gemini/"  # in the call's id
+    return sdk == "ai-responses" or family != "mirror-openai/"
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.rstrip("/") or "simulator")
+@pytest.mark.parametrize("sdk", VENDORS)
+def test_vendors(node_folder, pair, sdk, family):
+    thinker = "thinker" if not family else family.replace("mirror-", "thinker-").rstrip("/")
+    got = run_script(node_folder, "sdk_vendors.mjs", pair, sdk, family, thinker if keeps_thoughts(sdk, family) else "")
+    if (sdk, family) == ("ai-anthropic", "mirror-gemini/"):  # asks for one call at a time, which Gemini cannot be asked
+        assert "tools.parallel_off" in got.pop("structured")["failed"]
+    assert not {name: found["failed"] for name, found in got.items() if "failed" in found}
+
+    if "chat" in got:
+        assert got["chat"]["text"].startswith("This is a") and got["chat"]["output"] == 12
+        assert got["chat"]["finish"] in ("stop", "end_turn")
+    assert got["stream"]["text"] == got["stream"]["whole"] != "" and got["stream"]["output"] == 12
+    for name in ("loop", "loop_stream", "structured"):
+        if name in got:
+            value = got[name].get("input", got[name])
+            assert set(value) == {"city", "unit"} and value["unit"] in ("C", "F"), name
+    assert got["loop"]["text"].startswith("This is a")
+    if "loop_stream" in got:
+        assert got["loop"]["steps"] == got["loop_stream"]["steps"] == 2 and got["loop_stream"]["text"].startswith("This is a")
+    if got.get("thoughts"):
+        assert got["thoughts"]["steps"] == 2 and got["thoughts"]["text"].startswith("This is a")
+    assert got["image"]["text"]
+
+    errors = got["errors"]
+    kinds = {name: error["kind"] for name, error in errors.items()}
+    status = {"model": 404, "limited": 429, "key": 401, "invalid": 400}
+    assert {name: error["status"] for name, error in errors.items()} == {name: status[name] for name in errors}
+    assert all(error["requestId"] for error in errors.values())
+    if sdk in ("anthropic", "openai"):
+        own = {"model": "NotFoundError", "limited": "RateLimitError", "key": "AuthenticationError", "invalid": "BadRequestError"}
+        assert kinds == {name: own[name] for name in errors}
+
+    assert 4 <= got["abort"]["pieces"] < 200
+    event = pair.wait_usage(got["abort"]["requestId"])[0]
+    assert event["estimated"] and 0 < event["output_tokens"] < 400

@@ -33,29 +33,6 @@ class Recipe(pydantic.BaseModel):
     steps: list[str]
 
 
-@pytest.fixture(scope="module")
-def pair():
-    """Two gateways: the one under test, and the one that stands for all vendors."""
-    mirror, gateway = harness.Gateway(workers=1), harness.Gateway(workers=1)
-    try:
-        mirror.up()
-        gateway.up()
-        upstream = {"credential": mirror.key, "allow_private": True}
-        providers = [
-            {"name": "mirror-openai", "kind": "openai", "base_url": mirror.url + "/v1", **upstream},
-            {"name": "mirror-anthropic", "kind": "anthropic", "base_url": mirror.url + "/anthropic/v1", **upstream},
-            {"name": "mirror-gemini", "kind": "gemini", "base_url": mirror.url + "/genai/v1beta", **upstream},
-        ]
-        failing = {"name": "simulator-error-429", "targets": [{"provider": "simulator", "model": "simulator-error-429"}]}
-        mirror.apply({"models": [failing]})
-        gateway.apply({"models": [failing], "providers": providers, "prices": [
-            {"provider": p["name"], "model": "*", "input_per_mtok_usd": "1", "output_per_mtok_usd": "2"} for p in providers]})
-        yield gateway
-    finally:
-        gateway.close()
-        mirror.close()
-
-
 def good(arguments):
     return set(arguments) == {"city", "unit", "days"} and arguments["unit"] in ("C", "F") and 1 <= arguments["days"] <= 7
 
@@ -263,6 +240,51 @@ class TestGemini:
         with pytest.raises(genai.errors.ClientError) as caught:
             gemini.models.generate_content(model=model + "-error-429", contents="Hello")
         assert caught.value.code == 429 and caught.value.status == "RESOURCE_EXHAUSTED"
+
+
+# --- clients that leave in the middle of a stream
+
+def left(pair, request_id):
+    """What was given is booked, at an estimate, and nothing goes on for nobody."""
+    event = pair.wait_usage(request_id)[0]
+    assert event["estimated"] and 0 < event["output_tokens"] < 400 and event["input_tokens"] > 0
+    pair.wait_idle()
+
+
+def slow(model):
+    return model.replace("simulator", "slow")
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+class TestAbort:
+    def test_openai(self, pair, chat, model):
+        raw = chat.chat.completions.with_raw_response.create(model=slow(model), messages=HELLO, stream=True)
+        with raw.parse() as stream:
+            for _, chunk in zip(range(4), stream):
+                assert chunk.choices
+        left(pair, raw.headers["x-request-id"])
+
+    def test_responses(self, pair, chat, model):
+        raw = chat.responses.with_raw_response.create(model=slow(model), input="Hello there!", stream=True)
+        with raw.parse() as stream:
+            assert any(event.type == "response.output_text.delta" for event in stream)
+        left(pair, raw.headers["x-request-id"])
+
+    def test_anthropic(self, pair, model):
+        client = anthropic.Anthropic(base_url=pair.url, api_key=pair.key, max_retries=0)
+        with client.messages.stream(model=slow(model), max_tokens=5000, messages=HELLO) as stream:
+            for _, text in zip(range(4), stream.text_stream):
+                assert text
+            request_id = stream.response.headers["x-request-id"]
+        left(pair, request_id)
+
+    def test_gemini(self, pair, gemini, model):
+        stream = gemini.models.generate_content_stream(model=slow(model), contents="Hello there!")
+        chunk = next(stream)
+        for _ in range(3):
+            next(stream)
+        stream.close()
+        left(pair, chunk.sdk_http_response.headers["x-request-id"])
 
 
 # --- LangChain

@@ -200,10 +200,13 @@ test_what_message_delta_states_stands(void **state)
           "\"output_tokens\":7,\"service_tier\":\"priority\"}}}  ");
     check_tokens(0, &r, (const int64_t[]){100, 55096, 0, 8, 7, 0, 0, 0});
     assert_int_equal(r.tier, TIER_PRIORITY);
+    assert_true(r.seen && r.has_input);
+    assert_false(r.has_output); /* cut here, nobody has said what it gave */
     /* only the output */
     watch(&r, "message_delta",
           "{\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":9}}");
     check_tokens(1, &r, (const int64_t[]){100, 55096, 0, 8, 9, 0, 0, 0});
+    assert_true(r.has_output);
     /* input may grow and shrink; the lifetime of a cache is kept */
     watch(&r, "",
           "{\"type\":\"message_delta\",\"usage\":{\"input_tokens\":181,"
@@ -212,6 +215,21 @@ test_what_message_delta_states_stands(void **state)
           "\"server_tool_use\":{\"web_search_requests\":2}}   }");
     check_tokens(2, &r, (const int64_t[]){181, 0, 0, 12, 6, 4, 2, 0});
     assert_int_equal(r.tier, TIER_PRIORITY);
+}
+
+/* A gateway that counts at the end begins with zeros. */
+static void
+test_a_start_without_counts(void **state)
+{
+    (void)state;
+    struct usage_report r = {0};
+    watch(&r, "",
+          "{\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":0,"
+          "\"output_tokens\":0}}}");
+    assert_false(r.has_input || r.has_output);
+    watch(&r, "",
+          "{\"type\":\"message_delta\",\"usage\":{\"input_tokens\":5,\"output_tokens\":2}}");
+    assert_true(r.has_input && r.has_output);
 }
 
 static void
@@ -278,6 +296,7 @@ main(void)
         cmocka_unit_test_teardown(test_usage_of_whole_answers, tear_down),
         cmocka_unit_test(test_a_look_tells_errors),
         cmocka_unit_test(test_what_message_delta_states_stands),
+        cmocka_unit_test(test_a_start_without_counts),
         cmocka_unit_test(test_mixed_cache_lifetimes_keep_the_hour),
         cmocka_unit_test(test_events_are_told_apart),
         cmocka_unit_test(test_what_is_no_object_is_refused),

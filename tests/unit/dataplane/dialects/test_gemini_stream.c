@@ -453,7 +453,8 @@ test_foreign_reasoning_comes_back(void **state)
         char body[2048];
         snprintf(body, sizeof(body),
                  "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"th\",\"thought\":true},"
-                 "{\"text\":\"ink\",\"thought\":true},{\"thought\":true,\"thoughtSignature\":"
+                 "{\"text\":\"ink\",\"thought\":true},{\"text\":\"\",\"thought\":true,"
+                 "\"thoughtSignature\":"
                  "\"%.*s\"}]}]}",
                  SLICE_ARG(p->signature));
         struct canon_request q;
