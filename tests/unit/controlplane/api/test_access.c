@@ -82,7 +82,8 @@ test_the_table_is_complete(void **state)
         bool reads = strcmp(r->permission, "self") == 0 ||
                      slice_ends(slice_of(r->permission), SLICE(".read"));
         static const struct slice verbs[] = {{".create", 7}, {".write", 6},  {".delete", 7},
-                                             {".apply", 6},  {".rotate", 7}, {".rerate", 7}};
+                                             {".apply", 6},  {".rotate", 7}, {".rerate", 7},
+                                             {".refresh", 8}};
         bool writes = false;
         for (size_t k = 0; k < sizeof(verbs) / sizeof(verbs[0]); k++)
             writes = writes || slice_ends(slice_of(r->permission), verbs[k]);
