@@ -76,6 +76,8 @@ const struct command commands[] = {
     {"price set", "change members of one; null removes a member", "NAME MEMBER=VALUE [...]",
      "headgate price set local/m1 output_per_mtok_usd=12", item_set_run, &item_prices, false},
     {"price delete", "delete one", "NAME", "headgate price delete local/m1", item_delete_run, &item_prices, false},
+    {"import litellm", "print LiteLLM's config.yaml as a configuration of ours, or apply it", "FILE",
+     "headgate import litellm config.yaml > headgate.yaml", import_litellm_run, NULL, false},
     {"prices import", "import a published price list as one revision", "FILE",
      "headgate prices import prices.json --dry-run\nheadgate prices import prices.json --provider openai",
      prices_import_run, NULL, false},

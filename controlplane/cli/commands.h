@@ -18,6 +18,8 @@ command_run key_create_run, key_rotate_run, key_revoke_run;
 command_run role_list_run, role_show_run, can_run; /* who may do what */
 command_run prices_import_run, prices_list_run;
 command_run usage_run, events_run, ledger_run;
+/* import.c */
+command_run import_litellm_run;
 /* rerate.c */
 command_run ledger_rerate_run;
 /* reconcile.c */

@@ -7,6 +7,7 @@ import io
 import json
 
 import pytest
+import yaml
 
 from harness import marker, until
 
@@ -237,3 +238,29 @@ def test_rerate_posts_the_difference_once(gateway):
     assert len([a for a in audit if a["object"] == f"ledger/{name}"]) == 1
     refused = gateway.run("ledger", "rerate", "--provider", "nobody", "--model", "*", *span)
     assert refused.returncode == 1 and "nobody" in refused.stderr
+
+
+# --- LiteLLM
+
+
+def test_a_litellm_configuration_is_printed_and_applied(gateway, tmp_path):
+    name = "lite-" + marker()
+    path = tmp_path / "config.yaml"
+    entry = {"model_name": name, "litellm_params": {
+        "model": "hosted_vllm/m1", "api_base": "https://vllm.invalid/v1", "rpm": 60, "timeout": 5, "input_cost_per_token": 0.000001,
+        "output_cost_per_token": 0.000002}}
+    path.write_text(yaml.safe_dump({"model_list": [entry], "general_settings": {"master_key": "sk-not-to-be-seen"}}))
+    done = gateway.run("import", "litellm", path)
+    assert done.returncode == 0, done.stderr
+    assert "sk-not-to-be-seen" not in done.stdout + done.stderr
+    assert done.stderr.count("not carried over") == 2 and "timeout" in done.stderr and "general_settings" in done.stderr
+    document = yaml.safe_load(done.stdout)
+    assert document["models"] == [{"name": name, "targets": [{"provider": "hosted_vllm", "model": "m1"}]}]
+    assert document["quotas"] == [{"name": name, "model": name, "requests_per_minute": 60}]
+    found = gateway.cli_json("import", "litellm", path)
+    assert len(found["not_carried_over"]) == 2
+    gateway.cli("import", "litellm", path, "--apply")
+    assert gateway.cli_json("model", "show", name)["targets"][0]["provider"] == "hosted_vllm"
+    path.write_text("model_list: 3\n")
+    done = gateway.run("import", "litellm", path)
+    assert done.returncode == 1 and "model_list" in done.stderr
