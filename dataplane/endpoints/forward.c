@@ -225,6 +225,13 @@ brief_body(const struct codec_request *q, struct arena *a, struct request_brief 
     return is_json(q->content_type) ? codec_brief_json(q, a, ret, units, why) : 0;
 }
 
+/* Where `max_tokens` is what limits the output; elsewhere it may be a word that nobody reads. */
+static bool
+is_limited_by_max_tokens(struct slice path)
+{
+    return slice_ends(path, SLICE("/completions")) || slice_ends(path, SLICE("/messages"));
+}
+
 static int
 brief_any(const struct codec_request *q, struct arena *a, struct request_brief *ret,
           struct codec_units *units, struct dialect_refusal *why)
@@ -243,6 +250,11 @@ brief_any(const struct codec_request *q, struct arena *a, struct request_brief *
                               "'model' and the path name two different models.");
     if (named.len)
         ret->model = named;
+    if (!is_limited_by_max_tokens(rest)) {
+        ret->max_tokens = 0;
+        ret->max_tokens_member = NULL;
+        ret->max_tokens_odd = false;
+    }
     if (units->costs_nothing || ret->model.len == 0)
         units->text_bytes = 0;
     units->costs_nothing = is_read(q->method);

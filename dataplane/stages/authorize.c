@@ -138,7 +138,8 @@ check_scope(struct request *r, struct slice packed, const char *whose)
                                    "The %s does not allow '%s'.", whose,
                                    r->body.brief.tools_member);
     /* An embedding, a picture has no length to choose. */
-    if (scope.max_tokens && !r->endpoint->codec)
+    const struct codec *codec = r->endpoint->codec;
+    if (scope.max_tokens && (!codec || (codec->forwards && !r->body.units->costs_nothing)))
         return check_max_tokens(r, scope.max_tokens, whose);
     return NEXT;
 }

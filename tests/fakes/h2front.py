@@ -84,16 +84,15 @@ class StreamExchange:
         fields += [(k.lower(), v) for k, v in plan.headers + s.headers]
         if not any(k == "content-type" for k, _ in fields):
             fields.append(("content-type", "text/event-stream" if stream else "application/json"))
-        if not stream and not s.has("short"):
-            fields.append(("content-length", str(len(plan.body.encode()))))
-        elif s.has("short"):
-            fields.append(("content-length", str(len((plan.body or "").encode()) + s.int("short"))))
+        body = plan.body if isinstance(plan.body, bytes) else (plan.body or "").encode()
+        if not stream or s.has("short"):
+            fields.append(("content-length", str(len(body) + s.int("short", 0))))
         self.front.h2.send_headers(self.stream_id, fields)
         self.front.flush()
         if stream:
             await self._events(plan)
         else:
-            await self.out.write(plan.body.encode())
+            await self.out.write(body)
             self.tokens_sent = plan.tokens_out
             self.terminal_sent = plan.status < 400
         self.front.h2.end_stream(self.stream_id)

@@ -450,6 +450,19 @@ def test_a_strict_budget_needs_a_bound(gateway):
     assert by(gateway, key, "GET", "/v1/providers/fake/echo").status_code == 200
 
 
+def test_limits_of_a_key_hold_for_what_is_passed_on(gateway):
+    gateway.apply({"teams": [{"name": "short", "allow": {"max_tokens": 50, "stream": False}}]})
+    key = gateway.cli_json("key", "create", "--name", "of-short", "--team", "short")["key"]
+    chat = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 50}
+    for path, body, status in (("chat/completions", chat, 200), ("chat/completions", {**chat, "max_tokens": 51}, 403),
+                               ("chat/completions", {**chat, "stream": True}, 403), ("responses", chat, 403),
+                               ("echo", {"a": 1}, 403)):
+        answer = by(gateway, key, "POST", "/v1/providers/fake/" + path, json=body)
+        assert answer.status_code == status, answer.text
+    assert by(gateway, key, "POST", "/v1/batches?provider=fake", json={}).status_code == 403
+    assert by(gateway, key, "GET", "/v1/batches?provider=fake").status_code == 200
+
+
 def test_an_answer_without_a_body(gateway, fake):
     httpx.post(fake.url.removesuffix("/v1") + "/__script", content="nousage")
     try:
@@ -457,3 +470,56 @@ def test_an_answer_without_a_body(gateway, fake):
         assert answer.status_code == 204 and answer.content == b""
     finally:
         httpx.post(fake.url.removesuffix("/v1") + "/__script", content="")
+
+
+# --- other protocols, and ends that are none --------------------------------------------------------------
+
+
+@pytest.fixture
+def scripted(fake):
+    """Sets what the fake provider does by default; afterwards it is honest again."""
+    def to(text):
+        assert httpx.post(fake.url.removesuffix("/v1") + "/__script", content=text).status_code == 200
+    yield to
+    to("")
+
+
+def test_the_same_over_http2_both_ways(gateway, fake):
+    gateway.apply({"providers": [{"name": "two", "kind": "openai-compatible", "base_url": fake.url, "http": "2",
+                                  "allow_private": True}],
+                   "prices": [{"provider": "two", "model": "*", "per_mchar_usd": "15", "audio_minute_usd": "1"}]})
+    with httpx.Client(http1=False, http2=True, base_url=gateway.url, timeout=20,
+                      headers={"authorization": "Bearer " + gateway.key}) as http:
+        for method, body in (("GET", {}), ("DELETE", {}), ("PUT", {"json": {"a": 1}})):
+            answer = http.request(method, "/v1/providers/two/echo", **body)
+            assert (answer.status_code, answer.json()["method"], answer.json()["version"]) == (200, method, "HTTP/2"), answer.text
+        answer = http.post("/v1/audio/speech", json={"model": "two/tts", "voice": "v", "input": "abc"})
+        assert answer.content == bytes(range(256)) * 40 and answer.http_version == "HTTP/2"
+        assert the_event(gateway, answer)["characters"] == 3
+        answer = http.post("/v1/audio/transcriptions", files={"file": ("a.wav", SOUND)}, data={"model": "two/w"})
+        assert answer.status_code == 200 and the_event(gateway, answer)["audio_ms"] == 9000
+
+
+def test_sound_that_breaks_off_is_no_whole_sound(gateway, scripted):
+    scripted("cutbytes=3000")
+    with httpx.Client(base_url=gateway.url, timeout=20, headers={"authorization": "Bearer " + gateway.key}) as http:
+        with http.stream("POST", "/v1/audio/speech", json={"model": "pieces/tts-1", "voice": "v", "input": "abc"}) as answer:
+            assert answer.status_code == 200
+            with pytest.raises(httpx.RemoteProtocolError):
+                answer.read()
+    event = the_event(gateway, answer)
+    assert (event["characters"], event["error_code"]) == (3, "upstream_truncated")
+
+
+@pytest.mark.parametrize("script, status, code", [("status=429;retry_after=7", 429, None), ("status=401", 502, "upstream_auth"),
+                                                  ("status=500", 500, None)])
+def test_errors_of_the_provider_are_told(gateway, scripted, script, status, code):
+    scripted(script)
+    for path, body in (("/v1/rerank", {"model": "co/r", "query": "q", "documents": ["x"]}),
+                       ("/v1/images/generations", {"model": "pieces/dall-e-3", "prompt": "x"}),
+                       ("/v1/providers/fake/echo", {"a": 1})):
+        answer = post(gateway, path, body)
+        assert answer.status_code == status and answer.json()["error"]["message"], answer.text
+        assert code is None or answer.json()["error"]["code"] == code
+        event = the_event(gateway, answer)
+        assert float(event["cost_usd"]) == 0 and not event["estimated"]
