@@ -159,7 +159,7 @@ anthropic_watch(struct watched *w, struct slice name, struct slice data, enum wa
     *ret = WATCH_PASS;
     switch (anthropic_event_of(at[SEEN_TYPE], name)) {
     case ANTHROPIC_MESSAGE_START:
-        anthropic_begin_usage(json_view_get(at[SEEN_MESSAGE], "usage"), w->report);
+        anthropic_begin_usage(at[SEEN_MESSAGE], w->report);
         break;
     case ANTHROPIC_MESSAGE_DELTA:
         anthropic_take_usage(at[SEEN_USAGE], w->report);

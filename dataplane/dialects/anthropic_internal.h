@@ -35,10 +35,11 @@ enum anthropic_event anthropic_event_of(struct json_view type, struct slice name
  * member (the counts of message_delta are cumulative and may be smaller than those of
  * message_start). */
 void anthropic_take_usage(struct json_view usage, struct usage_report *report);
-/* The same of message_start, whose output is what there was at that moment: a stream that ends
- * without more has not said what it gave, and has_output stays as it was. So does has_input where
- * there was none: nobody answers nothing, but who counts later says so (gateways). */
-void anthropic_begin_usage(struct json_view usage, struct usage_report *report);
+/* The same of message_start's message, whose output is what there was at that moment: a stream that
+ * ends without more has not said what it gave, and has_output stays as it was. So does has_input
+ * where there was none: nobody answers nothing, but who counts later says so (gateways). A message
+ * that comes whole, with its stop_reason (programmatic tool calls do), has counted all. */
+void anthropic_begin_usage(struct json_view message, struct usage_report *report);
 
 /* --- answers (anthropic_answer.c, anthropic_stream.c) ----------------------------------------- */
 

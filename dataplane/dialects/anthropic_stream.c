@@ -395,7 +395,7 @@ start_message(struct decoder *d, struct json_view message)
     if (message.kind != JSON_MAP)
         return ERR_PROTOCOL;
     json_view_fields(message, message_members, MESSAGE_MEMBERS, at);
-    anthropic_begin_usage(at[MESSAGE_USAGE], &d->usage);
+    anthropic_begin_usage(message, &d->usage);
     if (d->started)
         return give_usage(d); /* said twice by a proxy */
     d->started = true;

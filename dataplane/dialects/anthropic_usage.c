@@ -140,11 +140,13 @@ anthropic_take_usage(struct json_view usage, struct usage_report *report)
 }
 
 void
-anthropic_begin_usage(struct json_view usage, struct usage_report *report)
+anthropic_begin_usage(struct json_view message, struct usage_report *report)
 {
     const struct tokens *t = &report->tokens;
     bool had_input = report->has_input, had_output = report->has_output;
-    anthropic_take_usage(usage, report);
+    anthropic_take_usage(json_view_get(message, "usage"), report);
+    if (json_view_is_set(json_view_get(message, "stop_reason")))
+        return;
     report->has_output = had_output;
     if (t->input + t->cache_read + t->cache_write + t->cache_write_1h == 0)
         report->has_input = had_input;

@@ -232,6 +232,18 @@ test_a_start_without_counts(void **state)
     assert_true(r.has_input && r.has_output);
 }
 
+/* Programmatic tool calls come whole in message_start, and nothing counts after it. */
+static void
+test_a_start_that_is_the_whole(void **state)
+{
+    (void)state;
+    struct usage_report r = {0};
+    watch(&r, "",
+          "{\"type\":\"message_start\",\"message\":{\"stop_reason\":\"tool_use\","
+          "\"usage\":{\"input_tokens\":0,\"output_tokens\":0}}}");
+    assert_true(r.has_input && r.has_output);
+}
+
 static void
 test_mixed_cache_lifetimes_keep_the_hour(void **state)
 {
@@ -297,6 +309,7 @@ main(void)
         cmocka_unit_test(test_a_look_tells_errors),
         cmocka_unit_test(test_what_message_delta_states_stands),
         cmocka_unit_test(test_a_start_without_counts),
+        cmocka_unit_test(test_a_start_that_is_the_whole),
         cmocka_unit_test(test_mixed_cache_lifetimes_keep_the_hour),
         cmocka_unit_test(test_events_are_told_apart),
         cmocka_unit_test(test_what_is_no_object_is_refused),
