@@ -30,7 +30,7 @@ struct flags {
     const char *verify_key, *seal_key, *user, *log_level, *upstream_ca, *sync;
     long workers, spool_bytes, drain_ms;
     bool access_log;
-    long body_bytes, head_ms, body_idle_ms, keepalive_ms, write_stall_ms, connect_ms;
+    long body_bytes, upload_bytes, head_ms, body_idle_ms, keepalive_ms, write_stall_ms, connect_ms;
     long first_byte_ms, between_bytes_ms, total_ms, held_bytes, event_bytes, requests;
     long client_drain_ms, client_drains;
 };
@@ -79,6 +79,8 @@ parse(struct flags *f, int argc, char **argv)
         NUMBER("drain-ms", drain_ms, "N", 0, MOST, "time for streams to end after SIGTERM"),
         TEXT("upstream-ca", upstream_ca, "FILE", NULL, "trust these CAs instead of the system's"),
         NUMBER("limit-body-bytes", body_bytes, "N", 1, INT64_C(1) << 31, "of one request"),
+        NUMBER("limit-upload-bytes", upload_bytes, "N", 1, INT64_C(1) << 40,
+               "of a file, which is passed on and not held"),
         NUMBER("limit-head-ms", head_ms, "N", 1, MOST, "for a request's head to arrive"),
         NUMBER("limit-body-idle-ms", body_idle_ms, "N", 1, MOST, "without a byte of a body"),
         NUMBER("limit-keepalive-ms", keepalive_ms, "N", 1, MOST, "between requests"),
@@ -121,6 +123,7 @@ default_flags(void)
         .sync = "group",
         .drain_ms = 30000,
         .body_bytes = (long)h->body_bytes,
+        .upload_bytes = (long)l->upload_bytes,
         .head_ms = h->head_ms,
         .body_idle_ms = h->body_idle_ms,
         .keepalive_ms = h->keepalive_ms,
@@ -191,6 +194,7 @@ read_limits(const struct flags *f, struct limits *l)
     *l = limits_default;
     l->http = http_limits_default;
     l->http.body_bytes = (uint64_t)f->body_bytes;
+    l->upload_bytes = (uint64_t)f->upload_bytes;
     l->http.head_ms = (int)f->head_ms;
     l->http.body_idle_ms = (int)f->body_idle_ms;
     l->http.keepalive_ms = (int)f->keepalive_ms;

@@ -68,7 +68,8 @@ struct codec {
     bool any_answer;  /* answers may be something else than JSON: they pass as they come */
     bool takes_forms; /* requests are multipart/form-data, not JSON */
     bool forwards;    /* to a provider that is named; nothing is rewritten */
-    bool estimates;   /* CODEC_OWN answers are estimates, and say so */
+    bool passes_up; /* a POST's body says nothing that the gateway must know: it may go up unheld */
+    bool estimates; /* CODEC_OWN answers are estimates, and say so */
 };
 
 extern const struct codec codec_embeddings, codec_rerank, codec_count, codec_moderations,

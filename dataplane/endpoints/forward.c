@@ -200,7 +200,8 @@ brief_batches(const struct codec_request *q, struct arena *a, struct request_bri
     return err;
 }
 
-const struct codec codec_files = {.brief = brief_files, .any_answer = true, .forwards = true};
+const struct codec codec_files = {
+    .brief = brief_files, .any_answer = true, .forwards = true, .passes_up = true};
 const struct codec codec_batches = {.brief = brief_batches, .any_answer = true, .forwards = true};
 
 /* --- anything --------------------------------------------------------------------------------- */

@@ -107,6 +107,17 @@ on_request(void *ctx, struct http_stream *s, const struct http_head *head)
     return NULL;
 }
 
+/* What is passed on without being held may be longer. */
+static uint64_t
+body_limit(void *ctx, const struct http_head *head)
+{
+    const struct services *svc = ctx;
+    struct front_route route = front_find(head->method, head->path);
+    uint64_t usual = svc->limits.http.body_bytes;
+    bool passes = route.kind == ROUTE_REQUEST && receive_passes(route.endpoint, head);
+    return passes && svc->limits.upload_bytes > usual ? svc->limits.upload_bytes : usual;
+}
+
 static void
 on_body(void *x, struct http_stream *s, struct slice bytes)
 {
@@ -141,7 +152,7 @@ on_drain_due(void *ctx)
 static bool
 may_go_on(const struct request *r)
 {
-    return attempt_is_running(&r->answer.attempt) &&
+    return attempt_is_running(&r->answer.attempt) && !(r->body.passes && !r->body.is_whole) &&
            r->plan.target->provider->drain_on_disconnect && !r->svc->draining &&
            r->svc->drain_count < r->svc->limits.drains;
 }
@@ -178,6 +189,7 @@ on_half_close(void *x, struct http_stream *s)
 
 const struct http_handlers front_handlers = {
     .on_request = on_request,
+    .body_limit = body_limit,
     .on_body = on_body,
     .on_body_end = on_body_end,
     .on_drained = on_drained,

@@ -47,7 +47,7 @@ destroy(void *corpse)
 {
     struct request *r = corpse;
     policy_unref(r->policy);
-    services_release(r->svc, r->body.cap + r->answer.held_charge);
+    services_release(r->svc, r->body.cap + r->body.charge + r->answer.held_charge);
     free(r->body.at);
     buf_free(&r->answer.held);
     if (r->wire.translated) {

@@ -129,6 +129,9 @@ struct request {
     struct { /* stages/receive.c */
         char *at;
         size_t len, cap; /* cap is what the budget was charged with */
+        bool passes;     /* nothing is held: it goes up as it comes */
+        bool is_whole;   /* and all of it came */
+        size_t charge;   /* for what waits of it */
         struct dialect_call call;
         struct request_brief brief;
         struct codec_units *units; /* WAY_CODEC, in the arena; else NULL */

@@ -293,6 +293,7 @@ static const struct attempt_handlers stream_handlers = {
     .on_body = on_stream_body,
     .on_end = on_stream_end,
     .on_fail = on_stream_fail,
+    .on_upload_drained = receive_go_on,
 };
 
 static enum verdict
@@ -377,6 +378,7 @@ static const struct attempt_handlers long_handlers = {
     .on_body = on_long_body,
     .on_end = on_long_end,
     .on_fail = on_long_fail,
+    .on_upload_drained = receive_go_on,
 };
 
 static enum verdict

@@ -502,6 +502,7 @@ static const struct attempt_handlers handlers = {
     .on_body = on_body,
     .on_end = on_end,
     .on_fail = on_fail,
+    .on_upload_drained = receive_go_on,
 };
 
 static enum verdict
@@ -530,10 +531,14 @@ begin(struct request *r, struct slice token)
         .method = slice_of(r->wire.method),
         .body = r->wire.pieces,
         .body_count = r->wire.piece_count,
+        .upload = r->body.passes,
+        .upload_bytes = r->body.passes ? request_head(r)->content_length : -1,
         .directives = r->wire.directives,
         .token = token,
     };
     int err = attempt_start(&r->answer.attempt, r->svc, &order, &handlers, r);
+    if (!err && r->body.passes)
+        receive_go_on(r);
     return err ? refuse_start(r, err) : WAIT;
 }
 

@@ -2,6 +2,10 @@
  * receive: the whole body into one buffer, then one strict scan that finds what the gateway must
  * know of it, by the client's dialect. The buffer is drawn from the worker's byte budget: when that
  * is spent, new requests are refused with 503 rather than the worker dying.
+ *
+ * A large file is none of that: nothing in it matters to the gateway. The client is told to wait
+ * until the provider has been found and called; then each piece goes up as it comes, and the client
+ * waits whenever the provider is the slower one.
  */
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
@@ -10,6 +14,8 @@
 #include <string.h>
 
 #define FIRST_BODY_BYTES ((size_t)4096) /* when the length is not declared */
+/* Shorter ones are held: they can be sent again on a connection that was dead. */
+#define LIMIT_HELD_FILE_BYTES ((int64_t)1 << 20)
 
 static enum verdict
 refuse_overload(struct request *r)
@@ -85,6 +91,26 @@ read_tags(struct request *r, const struct http_head *head)
     return err ? reply_refuse(r, PROBLEM_INVALID_VALUE, "%s.", why.message) : NEXT;
 }
 
+static enum verdict read_body(struct request *r);
+
+bool
+receive_passes(const struct endpoint *e, const struct http_head *head)
+{
+    return e->codec && e->codec->passes_up && slice_is(head->method, "POST") &&
+           (head->content_length < 0 || head->content_length > LIMIT_HELD_FILE_BYTES);
+}
+
+static enum verdict
+pass(struct request *r)
+{
+    if (!services_hold(r->svc, HTTP_UPLOAD_MARK_BYTES))
+        return refuse_overload(r);
+    r->body.charge = HTTP_UPLOAD_MARK_BYTES;
+    r->body.passes = true;
+    http_pause(r->client);
+    return read_body(r);
+}
+
 enum verdict
 receive(struct request *r)
 {
@@ -93,14 +119,54 @@ receive(struct request *r)
         return NEXT; /* it has no body */
     if (check_head(r, head) == REPLY || read_tags(r, head) == REPLY)
         return REPLY;
+    if (receive_passes(r->endpoint, head))
+        return pass(r);
     if (head->content_length > 0 && !grow(r, (size_t)head->content_length))
         return refuse_overload(r);
     return WAIT;
 }
 
+/* --- a body that goes up as it comes ---------------------------------------------------------- */
+
+void
+receive_go_on(void *ctx)
+{
+    const struct request *r = ctx;
+    if (r->client)
+        http_resume(r->client);
+}
+
+/* What comes when the attempt is over is of no use to anybody. */
+static void
+pass_more(struct request *r, struct slice bytes)
+{
+    if (!attempt_is_running(&r->answer.attempt))
+        return;
+    int err = attempt_upload(&r->answer.attempt, bytes);
+    if (err == ERR_AGAIN)
+        http_pause(r->client);
+    else if (err)
+        attempt_fail(&r->answer.attempt, err, "the body cannot be passed on");
+}
+
+static void
+pass_end(struct request *r)
+{
+    r->body.is_whole = true;
+    if (!attempt_is_running(&r->answer.attempt))
+        return;
+    int err = attempt_upload_end(&r->answer.attempt);
+    if (err)
+        attempt_fail(&r->answer.attempt, err, "the body is shorter than was declared");
+}
+
 void
 receive_more(struct request *r, struct slice bytes)
 {
+    if (r->body.passes) {
+        pass_more(r, bytes);
+        return;
+    }
     if (r->at != RECEIVE || !r->waiting || bytes.len == 0)
         return;
     if (!make_room(r, r->body.len + bytes.len)) {
@@ -179,6 +245,10 @@ read_body(struct request *r)
 void
 receive_end(struct request *r)
 {
+    if (r->body.passes) {
+        pass_end(r);
+        return;
+    }
     if (r->at != RECEIVE || !r->waiting)
         return;
     request_resume(r, read_body(r));

@@ -11,6 +11,7 @@
 
 #include "dataplane/request/story.h"
 #include "lib/base/slice.h"
+#include "lib/http/message.h"
 
 enum verdict authenticate(struct request *r); /* whose key is this? */
 enum verdict receive(struct request *r);      /* read the body and find its members */
@@ -34,6 +35,11 @@ void deliver_cancel(struct request *r);
  */
 void receive_more(struct request *r, struct slice bytes);
 void receive_end(struct request *r);
+/* Whether a request's body goes up as it comes, and is not held first. */
+struct endpoint;
+bool receive_passes(const struct endpoint *e, const struct http_head *head);
+/* The attempt has begun, or can take more: the client may send. ctx: the request. */
+void receive_go_on(void *ctx);
 /* The client can take more again. */
 void deliver_drained(struct request *r);
 /* The drain's time is up: tells a client that is still there, in whichever way is left. The caller

@@ -189,7 +189,7 @@ make_fields(struct request *r)
     struct slice attempt = arena_copy(&r->arena, slice_make(id, 36));
     const struct codec *codec = r->endpoint->codec;
     struct slice type = http_field_get(head, "content-type");
-    if (codec && codec->forwards && r->body.len == 0)
+    if (codec && codec->forwards && r->body.len == 0 && !r->body.passes)
         type = (struct slice){0};
     else if (!codec || !(codec->takes_forms || codec->forwards) || !type.at)
         type = SLICE("application/json");

@@ -4,6 +4,7 @@
 
 const struct limits limits_default = {
     .held_bytes = (uint64_t)256 << 20,
+    .upload_bytes = (uint64_t)512 << 20,
     .answer_bytes = (size_t)1 << 20,
     .event_bytes = (size_t)16 << 20,
     .requests = 50000,

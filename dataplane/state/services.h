@@ -31,13 +31,14 @@ TAILQ_HEAD(request_list, request);
 /* Bounds of one worker; the defaults are those of limits_default. */
 struct limits {
     struct http_limits http;
-    uint64_t held_bytes; /* request bodies and buffered answers of all requests together */
-    size_t answer_bytes; /* a JSON answer up to this is held whole before it is passed on */
-    size_t event_bytes;  /* one server-sent event */
-    unsigned requests;   /* in flight at once */
-    unsigned drains;     /* upstream calls going on without their client */
-    int drain_ms;        /* how long such a call may go on */
-    int terminal_ms;     /* wait for the end of a stream that has said [DONE] */
+    uint64_t held_bytes;   /* request bodies and buffered answers of all requests together */
+    uint64_t upload_bytes; /* a body that is passed on as it comes */
+    size_t answer_bytes;   /* a JSON answer up to this is held whole before it is passed on */
+    size_t event_bytes;    /* one server-sent event */
+    unsigned requests;     /* in flight at once */
+    unsigned drains;       /* upstream calls going on without their client */
+    int drain_ms;          /* how long such a call may go on */
+    int terminal_ms;       /* wait for the end of a stream that has said [DONE] */
 };
 extern const struct limits limits_default;
 

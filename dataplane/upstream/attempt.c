@@ -56,12 +56,22 @@ on_send(void *ctx, struct http_call *call)
     return a->handlers->on_send(a->ctx);
 }
 
+static void
+on_upload_drained(void *ctx, struct http_call *call)
+{
+    struct attempt *a = ctx;
+    (void)call;
+    if (a->handlers->on_upload_drained)
+        a->handlers->on_upload_drained(a->ctx);
+}
+
 static const struct http_call_handlers http_handlers = {
     .on_head = on_head,
     .on_body = on_body,
     .on_end = on_end,
     .on_fail = on_fail,
     .on_send = on_send,
+    .on_upload_drained = on_upload_drained,
 };
 
 static void
@@ -82,10 +92,24 @@ http_resume_call(void *running)
     http_call_resume(running);
 }
 
+static int
+http_upload(void *running, struct slice bytes)
+{
+    return http_call_upload(running, bytes);
+}
+
+static int
+http_upload_end(void *running)
+{
+    return http_call_upload_end(running);
+}
+
 static const struct attempt_ops http_ops = {
     .cancel = http_cancel,
     .pause = http_pause_call,
     .resume = http_resume_call,
+    .upload = http_upload,
+    .upload_end = http_upload_end,
 };
 
 static size_t
@@ -142,7 +166,9 @@ http_call(struct attempt *a, struct services *s, const struct attempt_order *o,
         .count = o->field_count + credential->count,
         .body = o->body,
         .body_count = o->body_count,
-        .retry_dead = true,
+        .retry_dead = !o->upload,
+        .upload = o->upload,
+        .upload_bytes = o->upload_bytes,
         .connect_ms = p->connect_ms,
         .first_byte_ms = p->first_byte_ms,
         .between_bytes_ms = p->between_bytes_ms,
@@ -196,6 +222,25 @@ attempt_cancel(struct attempt *a)
     a->running = NULL;
     if (running)
         a->ops->cancel(running);
+}
+
+int
+attempt_upload(struct attempt *a, struct slice bytes)
+{
+    return a->running && a->ops->upload ? a->ops->upload(a->running, bytes) : ERR_BAD_STATE;
+}
+
+int
+attempt_upload_end(struct attempt *a)
+{
+    return a->running && a->ops->upload_end ? a->ops->upload_end(a->running) : ERR_BAD_STATE;
+}
+
+void
+attempt_fail(struct attempt *a, int err, const char *why)
+{
+    attempt_cancel(a);
+    a->handlers->on_fail(a->ctx, err, why);
 }
 
 void

@@ -22,12 +22,16 @@ struct attempt_handlers {
     void (*on_end)(void *ctx);
     /* As http_call_handlers.on_fail. */
     void (*on_fail)(void *ctx, int err, const char *why);
+    /* As http_call_handlers.on_upload_drained. May be NULL without uploads. */
+    void (*on_upload_drained)(void *ctx);
 };
 
 struct attempt_ops {
     void (*cancel)(void *running);
     void (*pause)(void *running);
     void (*resume)(void *running);
+    int (*upload)(void *running, struct slice bytes); /* NULL: takes no uploads */
+    int (*upload_end)(void *running);
 };
 
 struct attempt {
@@ -49,6 +53,8 @@ struct attempt_order {
     size_t field_count;
     const struct slice *body;
     size_t body_count;
+    bool upload;             /* more of the body follows by attempt_upload */
+    int64_t upload_bytes;    /* in all; -1: not known */
     struct slice directives; /* x-headgate-sim, for the simulator */
     struct slice token;      /* instead of the credential: oauth_peek() */
 };
@@ -60,6 +66,11 @@ void attempt_cancel(struct attempt *a); /* no-op when none runs */
 /* Back-pressure; idempotent. */
 void attempt_pause(struct attempt *a);
 void attempt_resume(struct attempt *a);
+/* As http_call_upload and http_call_upload_end, of an attempt that runs. */
+MUST_CHECK int attempt_upload(struct attempt *a, struct slice bytes);
+MUST_CHECK int attempt_upload_end(struct attempt *a);
+/* Ends it as a failure of its own would: on_fail follows at once. */
+void attempt_fail(struct attempt *a, int err, const char *why);
 static inline bool
 attempt_is_running(const struct attempt *a)
 {

@@ -106,6 +106,12 @@ next_deadline(const struct http_call *call, const char **ret_why)
     if (!call->conn) {
         due = call->last_byte_ms + or_limit(r->connect_ms, limits->connect_ms);
         *ret_why = "no connection in time";
+    } else if (call->upload && !call->upload->dropped && !http_upload_is_out(call->upload)) {
+        /* Without a byte to send it is our caller who is waited for. */
+        due = call->upload->queue.len == 0
+                  ? call->deadline_ms
+                  : call->last_byte_ms + or_limit(r->between_bytes_ms, limits->between_bytes_ms);
+        *ret_why = "the upload stalled";
     } else if (!call->got_head) {
         due = call->last_byte_ms + or_limit(r->first_byte_ms, limits->first_byte_ms);
         *ret_why = "no answer in time";
@@ -157,6 +163,13 @@ note_progress(struct http_call *call)
     call->last_byte_ms = loop_now_ms(call->client->loop);
 }
 
+void
+client_call_moved(struct http_call *call)
+{
+    note_progress(call);
+    check_deadline(call);
+}
+
 /* --- a call's end --------------------------------------------------------------------------------
  */
 
@@ -164,6 +177,7 @@ static void
 call_free(void *arg)
 {
     struct http_call *call = arg;
+    http_upload_free(call->upload);
     arena_free(&call->arena);
     free(call);
 }
@@ -174,6 +188,8 @@ bury(struct http_call *call)
 {
     struct http_origin *o = call->origin;
     timer_cancel(&call->timer);
+    if (call->upload)
+        http_upload_stop(call->upload);
     loop_bury(call->client->loop, call, call_free);
     http_origin_unref(o);
 }
@@ -233,6 +249,8 @@ http_call_head(struct http_call *call)
     if (call->arena.blocks)
         learn_room(call->origin, &call->response);
     call->got_byte = call->got_head = true;
+    if (call->upload && call->response.status >= 400)
+        http_upload_drop(call->upload);
     note_progress(call);
     check_deadline(call);
     if (call->handlers->on_head)
@@ -264,7 +282,8 @@ http_call_end(struct http_call *call, bool keep)
 static bool
 may_retry(const struct http_call *call, bool unprocessed)
 {
-    return unprocessed && call->request.retry_dead && !call->got_byte && !call->retried;
+    return unprocessed && call->request.retry_dead && !call->upload && !call->got_byte &&
+           !call->retried;
 }
 
 void
@@ -375,7 +394,7 @@ http_call_start(struct http_client *c, struct http_origin *o, const struct http_
     call->response.content_length = -1;
     arena_init(&call->arena, 0);
     arena_lend(&call->arena, call + 1, room);
-    if (!copy_request(call, r)) {
+    if (!copy_request(call, r) || (r->upload && http_upload_new(call) != 0)) {
         call_free(call);
         return NULL;
     }

@@ -62,7 +62,15 @@ struct http_call_handlers {
     /* The first request byte is about to be written to a connection (again after a retry of a dead
      * one). Return false to stop: on_fail(ERR_CANCELLED) follows. May be NULL. */
     bool (*on_send)(void *ctx, struct http_call *call);
+    /* There is room for more of the body after http_call_upload said ERR_AGAIN. NULL without
+     * uploads. */
+    void (*on_upload_drained)(void *ctx, struct http_call *call);
 };
+
+/* What an upload may have waiting before it is told to stop, and what it may have at all: a caller
+ * that is told stops after the piece at hand. */
+#define HTTP_UPLOAD_MARK_BYTES ((size_t)256 << 10)
+#define HTTP_UPLOAD_MOST_BYTES ((size_t)2 << 20)
 
 struct http_request {
     struct slice method, path;       /* "POST", "/v1/chat/completions?x=1" */
@@ -78,6 +86,13 @@ struct http_request {
      * REFUSED_STREAM or GOAWAY below our id; h1: an idle keep-alive connection closed or reset
      * before one byte of an answer. */
     bool retry_dead;
+    /* More of the body follows by http_call_upload. The pieces above are copied then, and are at
+     * most HTTP_UPLOAD_MARK_BYTES together. Such a call is never tried again: what was sent is not
+     * kept. upload_bytes: all of the body, those pieces included; -1: not known (HTTP/1.1:
+     * chunked).
+     */
+    bool upload;
+    int64_t upload_bytes;
     /* Deadlines in ms; 0: the client's limits. */
     int connect_ms, first_byte_ms, between_bytes_ms, total_ms;
 };
@@ -91,6 +106,18 @@ void http_call_cancel(struct http_call *call);
 /* Back-pressure on the response. */
 void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
+/* Of a call with request.upload, while it is not over. Copies the bytes and takes all of them: 0;
+ * ERR_AGAIN: taken, stop until on_upload_drained; ERR_LIMIT: not taken, more than was declared or
+ * more than HTTP_UPLOAD_MOST_BYTES wait; ERR_NOMEM; ERR_BAD_STATE: after the end. Once the upstream
+ * has answered with an error's head nothing more is sent: what is given then is dropped.
+ * While bytes wait, it is the upstream's silence (between_bytes_ms) that counts; while none do,
+ * only the whole time. */
+MUST_CHECK int http_call_upload(struct http_call *call, struct slice bytes);
+/* The body is whole. ERR_TRUNCATED: less than was declared; the upstream is not told of an end, and
+ * nothing is left but to cancel the call. */
+MUST_CHECK int http_call_upload_end(struct http_call *call);
+/* Bytes that wait to be sent. */
+size_t http_call_upload_pending(const struct http_call *call);
 /* Whether at least one request byte was handed to a connection. */
 bool http_call_was_sent(const struct http_call *call);
 /* Numeric address connected to, or "". */

@@ -64,5 +64,18 @@ void origin_destroy(struct http_origin *o);
 void client_call_assign(struct http_call *call, struct http_client_conn *c);
 /* It will not get one. */
 void client_call_refuse(struct http_call *call, int err, const char *why);
+/* It has made progress, or waits for something else now: its deadline may be a nearer one. */
+void client_call_moved(struct http_call *call);
+
+/* --- upload.c ------------------------------------------------------------------------------------
+ */
+
+/* With the pieces that are known at the start: 0, ERR_NOMEM, ERR_LIMIT. */
+MUST_CHECK int http_upload_new(struct http_call *call);
+/* Calls back no more. */
+void http_upload_stop(struct http_upload *u);
+void http_upload_free(struct http_upload *u);
+/* An error has come: nothing more of it is sent. */
+void http_upload_drop(struct http_upload *u);
 
 #endif

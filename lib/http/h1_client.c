@@ -5,7 +5,9 @@
  * A request's head is formatted into the conn's output; a small body follows it there, a large one
  * is sent from where it lies, as the kernel takes it.
  */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/http/h1_body.h"
 #include "lib/http/h1_head.h"
@@ -31,9 +33,12 @@ struct h1_client_conn {
     struct buf in; /* part of a head, or what a paused call has not taken */
     struct task task;
     size_t piece, offset; /* of the request's body: what is sent next */
+    size_t chunk_left;    /* of an upload's chunk, whose size was told */
     int informational;
     enum phase phase;
     bool sending;    /* the body is not out yet */
+    bool chunked;    /* it is an upload of a length that is not known */
+    bool in_chunks;  /* and one chunk was begun: the next one ends it first */
     bool keep_alive; /* the answer allows another call */
     bool paused;
     bool end_came; /* FIN, while a paused call has yet to take what came before it */
@@ -376,7 +381,11 @@ put_head(char *at, const struct http_request *r, uint64_t bytes)
     for (size_t i = 0; i < r->count; i++)
         if (!is_ours(r->fields[i].name))
             at = put_field(at, r->fields[i].name, r->fields[i].value);
-    if (wants_length(r, bytes))
+    if (r->upload && r->upload_bytes < 0)
+        at = put_field(at, SLICE("transfer-encoding"), SLICE("chunked"));
+    else if (r->upload)
+        at = put_length(at, (uint64_t)r->upload_bytes);
+    else if (wants_length(r, bytes))
         at = put_length(at, bytes);
     return put(at, SLICE("\r\n"));
 }
@@ -414,6 +423,80 @@ send_body(struct h1_client_conn *c)
     c->call->last_byte_ms = loop_now_ms(loop_of(c));
 }
 
+/* --- an upload's body ----------------------------------------------------------------------------
+ */
+
+static bool
+put_framing(struct h1_client_conn *c, const char *text)
+{
+    size_t n = strlen(text);
+    char *at = conn_reserve(c->base.conn, n);
+    if (!at)
+        return false; /* broken: on_end tells */
+    memcpy(at, text, n);
+    conn_commit(c->base.conn, n);
+    return true;
+}
+
+/* The line before what waits: behind it so much, and no more, must follow. */
+static bool
+begin_chunk(struct h1_client_conn *c, size_t n)
+{
+    char line[32];
+    snprintf(line, sizeof line, "%s%zx\r\n", c->in_chunks ? "\r\n" : "", n);
+    if (!put_framing(c, line))
+        return false;
+    c->in_chunks = true;
+    c->chunk_left = n;
+    return true;
+}
+
+static void
+end_upload(struct h1_client_conn *c)
+{
+    if (c->chunked && !put_framing(c, c->in_chunks ? "\r\n0\r\n\r\n" : "0\r\n\r\n"))
+        return;
+    c->sending = false;
+}
+
+/* Sends of what waits as much as the kernel takes. */
+static void
+send_upload(struct h1_client_conn *c)
+{
+    struct http_upload *u = c->call->upload;
+    while (!u->dropped && u->queue.len > 0) {
+        if (c->chunked && c->chunk_left == 0 && !begin_chunk(c, u->queue.len))
+            return;
+        struct slice piece = http_upload_next(u, c->chunked ? c->chunk_left : u->queue.len);
+        size_t taken = conn_send(c->base.conn, &piece, 1);
+        if (c->chunked)
+            c->chunk_left -= taken;
+        http_upload_took(u, taken);
+        if (taken < piece.len)
+            return;
+    }
+    if (http_upload_is_out(u))
+        end_upload(c);
+}
+
+static void
+begin_upload(struct h1_client_conn *c)
+{
+    c->sending = true;
+    c->chunked = c->call->request.upload_bytes < 0;
+    c->in_chunks = false;
+    c->chunk_left = 0;
+    send_upload(c);
+}
+
+static void
+more_upload(struct http_client_conn *base, struct http_call *call)
+{
+    struct h1_client_conn *c = conn_of(base);
+    if (c->call == call && c->sending)
+        send_upload(c);
+}
+
 static void
 fail_soon(void *ctx)
 {
@@ -448,7 +531,9 @@ send_call(struct http_client_conn *base, struct http_call *call)
     for (size_t i = 0; i < r->body_count && copied > 0; i++)
         at = put(at, r->body[i]);
     conn_commit(base->conn, (size_t)(at - start));
-    if (copied < bytes)
+    if (call->upload)
+        begin_upload(c);
+    else if (copied < bytes)
         send_body(c);
 }
 
@@ -456,7 +541,9 @@ static void
 on_drained(void *ctx)
 {
     struct h1_client_conn *c = ctx;
-    if (c->call && c->sending)
+    if (c->call && c->sending && c->call->upload)
+        send_upload(c);
+    else if (c->call && c->sending)
         send_body(c);
 }
 
@@ -544,6 +631,7 @@ static const struct http_client_conn_ops conn_ops = {
     .cancel = cancel,
     .pause = pause_call,
     .resume = resume_call,
+    .upload = more_upload,
     .room = room,
     .destroy = destroy,
 };

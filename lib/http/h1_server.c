@@ -285,9 +285,8 @@ on_due(void *ctx)
  */
 
 static void
-begin_body(struct h1_conn *c, const struct h1_framing *f)
+begin_body(struct h1_conn *c, const struct h1_framing *f, uint64_t max)
 {
-    uint64_t max = core_of(c)->limits->body_bytes;
     if (f->chunked)
         h1_body_init(&c->body, H1_BODY_CHUNKED, 0, max);
     else if (f->length > 0)
@@ -321,7 +320,7 @@ send_100(struct h1_conn *c)
 }
 
 static void
-begin_stream(struct h1_conn *c, const struct h1_framing *f)
+begin_stream(struct h1_conn *c, const struct h1_framing *f, uint64_t max)
 {
     struct http_server_core *core = core_of(c);
     struct http_stream *s = &c->stream;
@@ -331,7 +330,7 @@ begin_stream(struct h1_conn *c, const struct h1_framing *f)
     c->is_http10 = s->head.version == 10;
     c->close_after = !f->keep_alive || core->draining;
     c->served = true;
-    begin_body(c, f);
+    begin_body(c, f, max);
     c->wants_100 = f->expects_continue && c->phase == BODY;
     core->stats.streams++;
     void *x = core->handlers->on_request(core->ctx, s, &s->head);
@@ -350,19 +349,24 @@ take_request(struct h1_conn *c, struct slice head, size_t fields)
 {
     struct h1_framing framing;
     const struct h1_refusal *refusal = NULL;
-    const struct http_limits *limits = core_of(c)->limits;
     struct http_stream *s = &c->stream;
+    uint64_t max = 0;
     reset_stream(c);
     int err = h1_request(head, fields, &s->arena, &s->head, &framing, &refusal);
+    if (err == 0)
+        max = http_server_body_limit(core_of(c), &s->head,
+                                     framing.chunked      ? -1
+                                     : framing.length > 0 ? framing.length
+                                                          : 0);
     if (err == ERR_NOMEM) {
         refuse(c, 503, "out_of_memory", "The gateway is out of memory.", err);
     } else if (err != 0) {
         refuse_request(c, refusal);
-    } else if (framing.length > 0 && (uint64_t)framing.length > limits->body_bytes) {
+    } else if (framing.length > 0 && (uint64_t)framing.length > max) {
         refuse(c, 413, "content_too_large", "The request body is larger than the limit.",
                ERR_LIMIT);
     } else {
-        begin_stream(c, &framing);
+        begin_stream(c, &framing, max);
     }
 }
 

@@ -47,6 +47,8 @@ struct wire {
     bool remote_ended; /* the answer is complete */
     bool closed;       /* nghttp2 has let the stream go */
     bool malformed;    /* nghttp2 found the answer against the protocol */
+    bool uploads;      /* the call is an upload, and its end has not gone out */
+    bool starved;      /* nghttp2 waits for more of it */
 };
 
 TAILQ_HEAD(wires, wire);
@@ -147,7 +149,7 @@ finish(struct wire *w)
     struct http_call *call = let_go(w);
     if (w->closed)
         wire_free(w);
-    else if (w->body_left > 0)
+    else if (w->body_left > 0 || w->uploads)
         reset(w, NGHTTP2_NO_ERROR); /* it has answered before it had the whole request */
     http_call_end(call, !c->down);
 }
@@ -500,6 +502,24 @@ advance(struct wire *w, size_t n)
     }
 }
 
+/* How many bytes of an upload the next frame has; DEFERRED: none yet, more_upload() goes on. */
+static ssize_t
+read_upload(struct wire *w, size_t room, uint32_t *flags)
+{
+    const struct http_upload *u = w->call->upload;
+    size_t n = http_upload_next(u, room).len;
+    bool last = u->ended && !u->dropped && n == u->queue.len;
+    w->starved = n == 0 && !last;
+    if (w->starved)
+        return NGHTTP2_ERR_DEFERRED;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (last) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        w->uploads = false;
+    }
+    return (ssize_t)n;
+}
+
 static ssize_t
 read_data(nghttp2_session *session, int32_t id, uint8_t *into, size_t room, uint32_t *flags,
           nghttp2_data_source *source, void *user_data)
@@ -512,11 +532,25 @@ read_data(nghttp2_session *session, int32_t id, uint8_t *into, size_t room, uint
     (void)user_data;
     if (!w || !w->call)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (w->call->upload)
+        return read_upload(w, room, flags);
     size_t n = gather(w, room, pieces, &count);
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (n == w->body_left)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (ssize_t)n;
+}
+
+static int
+send_upload(struct h2_client_conn *c, struct wire *w, const uint8_t *frame_head, size_t length)
+{
+    struct http_upload *u = w->call->upload;
+    struct slice piece = http_upload_next(u, length);
+    if (piece.len < length) /* dropped since: nothing may be made up */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    int rv = h2_io_send_data(&c->io, frame_head, &piece, length > 0);
+    http_upload_took(u, length);
+    return rv;
 }
 
 static int
@@ -530,6 +564,8 @@ send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *frame_h
     (void)source;
     if (!w || !w->call)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (w->call->upload)
+        return send_upload(c, w, frame_head, length);
     (void)gather(w, length, pieces, &count);
     int rv = h2_io_send_data(&c->io, frame_head, pieces, count);
     advance(w, length);
@@ -607,7 +643,9 @@ build_head(const struct h2_client_conn *c, const struct http_request *r, size_t 
         err = h2_fields_put(out, SLICE(":path"), r->path);
     if (err == 0)
         err = h2_fields_add(out, r->fields, r->count);
-    if (err == 0 && r->body_count > 0)
+    if (err == 0 && r->upload && r->upload_bytes >= 0)
+        err = h2_fields_put_length(out, (size_t)r->upload_bytes);
+    else if (err == 0 && r->body_count > 0)
         err = h2_fields_put_length(out, body_bytes);
     return err;
 }
@@ -622,9 +660,10 @@ submit(struct h2_client_conn *c, struct wire *w)
     int err = build_head(c, r, w->body_left, &out);
     if (err != 0)
         return err;
+    w->uploads = r->upload;
     nghttp2_data_provider provider = {{.ptr = NULL}, read_data};
     w->id = nghttp2_submit_request(c->io.session, NULL, out.at, out.count,
-                                   w->body_left > 0 ? &provider : NULL, w);
+                                   w->body_left > 0 || w->uploads ? &provider : NULL, w);
     return w->id > 0 ? 0 : ERR_NOMEM;
 }
 
@@ -690,6 +729,19 @@ resume_call(struct http_client_conn *base, struct http_call *call)
         make_ready(w);
 }
 
+static void
+more_upload(struct http_client_conn *base, struct http_call *call)
+{
+    struct h2_client_conn *c = conn_of(base);
+    struct wire *w = call->wire;
+    if (!w || !w->starved || w->closed || c->broken || c->io.dead)
+        return;
+    w->starved = false;
+    /* Fails only for want of memory: the call's deadline ends it then. */
+    (void)nghttp2_session_resume_data(c->io.session, w->id);
+    h2_io_wake(&c->io);
+}
+
 static size_t
 room(const struct http_client_conn *base)
 {
@@ -707,6 +759,7 @@ static const struct http_client_conn_ops conn_ops = {
     .cancel = cancel,
     .pause = pause_call,
     .resume = resume_call,
+    .upload = more_upload,
     .room = room,
     .destroy = destroy,
 };

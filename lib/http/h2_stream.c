@@ -52,6 +52,9 @@ static void
 stream_unlink(struct h2_stream *st)
 {
     struct h2_server_conn *c = h2_conn_of(st);
+    /* What was held for a handler that is gone must not weigh on the connection for ever. */
+    if (st->held.len > 0 && !c->io.dead)
+        (void)nghttp2_session_consume_connection(c->io.session, st->held.len);
     TAILQ_REMOVE(&c->streams, st, link);
     if (st->is_ready)
         TAILQ_REMOVE(&c->ready, st, ready_link);
@@ -418,8 +421,9 @@ h2_stream_begin(struct h2_stream *st)
     struct h2_server_conn *c = h2_conn_of(st);
     struct http_stream *s = &st->base;
     bool expects = c->head.expects_continue;
-    if (s->head.content_length > 0 &&
-        (uint64_t)s->head.content_length > c->core->limits->body_bytes) {
+    st->most =
+        http_server_body_limit(c->core, &s->head, st->remote_ended ? 0 : s->head.content_length);
+    if (s->head.content_length > 0 && (uint64_t)s->head.content_length > st->most) {
         h2_stream_refuse(st, 413, "body_too_large", ERR_LIMIT, "the body is larger than allowed");
         return;
     }
@@ -466,7 +470,7 @@ h2_stream_body(struct h2_stream *st, struct slice bytes)
         pass_over(st, bytes.len);
         return;
     }
-    if (st->received > c->core->limits->body_bytes) {
+    if (st->received > st->most) {
         consume(st, bytes.len);
         h2_stream_refuse(st, 413, "body_too_large", ERR_LIMIT, "the body is larger than allowed");
         return;

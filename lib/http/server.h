@@ -29,6 +29,9 @@ struct http_handlers {
     /* A request's head. Returns the handler's own object for this stream, given to the other
      * callbacks as `x`, or NULL after having answered it completely (http_respond with end). */
     void *(*on_request)(void *server_ctx, struct http_stream *s, const struct http_head *head);
+    /* The bound of a body that declares more than limits.body_bytes, or declares nothing: asked
+     * before on_request. NULL: it is limits.body_bytes for all of them. */
+    uint64_t (*body_limit)(void *server_ctx, const struct http_head *head);
     /* A piece of the body, valid during the call. Never called before on_request returned. */
     void (*on_body)(void *x, struct http_stream *s, struct slice bytes);
     /* The body is complete. Follows on_request at once when there is none. */

@@ -80,6 +80,17 @@ void http_server_unlink(struct http_server_conn *c);
 void h1_server_open(struct http_server *s, struct conn *c, struct slice seen, int64_t since_ms);
 void h2_server_open(struct http_server *s, struct conn *c, struct slice seen);
 
+/* The bound of a request's body. declared: -1, nothing was said. */
+static inline uint64_t
+http_server_body_limit(const struct http_server_core *core, const struct http_head *head,
+                       int64_t declared)
+{
+    uint64_t usual = core->limits->body_bytes;
+    if (!core->handlers->body_limit || (declared >= 0 && (uint64_t)declared <= usual))
+        return usual;
+    return core->handlers->body_limit(core->ctx, head);
+}
+
 /* The JSON body of an error that the server itself answers, by the config's error_body. */
 int http_server_error_body(struct http_server *s, int status, const char *code, const char *message,
                            struct buf *into) MUST_CHECK;
@@ -99,6 +110,8 @@ struct http_client_conn_ops {
     void (*cancel)(struct http_client_conn *, struct http_call *);
     void (*pause)(struct http_client_conn *, struct http_call *);
     void (*resume)(struct http_client_conn *, struct http_call *);
+    /* There is more of an upload, or its end. Not called once an upload is dropped. */
+    void (*upload)(struct http_client_conn *, struct http_call *);
     /* How many more calls it can take now (h1: 0 or 1). */
     size_t (*room)(const struct http_client_conn *);
     /* Closes the connection and frees it after the callback (loop_bury): the pool lets it go. No
@@ -120,6 +133,17 @@ struct http_client_conn {
 struct http_client_conn *h1_client_open(struct http_origin *o, struct conn *c);
 struct http_client_conn *h2_client_open(struct http_origin *o, struct conn *c);
 
+/* The part of a request's body that its caller gives bit by bit: upload.c. */
+struct http_upload {
+    struct http_call *call;
+    struct buf queue;
+    int64_t left; /* not given yet; -1: not known */
+    bool ended;   /* nothing more comes */
+    bool dropped; /* the upstream has answered with an error: nothing more is sent */
+    bool is_owed; /* on_upload_drained */
+    struct task task;
+};
+
 /* The head of a call as both protocols see it; client.c allocates it. */
 struct http_call {
     struct http_client *client;
@@ -139,7 +163,8 @@ struct http_call {
     int64_t started_ms, deadline_ms;
     int64_t last_byte_ms; /* of the last progress; the protocol sets it when request bytes leave */
     struct timer timer;
-    void *wire; /* the protocol's own state for this call */
+    void *wire;                 /* the protocol's own state for this call */
+    struct http_upload *upload; /* NULL: the body is whole in `request` */
     TAILQ_ENTRY(http_call) link;
 };
 
@@ -155,6 +180,15 @@ void http_call_fail(struct http_call *call, int err, const char *why, bool unpro
 /* The connection has become unusable for new calls (closed by the peer while idle, GOAWAY): out of
  * the pool; destroyed when it has no call. */
 void http_client_conn_retire(struct http_client_conn *c);
+/* Up to n bytes to be sent next; they stay until http_upload_took(). */
+struct slice http_upload_next(const struct http_upload *u, size_t n);
+void http_upload_took(struct http_upload *u, size_t n);
+/* All of it has been taken, and its end is known. */
+static inline bool
+http_upload_is_out(const struct http_upload *u)
+{
+    return u->ended && !u->dropped && u->queue.len == 0;
+}
 struct http_client *http_origin_client(const struct http_origin *o);
 struct loop *http_client_loop(struct http_client *c);
 const struct http_limits *http_client_limits(const struct http_client *c);

@@ -191,7 +191,11 @@ on_send(void *ctx, struct http_call *call)
     return !r->refuses_to_send;
 }
 
-static const struct http_call_handlers handlers = {on_head, on_body, on_end, on_fail, on_send};
+static const struct http_call_handlers handlers = {.on_head = on_head,
+                                                   .on_body = on_body,
+                                                   .on_end = on_end,
+                                                   .on_fail = on_fail,
+                                                   .on_send = on_send};
 
 static struct result
 start_result(void)

@@ -145,7 +145,11 @@ on_fail(void *ctx, struct http_call *call, int err, const char *why)
     loop_stop(rig.loop);
 }
 
-static const struct http_call_handlers handlers = {on_head, on_body, on_end, on_fail, on_send};
+static const struct http_call_handlers handlers = {.on_head = on_head,
+                                                   .on_body = on_body,
+                                                   .on_end = on_end,
+                                                   .on_fail = on_fail,
+                                                   .on_send = on_send};
 
 static struct got *
 call_with(size_t i, const struct http_request *r)
