@@ -96,8 +96,7 @@ static enum verdict read_body(struct request *r);
 bool
 receive_passes(const struct endpoint *e, const struct http_head *head)
 {
-    return e->codec && e->codec->passes_up && slice_is(head->method, "POST") &&
-           (head->content_length < 0 || head->content_length > LIMIT_HELD_FILE_BYTES);
+    return e->codec && e->codec->passes_up && slice_is(head->method, "POST");
 }
 
 static enum verdict
@@ -119,7 +118,8 @@ receive(struct request *r)
         return NEXT; /* it has no body */
     if (check_head(r, head) == REPLY || read_tags(r, head) == REPLY)
         return REPLY;
-    if (receive_passes(r->endpoint, head))
+    if (receive_passes(r->endpoint, head) &&
+        (head->content_length < 0 || head->content_length > LIMIT_HELD_FILE_BYTES))
         return pass(r);
     if (head->content_length > 0 && !grow(r, (size_t)head->content_length))
         return refuse_overload(r);

@@ -35,7 +35,7 @@ void deliver_cancel(struct request *r);
  */
 void receive_more(struct request *r, struct slice bytes);
 void receive_end(struct request *r);
-/* Whether a request's body goes up as it comes, and is not held first. */
+/* Whether a request's body goes up as it comes when it is large, and is not held first. */
 struct endpoint;
 bool receive_passes(const struct endpoint *e, const struct http_head *head);
 /* The attempt has begun, or can take more: the client may send. ctx: the request. */

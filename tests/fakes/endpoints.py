@@ -139,6 +139,8 @@ BATCH = {"id": "batch_1", "object": "batch", "endpoint": "/v1/chat/completions",
 
 def files(_body, _script, request):
     path = request.path.split("?")[0]
+    if request.method == "POST" and request.headers.get("content-type") == "application/octet-stream":
+        return json_plan({**FILE, "bytes": len(request.body)})
     if request.method == "POST":
         form = form_of(request)
         assert form["purpose"] == "batch" and form["file"] == bytes(range(256)) * 64

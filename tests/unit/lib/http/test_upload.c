@@ -8,8 +8,9 @@
 #include "lib/http/server.h"
 
 #define PIECE_BYTES ((size_t)48 << 10)
-#define SOCKETS_BYTES ((size_t)8 << 20) /* what kernels and windows may hold, with room to spare   \
-                                         */
+#define SOCKETS_BYTES                                                                              \
+    ((size_t)8 << 20) /* what kernels and windows may hold, with room to spare                     \
+                       */
 
 static struct loop *loop;
 static struct turns turns;
@@ -32,6 +33,7 @@ byte_at(size_t i)
  * /early   a complete 413 before the body
  * /refuse  the head of a 413 at once, and its end when the test says so
  * /good    a complete 200 before the body
+ * /drop    nothing: the connection ends, or the stream
  */
 
 static struct upstream {
@@ -51,6 +53,10 @@ on_request(void *ctx, struct http_stream *s, const struct http_head *head)
         assert_int_equal(
             http_reply(s, slice_is(head->path, "/early") ? 413 : 200, NULL, 0, SLICE("at once")),
             0);
+        return NULL;
+    }
+    if (slice_is(head->path, "/drop")) {
+        http_abort(s);
         return NULL;
     }
     up.stream = s;
@@ -489,6 +495,27 @@ test_a_short_upload_is_never_a_clean_end(void **state)
     }
 }
 
+/* What was sent is not kept, so a connection that was dead is no reason to begin anew. */
+static void
+test_an_upload_is_never_tried_again(void **state)
+{
+    (void)state;
+    EACH_WAY(way)
+    {
+        start(way, "/take", 10);
+        give();
+        WAIT(loop, my.ends == 1);
+        start(way, "/drop", 1000); /* on the same connection, which an ordinary call may replace */
+        give();
+        WAIT(loop, my.ends + my.fails == 1);
+        assert_int_equal(my.fails, 1);
+        assert_int_equal(up.requests, 1);
+        struct http_client_stats stats;
+        http_client_get_stats(client, &stats);
+        assert_int_equal(stats.retries, 0);
+    }
+}
+
 static void
 test_more_than_was_declared_is_not_taken(void **state)
 {
@@ -610,6 +637,31 @@ test_the_limit_is_of_the_path(void **state)
     }
 }
 
+/* What a paused stream made the server hold is not taken from the others for ever. */
+static void
+test_a_paused_stream_that_ends_gives_its_window_back(void **state)
+{
+    (void)state;
+    EACH_WAY(way)
+    {
+        for (int i = 0; i < 8; i++) {
+            start(way, "/pause", (size_t)24 << 20);
+            give();
+            WAIT(loop, up.stream != NULL && my.waits);
+            for (int turn = 0; turn < 20; turn++)
+                turns_run(&turns);
+            http_abort(up.stream);
+            WAIT(loop, my.ends + my.fails == 1);
+            assert_int_equal(my.fails, 1);
+        }
+        start(way, "/take", (size_t)1 << 20);
+        give();
+        WAIT(loop, my.ends + my.fails == 1);
+        assert_int_equal(my.ends, 1);
+        assert_int_equal(up.bytes, my.size);
+    }
+}
+
 #define TEST(function) cmocka_unit_test(function)
 
 int
@@ -627,11 +679,13 @@ main(void)
         TEST(test_after_an_error_nothing_more_is_sent),
         TEST(test_who_waits_is_told_when_an_error_has_come),
         TEST(test_a_short_upload_is_never_a_clean_end),
+        TEST(test_an_upload_is_never_tried_again),
         TEST(test_more_than_was_declared_is_not_taken),
         TEST(test_what_waits_is_bounded_whoever_does_not_listen),
         TEST(test_a_call_without_an_upload_has_none),
         TEST(test_cancel_at_any_time),
         TEST(test_the_limit_is_of_the_path),
+        TEST(test_a_paused_stream_that_ends_gives_its_window_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
