@@ -25,6 +25,7 @@ struct h2_stream {
     uint64_t written;            /* of the answer's body, by the handler */
     uint64_t received;           /* of the request's body */
     uint64_t most;               /* that it may have */
+    uint64_t leftover;           /* of it, after the answer was out */
     uint64_t rate_bytes;         /* received when rate_ms was set */
     int64_t body_ms;             /* the last byte of the body came, or reading went on */
     int64_t rate_ms;             /* beginning of the span over which the rate is averaged */

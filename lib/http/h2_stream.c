@@ -456,7 +456,9 @@ static void
 pass_over(struct h2_stream *st, size_t n)
 {
     consume(st, n);
-    if (st->sent_end && st->received > LEFTOVER_BYTES)
+    if (st->sent_end)
+        st->leftover += n;
+    if (st->leftover > LEFTOVER_BYTES)
         reset(st, NGHTTP2_NO_ERROR);
 }
 
