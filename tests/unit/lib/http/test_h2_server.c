@@ -333,6 +333,32 @@ test_early_answer_then_rest_of_body(void **state)
     peer_free(p);
 }
 
+/* What came before the answer does not count: who sends much has as long to hear it. */
+static void
+test_early_answer_in_the_midst_of_a_long_body(void **state)
+{
+    (void)state;
+    static char block[16384];
+    struct peer *p = start();
+    peer_request(p, 1, 0, "POST", "/hold", NULL);
+    for (int i = 0; i < 8; i++)
+        peer_frame(p, NGHTTP2_DATA, 0, 1, block, sizeof(block));
+    peer_ping(p);
+    struct exchange *x = rig.app.held;
+    assert_non_null(x);
+    assert_int_equal(http_reply(x->stream, 413, NULL, 0, SLICE("no")), 0);
+    exchange_free(x);
+    peer_wait(p, peer_first_ended);
+    peer_frame(p, NGHTTP2_DATA, 0, 1, block, sizeof(block));
+    peer_ping(p);
+    assert_false(peer_stream(p, 1)->reset);
+    for (int i = 0; i < 4; i++)
+        peer_frame(p, NGHTTP2_DATA, 0, 1, block, sizeof(block));
+    peer_ping(p);
+    assert_true(peer_stream(p, 1)->reset);
+    peer_free(p);
+}
+
 /* A client that neither sends on nor ends keeps its stream for a while only. */
 static void
 test_early_answer_then_silence(void **state)
@@ -634,6 +660,7 @@ main(void)
         TEST(test_answer_short_of_its_length_is_reset),
         TEST(test_head_too_large_to_send_is_reset),
         TEST(test_early_answer_then_rest_of_body),
+        TEST(test_early_answer_in_the_midst_of_a_long_body),
         TEST(test_early_answer_then_silence),
         TEST(test_expect_continue),
         TEST(test_f008_body_limit),
