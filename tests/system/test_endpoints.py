@@ -5,6 +5,7 @@ import base64
 import hashlib
 import struct
 
+import cohere
 import httpx
 import pytest
 
@@ -130,6 +131,18 @@ def test_rerank_by_cohere(gateway, path):
     event = the_event(gateway, answer)
     assert (event["endpoint"], event["search_units"], event["input_tokens"]) == ("rerank", 1, 0)
     assert float(event["cost_usd"]) == pytest.approx(0.002) and not event["estimated"]
+
+
+def test_the_sdk_of_cohere_reranks(gateway):
+    client = cohere.ClientV2(api_key=gateway.key, base_url=gateway.url)
+    got = client.rerank(model="co/rerank-v3.5", query="q", documents=["short", "the longest of them", "in between"], top_n=2)
+    assert [(r.index, r.relevance_score) for r in got.results] == [(1, 1.0), (2, 0.5)]
+    assert got.meta.billed_units.search_units == 1
+    with pytest.raises(cohere.BadRequestError) as refused:
+        client.rerank(model="goog/r", query="q", documents=["x"])
+    assert refused.value.body["error"]["code"] == "endpoint_not_served"
+    with pytest.raises(cohere.UnauthorizedError):
+        cohere.ClientV2(api_key="sk-hg-nobodys", base_url=gateway.url).rerank(model="co/r", query="q", documents=["x"])
 
 
 def test_rerank_passes_untouched_to_a_compatible_server(gateway, fake):
