@@ -17,12 +17,6 @@ static const char *const metric_names[BILL_METRICS] = {"input_tokens", "cached_i
                                                        "output_tokens", "cost_usd"};
 static const char *const format_names[BILL_FORMATS] = {"openai", "anthropic", "csv"};
 
-const char *
-bill_metric_name(enum bill_metric m)
-{
-    return metric_names[m];
-}
-
 int
 bill_format_parse(struct slice name, enum bill_format *ret_format)
 {

@@ -22,7 +22,6 @@
 #define LIMIT_BILL_LINES 100000 /* days times models */
 
 enum bill_metric { BILL_INPUT, BILL_CACHED, BILL_OUTPUT, BILL_COST, BILL_METRICS };
-const char *bill_metric_name(enum bill_metric m); /* "input_tokens", ..., "cost_usd" */
 enum bill_format { BILL_OPENAI, BILL_ANTHROPIC, BILL_CSV, BILL_FORMATS };
 /* "openai", "anthropic", "csv": 0 or ERR_NOT_FOUND. */
 MUST_CHECK int bill_format_parse(struct slice name, enum bill_format *ret_format);

@@ -27,12 +27,6 @@ static const struct {
 };
 #define PICOS_PER_NANO 1000
 
-const char *
-price_member(enum usage_class c)
-{
-    return members[c].name;
-}
-
 /* --- amounts ---------------------------------------------------------------------------------- */
 
 int

@@ -11,9 +11,6 @@
 #include "lib/control/section.h"
 #include "lib/json/doc.h"
 
-/* "input_per_mtok_usd", ... */
-const char *price_member(enum usage_class c);
-
 /* A decimal amount in the class's unit: 0, ERR_SYNTAX, ERR_RANGE (also below zero). */
 MUST_CHECK int price_parse(enum usage_class c, struct slice text, picos_tok *ret_price);
 

@@ -355,14 +355,6 @@ follow_stop(struct follow *f)
     free(f);
 }
 
-bool
-follow_is_partitioned(const struct follow *f)
-{
-    int64_t last = f->contact_ms ? f->contact_ms : f->started_ms;
-
-    return loop_now_ms(f->o.loop) - last > PARTITION_MS;
-}
-
 struct channel *
 follow_channel(const struct follow *f)
 {

@@ -66,11 +66,6 @@ struct channel *follow_channel(const struct follow *f);
 /* Who this worker is, for requests of others on the bus; valid until follow_stop(). */
 const struct bus_worker *follow_identity(const struct follow *f);
 
-/* Whether the control plane has not been heard for PARTITION_MS (or ever, so long after the start):
- * keys with refuse_on_partition are refused then. Costs a comparison. */
-#define PARTITION_MS 60000
-bool follow_is_partitioned(const struct follow *f);
-
 struct follow_status {
     uint64_t epoch, version, revision; /* in force; 0: none */
     uint64_t head_epoch, head_version; /* last heard of */

@@ -75,12 +75,6 @@ http_client_limits(const struct http_client *c)
     return c->limits;
 }
 
-struct dns *
-http_client_dns(struct http_client *c)
-{
-    return c->dns;
-}
-
 void
 http_client_get_stats(const struct http_client *c, struct http_client_stats *ret_stats)
 {

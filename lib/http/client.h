@@ -37,9 +37,6 @@ struct http_client_config {
 struct http_client *http_client_new(struct loop *l, const struct http_client_config *config);
 void http_client_free(struct http_client *c); /* calls in flight must have been cancelled */
 
-/* The client's resolver, for dns_set_servers. */
-struct dns *http_client_dns(struct http_client *c);
-
 /* An origin by its parts: counted, shared by all calls to the same (https, host, port, protocol,
  * allow_private). allow_private false: the connected address is refused when address_is_private():
  * on_fail with ERR_DENIED. An origin keeps its pooled connections for

@@ -402,15 +402,3 @@ http_peer(const struct http_stream *s)
 {
     return conn_peer(s->conn->conn);
 }
-
-bool
-http_over_tls(const struct http_stream *s)
-{
-    return conn_is_tls(s->conn->conn);
-}
-
-void
-http_set_ctx(struct http_stream *s, void *x)
-{
-    s->x = x;
-}

@@ -108,10 +108,7 @@ bool http_has_responded(const struct http_stream *s);
 /* Memory that lives as long as the stream. */
 struct arena *http_arena(struct http_stream *s);
 const struct http_head *http_request_head(const struct http_stream *s);
-/* Numeric address of the client, and whether it came over TLS. */
+/* Numeric address of the client. */
 const char *http_peer(const struct http_stream *s);
-bool http_over_tls(const struct http_stream *s);
-/* Replaces the handler object x (NULL ctx until on_request returned). */
-void http_set_ctx(struct http_stream *s, void *x);
 
 #endif

@@ -153,7 +153,6 @@ conn_new(struct loop *l, int fd, const struct conn_handlers *h, void *ctx)
     c->ctx = ctx;
     c->low_bytes = LOW_BYTES;
     c->high_bytes = HIGH_BYTES;
-    c->last_active_ms = loop_now_ms(l);
     return c;
 }
 
@@ -366,10 +365,7 @@ static void
 note_sent(struct conn *c, size_t taken, bool all)
 {
     int64_t now = loop_now_ms(c->watch.loop);
-    if (taken > 0) {
-        c->bytes_out += taken;
-        c->last_active_ms = now;
-    }
+    c->bytes_out += taken;
     if (taken > 0 || (!all && !c->blocked))
         c->moved_ms = now;
     if (c->blocked == !all)
@@ -658,7 +654,6 @@ drain(struct conn *c, size_t n)
 static void
 tell_data(struct conn *c, size_t n)
 {
-    c->last_active_ms = loop_now_ms(c->watch.loop);
     if (c->finishing) {
         drain(c, n);
         return;
@@ -1018,12 +1013,6 @@ const struct sockaddr *
 conn_peer_addr(const struct conn *c)
 {
     return (const struct sockaddr *)&peer_of(c)->address;
-}
-
-int64_t
-conn_last_active_ms(const struct conn *c)
-{
-    return c->last_active_ms;
 }
 
 uint64_t

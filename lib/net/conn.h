@@ -97,8 +97,6 @@ bool conn_is_tls(const struct conn *c);
 /* Numeric peer address for logs and rate limits: "127.0.0.1". */
 const char *conn_peer(const struct conn *c);
 const struct sockaddr *conn_peer_addr(const struct conn *c);
-/* Monotonic ms of the last byte in either direction, for idle deadlines. */
-int64_t conn_last_active_ms(const struct conn *c);
 /* Cumulative bytes. */
 uint64_t conn_bytes_in(const struct conn *c);
 uint64_t conn_bytes_out(const struct conn *c);

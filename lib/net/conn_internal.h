@@ -23,7 +23,6 @@ struct conn {
     struct task task; /* flushes at the end of the callback; tells what could not be told */
     struct out out;
     uint64_t bytes_in, bytes_out;
-    int64_t last_active_ms;
     int64_t moved_ms; /* when the kernel last took output, or output began to wait */
     uint32_t low_bytes, high_bytes;
     int16_t end_err; /* to be told by the task; 0: nothing */

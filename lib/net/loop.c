@@ -555,12 +555,6 @@ loop_now_ms(const struct loop *l)
     return l->now_ns / 1000000;
 }
 
-int64_t
-loop_now_ns(const struct loop *l)
-{
-    return l->now_ns;
-}
-
 char *
 loop_scratch(struct loop *l)
 {

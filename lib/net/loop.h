@@ -25,7 +25,6 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 /* Monotonic milliseconds of this turn. */
 int64_t loop_now_ms(const struct loop *l);
-int64_t loop_now_ns(const struct loop *l);
 
 /* --- descriptors: embedded, level-triggered ------------------------------------------------ */
 

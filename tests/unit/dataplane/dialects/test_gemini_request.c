@@ -376,93 +376,10 @@ test_embeddings_are_answered(void **state)
         assert_int_equal(v.usage.seen, rows[i].tokens >= 0);
         if (rows[i].tokens >= 0)
             assert_int_equal(v.usage.tokens.input, rows[i].tokens);
-        struct buf out;
-        buf_init(&out, 0);
-        ASSERT_OK(gemini_embed_write_answer(&v, true, &out));
-        ASSERT_OK(gemini_embed_read_answer(buf_slice(&out), rows[i].count, &arena, &v));
-        buf_free(&out);
     }
 }
 
-static void
-test_embeddings_of_clients(void **state)
-{
-    struct canon_embeddings q;
-    struct dialect_refusal why = {.duplicate = false};
-    (void)state;
-    ASSERT_OK(gemini_embed_read_request(
-        SLICE("{\"requests\":[{\"content\":{\"parts\":[{\"text\":\"a\"},{\"text\":\"b\"}]},"
-              "\"taskType\":\"T\",\"outputDimensionality\":3},{\"content\":{\"parts\":[{\"text\":"
-              "\"c\"}]},\"task_type\":\"T\",\"outputDimensionality\":3}]}"),
-        true, SLICE("m"), &arena, &q, &why));
-    assert_int_equal(q.count, 2);
-    assert_slice_is(q.texts[0], "ab");
-    assert_slice_is(q.texts[1], "c");
-    assert_int_equal(q.dimensions, 3);
-    assert_slice_is(q.task, "T");
-    assert_slice_is(q.model, "m");
-    static const struct {
-        const char *body;
-        bool batch;
-        const char *member;
-    } bad[] = {
-        {"{}", true, "requests"},
-        {"{\"requests\":[]}", true, "requests"},
-        {"{}", false, "content.parts"},
-        {"{\"content\":{\"parts\":[{}]}}", false, "content.parts"},
-        {"{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"outputDimensionality\":0}", false,
-         "outputDimensionality"},
-        {"{\"requests\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}},{\"content\":{\"parts\":[{"
-         "\"text\":\"a\"}]},\"taskType\":\"T\"}]}",
-         true, "requests"},
-    };
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(gemini_embed_read_request(slice_of(bad[i].body), bad[i].batch, SLICE("m"),
-                                                   &arena, &q, &why),
-                         ERR_SYNTAX);
-        assert_string_equal(why.member, bad[i].member);
-    }
-}
-
-static void
-test_counts(void **state)
-{
-    struct dialect_refusal why = {.duplicate = false};
-    struct dialect_target t = {.provider = &on_gemini, .model = SLICE("m")};
-    struct dialect_writer w = {.arena = &arena, .target = &t, .why = &why};
-    struct dialect_call call = {.path_model = SLICE("m")};
-    struct dialect_address at;
-    struct canon_request q;
-    struct buf out;
-    int64_t n;
-    (void)state;
-    buf_init(&out, 0);
-    ASSERT_OK(gemini_count_address(&t, &arena, &at));
-    assert_slice_is(at.path, "/models/m:countTokens");
-    ASSERT_OK(gemini_count_read_request(SLICE("{\"generateContentRequest\":" C("") "}"), &call,
-                                        &arena, &q, &why));
-    ASSERT_OK(gemini_count_write_request(&q, &w, &out));
-    assert_slice_is(buf_slice(&out),
-                    "{\"generateContentRequest\":{\"model\":\"models/m\",\"contents\":[{\"role\":"
-                    "\"user\",\"parts\":[{\"text\":\"hi\"}]}],\"generationConfig\":{}}}");
-    buf_clear(&out);
-    t.provider = &on_vertex;
-    ASSERT_OK(gemini_count_read_request(SLICE(C("")), &call, &arena, &q, &why));
-    ASSERT_OK(gemini_count_write_request(&q, &w, &out));
-    assert_slice_is(buf_slice(&out), "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":"
-                                     "\"hi\"}]}],\"generationConfig\":{}}");
-    ASSERT_OK(gemini_count_read_answer(SLICE("{\"totalTokens\":36}"), &n));
-    assert_int_equal(n, 36);
-    assert_int_equal(gemini_count_read_answer(SLICE("{\"totalTokens\":-1}"), &n), ERR_PROTOCOL);
-    assert_int_equal(gemini_count_read_answer(SLICE("{}"), &n), ERR_PROTOCOL);
-    assert_int_equal(gemini_count_read_answer(SLICE("x"), &n), ERR_PROTOCOL);
-    buf_clear(&out);
-    ASSERT_OK(gemini_count_write_answer(7, &out));
-    assert_slice_is(buf_slice(&out), "{\"totalTokens\":7}");
-    buf_free(&out);
-}
-
-/* Recorded answers of the methods beside generateContent. */
+/* Recorded embeddings. */
 static void
 test_recordings(void **state)
 {
@@ -475,28 +392,23 @@ test_recordings(void **state)
         struct json *c = json_at(cases, i);
         struct slice api = json_str(json_get(c, "api")), path = json_str(json_get(c, "path"));
         struct json *usage = json_get(c, "usage");
-        bool embeds = slice_is(api, "google.embed");
         int64_t status, want = -1, got = -1;
         struct buf body;
-        if ((!embeds && !slice_is(api, "google.countTokens")) ||
-            json_to_int(json_get(c, "status"), &status) || status != 200)
+        if (!slice_is(api, "google.embed") || json_to_int(json_get(c, "status"), &status) ||
+            status != 200)
             continue;
         if (json_kind(usage) == JSON_MAP)
             ASSERT_OK(json_to_int(json_get(usage, "prompt_tokens"), &want));
         assert_true(shared_read(path.at, json_str(json_get(c, "response_file")).at, &body));
-        if (embeds) {
-            struct canon_vectors v;
-            size_t count = slice_ends(path, SLICE("multiple-contents")) ? 2 : 1;
-            ASSERT_OK(gemini_embed_read_answer(buf_slice(&body), count, &arena, &v));
-            got = v.usage.seen ? v.usage.tokens.input : -1;
-        } else {
-            ASSERT_OK(gemini_count_read_answer(buf_slice(&body), &got));
-        }
+        struct canon_vectors v;
+        size_t count = slice_ends(path, SLICE("multiple-contents")) ? 2 : 1;
+        ASSERT_OK(gemini_embed_read_answer(buf_slice(&body), count, &arena, &v));
+        got = v.usage.seen ? v.usage.tokens.input : -1;
         assert_int_equal(got, want);
         buf_free(&body);
         n++;
     }
-    assert_true(n >= 8);
+    assert_true(n >= 4);
     json_free(cases);
 }
 
@@ -514,8 +426,6 @@ main(void)
         cmocka_unit_test(test_calls_are_bounded),
         cmocka_unit_test(test_embeddings_are_asked),
         cmocka_unit_test(test_embeddings_are_answered),
-        cmocka_unit_test(test_embeddings_of_clients),
-        cmocka_unit_test(test_counts),
         cmocka_unit_test(test_recordings),
     };
     return cmocka_run_group_tests(tests, begin, finish);
