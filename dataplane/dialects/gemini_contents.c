@@ -408,6 +408,8 @@ read_content(struct gemini_reader *r, struct json_view content, size_t index)
             return err;
         if (one.kind == PART_TOOL_RESULT && role != 0)
             return gemini_refuse(r, below(&at, "functionResponse"), "must be in a user's turn");
+        if (one.kind == PART_TOOL_CALL && role != 1)
+            return gemini_refuse(r, below(&at, "functionCall"), "must be in a turn of role model");
         size_t to = one.kind == PART_TOOL_RESULT ? results++ : count;
         memmove(&parts[to + 1], &parts[to], (count - to) * sizeof(*parts));
         parts[to] = one;

@@ -233,6 +233,8 @@ test_refusals_name_the_member(void **state)
         {"{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":"
          "[]}}]}]}",
          "contents[0].parts[0].functionCall.args"},
+        {"{\"contents\":[{\"parts\":[{\"functionCall\":{\"name\":\"f\"}}]}]}",
+         "contents[0].parts[0].functionCall"}, /* no turn of the model's: it would be lost */
         {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"name\":\"f\",\"response\":{}}}]}]}",
          "contents[0].parts[0].functionResponse"},
         {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"name\":\"f\",\"response\":\"x\"}}]}]"
