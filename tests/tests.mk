@@ -4,6 +4,7 @@
 
 FUZZ_SECONDS ?= 60
 FUZZ_JOBS ?= $(shell nproc)
+FUZZ_OPTIONS ?=
 VENV ?= build/venv
 SUB := $(MAKE) --no-print-directory
 
@@ -140,7 +141,7 @@ fuzz-build:
 	+@$(SUB) B=$(B)/fuzzing FLAVOUR=asan CC=clang WARN=-w OPT='$(FUZZ_OPT)' fuzz-targets
 fuzz-targets: $(FUZZ)
 fuzz-run: $(FUZZ)
-	@$(PYTHON) tests/checks/fuzz.py --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(FUZZ)
+	@$(PYTHON) tests/checks/fuzz.py --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(FUZZ_OPTIONS) $(FUZZ)
 $(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libcli.a $(B)/libheadgate.a
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
