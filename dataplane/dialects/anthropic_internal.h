@@ -135,6 +135,8 @@ MUST_CHECK int anthropic_check_media(const struct canon_part *part, struct diale
                                      const char *member);
 bool anthropic_media_fits(const struct canon_part *part);
 void anthropic_emit_media(struct json_emit *e, const struct canon_part *part, struct arena *a);
+/* How many breakpoints would be written if none were left out. */
+size_t anthropic_count_caches(const struct canon_request *q, const struct anthropic_plan *p);
 /* The member cache_control, when the part is to have one. */
 void anthropic_emit_cache(struct json_emit *e, struct anthropic_plan *p, enum canon_cache cache);
 

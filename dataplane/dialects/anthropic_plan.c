@@ -215,18 +215,6 @@ check_parts(const struct canon_request *q, struct dialect_writer *w, struct anth
     return 0;
 }
 
-static size_t
-count_caches(const struct canon_request *q)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < q->tool_count; i++)
-        n += q->tools[i].cache != CACHE_NONE;
-    for (size_t i = 0; i < q->message_count; i++)
-        for (size_t j = 0; j < q->messages[i].count; j++)
-            n += q->messages[i].parts[j].cache != CACHE_NONE;
-    return n;
-}
-
 /* --- thinking --------------------------------------------------------------------------------- */
 
 static bool
@@ -235,23 +223,40 @@ forces_tool(const struct canon_request *q)
     return q->tool_count && (q->tool_choice == CHOICE_REQUIRED || q->tool_choice == CHOICE_NAMED);
 }
 
-/* With a budget, a turn that goes on behind tool results must begin with signed thinking. */
-static bool
-lacks_signed_thinking(const struct canon_request *q)
+/* The first part that is sent of messages[i], whose marks are `sent`; NULL: none is. */
+static const struct canon_part *
+first_sent(const struct canon_message *m, const unsigned char *sent)
 {
-    size_t i = q->message_count;
-    bool has_results = false;
-    while (i > 0 && q->messages[i - 1].role != ROLE_ASSISTANT)
-        has_results |= q->messages[--i].role == ROLE_TOOL;
-    if (!has_results || i == 0)
-        return false;
-    while (i > 1 && q->messages[i - 2].role == ROLE_ASSISTANT)
-        i--;
-    const struct canon_message *first = &q->messages[i - 1];
-    for (size_t j = 0; j < first->count; j++)
-        if (first->parts[j].kind != PART_TEXT || anthropic_has_words(first->parts[j].text))
-            return !is_replayable(&first->parts[j]);
-    return true;
+    for (size_t j = 0; j < m->count; j++)
+        if (sent[j])
+            return &m->parts[j];
+    return NULL;
+}
+
+/* With a budget, a turn that goes on behind tool results must begin with signed thinking. Turns are
+ * those that are written: messages of which nothing is sent are none. */
+static bool
+lacks_signed_thinking(const struct canon_request *q, const struct anthropic_plan *p)
+{
+    const unsigned char *sent = p->sent;
+    const struct canon_part *turn = NULL; /* the first part of the last turn of the assistant's */
+    bool has_results = false, goes_on = false;
+    for (size_t i = 0; i < q->message_count; i++) {
+        const struct canon_message *m = &q->messages[i];
+        const struct canon_part *first = first_sent(m, sent);
+        sent += m->count;
+        if (!first)
+            continue;
+        if (m->role != ROLE_ASSISTANT) {
+            has_results |= m->role == ROLE_TOOL;
+            goes_on = false;
+        } else if (!goes_on) {
+            turn = first;
+            has_results = false;
+            goes_on = true;
+        }
+    }
+    return turn && has_results && !is_replayable(turn);
 }
 
 static const char *
@@ -286,7 +291,7 @@ plan_budget(const struct canon_request *q, struct dialect_writer *w, struct anth
     int64_t most = own ? INT64_MAX : exact ? p->max_tokens - 1 : p->max_tokens - p->max_tokens / 4;
     int64_t effort = canon_budget_of_effort(q->reasoning.effort);
     p->budget = exact ? q->reasoning.budget : effort > 0 ? effort : 8192;
-    if (lacks_signed_thinking(q))
+    if (lacks_signed_thinking(q, p))
         return leave_thinking(q, w, p,
                               "demands the signed thinking of the turn that its tool calls are of");
     if (p->budget < MIN_BUDGET)
@@ -391,7 +396,7 @@ anthropic_make_plan(const struct canon_request *q, struct dialect_writer *w,
     if (err)
         return err;
     plan_json(q, w, ret);
-    size_t caches = count_caches(q);
+    size_t caches = anthropic_count_caches(q, ret);
     ret->skip_caches = caches > LIMIT_CACHE_MARKERS ? caches - LIMIT_CACHE_MARKERS : 0;
     return 0;
 }

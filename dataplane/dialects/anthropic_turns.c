@@ -11,6 +11,7 @@ struct turns {
     const struct canon_request *q;
     struct anthropic_plan *plan;
     struct arena *arena;
+    const unsigned char *last; /* the mark of the last part that is sent; NULL: there is none */
 };
 
 enum side { SIDE_USER, SIDE_ASSISTANT, SIDE_SYSTEM };
@@ -117,6 +118,30 @@ is_shown(const struct canon_part *p)
     default:
         return false;
     }
+}
+
+static size_t
+count_marks(const struct canon_part *p)
+{
+    size_t n = p->cache != CACHE_NONE;
+    if (p->kind == PART_REASONING || p->kind == PART_OPAQUE)
+        return 0;
+    for (size_t i = 0; p->kind == PART_TOOL_RESULT && i < p->part_count; i++)
+        n += is_shown(&p->parts[i]) ? count_marks(&p->parts[i]) : 0;
+    return n;
+}
+
+size_t
+anthropic_count_caches(const struct canon_request *q, const struct anthropic_plan *p)
+{
+    const unsigned char *sent = p->sent;
+    size_t n = 0;
+    for (size_t i = 0; i < q->tool_count; i++)
+        n += q->tools[i].kind == TOOL_FUNCTION && q->tools[i].cache != CACHE_NONE;
+    for (size_t i = 0; i < q->message_count; i++)
+        for (size_t j = 0; j < q->messages[i].count; j++)
+            n += *sent++ ? count_marks(&q->messages[i].parts[j]) : 0;
+    return n;
 }
 
 static void
@@ -231,11 +256,10 @@ static void
 emit_parts(struct turns *t, const struct canon_message *m, const unsigned char *sent,
            enum which which)
 {
-    bool end = m + 1 == t->q->messages + t->q->message_count;
     for (size_t i = 0; i < m->count; i++) {
         const struct canon_part *p = &m->parts[i];
         if (sent[i] && (p->kind == PART_TOOL_RESULT) == (which == RESULTS))
-            emit_part(t, p, words_of(t, m, p, end && i + 1 == m->count));
+            emit_part(t, p, words_of(t, m, p, sent + i == t->last));
     }
 }
 
@@ -355,11 +379,22 @@ emit_system(struct turns *t)
     return sent;
 }
 
+static const unsigned char *
+last_sent(const struct canon_request *q, const struct anthropic_plan *p)
+{
+    const unsigned char *at = p->sent, *last = NULL;
+    for (size_t i = 0; i < q->message_count; i++)
+        for (size_t j = 0; j < q->messages[i].count; j++, at++)
+            if (*at)
+                last = at;
+    return last;
+}
+
 void
 anthropic_emit_turns(struct json_emit *e, const struct canon_request *q, struct anthropic_plan *p,
                      struct arena *a)
 {
-    struct turns t = {.e = e, .q = q, .plan = p, .arena = a};
+    struct turns t = {.e = e, .q = q, .plan = p, .arena = a, .last = last_sent(q, p)};
     const unsigned char *sent = emit_system(&t);
     emit_name(e, "messages");
     emit_list(e);

@@ -594,6 +594,94 @@ test_no_more_than_four_breakpoints(void **state)
     assert_non_null(memmem(r.body.at, r.body.len, "\"ttl\":\"1h\"", 10)); /* the last ones stay */
 }
 
+/* --- clients of Anthropic's own dialect ------------------------------------------------------- */
+
+static void
+order_messages(struct slice body, struct result *ret)
+{
+    struct canon_request q;
+    struct request_brief brief;
+    struct dialect_call call = {0};
+    memset(ret, 0, sizeof(*ret));
+    if (dialect_anthropic.brief(body, &call, &arena, &brief, &ret->why) != 0 ||
+        dialect_anthropic.read_request(body, &call, &arena, &q, &ret->why) != 0)
+        fail_msg("%.*s: %s", SLICE_ARG(body), ret->why.message);
+    order(&q, "claude-sonnet-4-5", true, ret);
+    assert_int_equal(ret->err, 0);
+}
+
+#define MARK ",\"cache_control\":{\"type\":\"ephemeral\"}"
+#define TEXT(text, more) "{\"type\":\"text\",\"text\":\"" text "\"" more "}"
+#define SAYS(role, parts) "{\"role\":\"" role "\",\"content\":[" parts "]}"
+#define OWN(more, messages)                                                                        \
+    "{\"model\":\"m\",\"max_tokens\":4096" more ",\"messages\":[" messages "]}"
+#define CALLS "{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"f\",\"input\":{}}"
+
+/* What is not sent (blank texts) changes nothing else: what is written is read and written again as
+ * the same bytes. */
+static void
+test_what_is_left_out_has_no_effect(void **state)
+{
+    static const struct {
+        const char *body, *has;
+    } rows[] = {
+        /* the turn begins with signed thinking, since nothing stands between */
+        {OWN(",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2000}",
+             SAYS("user", TEXT("q", "")) "," SAYS(
+                 "assistant",
+                 "{\"type\":\"thinking\",\"thinking\":"
+                 "\"h\",\"signature\":\"SIG==\"}") "," SAYS("user",
+                                                            TEXT(
+                                                                " ",
+                                                                "")) "," SAYS("assistant",
+                                                                              CALLS) "," SAYS("use"
+                                                                                              "r",
+                                                                                              "{\"t"
+                                                                                              "ype"
+                                                                                              "\":"
+                                                                                              "\"to"
+                                                                                              "ol_"
+                                                                                              "resu"
+                                                                                              "lt\""
+                                                                                              ",\"t"
+                                                                                              "ool_"
+                                                                                              "use_"
+                                                                                              "id\""
+                                                                                              ":\"t"
+                                                                                              "1\","
+                                                                                              "\"co"
+                                                                                              "nten"
+                                                                                              "t\":"
+                                                                                              "\"x"
+                                                                                              "\""
+                                                                                              "}")),
+         "\"budget_tokens\":2000"},
+        /* the last words of the assistant's are the last words */
+        {OWN("", SAYS("user", TEXT("q", "")) "," SAYS("assistant", TEXT("a ", "")) "," SAYS(
+                     "user", TEXT(" ", ""))),
+         "\"text\":\"a\""},
+        {OWN("",
+             SAYS("user", TEXT("q", "")) "," SAYS("assistant", TEXT("a ", "") "," TEXT(" ", ""))),
+         "\"text\":\"a\""},
+        /* four breakpoints, the last ones: those in results count, those of blank texts do not */
+        {OWN("", SAYS("user", TEXT("1", MARK) "," TEXT(" ", MARK)) "," SAYS(
+                     "assistant",
+                     CALLS) "," SAYS("user",
+                                     "{\"type\":\"tool_result\",\"tool_use_id\":\"t1\",\"content\":"
+                                     "[" TEXT("r", MARK) "]" MARK
+                                                         "}," TEXT("2", MARK) "," TEXT("3", MARK))),
+         "{\"type\":\"text\",\"text\":\"r\"" MARK "}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct result once, twice;
+        order_messages(slice_of(rows[i].body), &once);
+        assert_non_null(memmem(once.body.at, once.body.len, rows[i].has, strlen(rows[i].has)));
+        order_messages(once.body, &twice);
+        assert_true(slice_eq(twice.body, once.body));
+    }
+}
+
 int
 main(void)
 {
@@ -615,6 +703,7 @@ main(void)
         cmocka_unit_test_teardown(test_signed_thinking_goes_back_as_it_came, tear_down),
         cmocka_unit_test_teardown(test_structured_output, tear_down),
         cmocka_unit_test_teardown(test_no_more_than_four_breakpoints, tear_down),
+        cmocka_unit_test_teardown(test_what_is_left_out_has_no_effect, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
