@@ -4,7 +4,7 @@
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
-#include "controlplane/cli/items.h"
+#include "controlplane/cli/show.h"
 #include "lib/base/buf.h"
 
 static const struct table_column role_columns[] = {
@@ -12,6 +12,10 @@ static const struct table_column role_columns[] = {
     {"BUILT IN", "builtin", false, 1},
     {"PERMISSIONS", "permissions", false, 0},
     {"DESCRIPTION", "description", false, 2},
+};
+static const struct listing roles = {
+    .columns = role_columns,
+    .count = sizeof(role_columns) / sizeof(role_columns[0]),
 };
 
 /* Built-in roles first, then those of the configuration: {"data":[...]}. */
@@ -53,11 +57,8 @@ role_list_run(const struct command *command, int argc, char **argv)
     e = client_open(&client, &c);
     if (e == CLI_OK)
         e = fetch_roles(&client, &page);
-    if (e == CLI_OK && c.json)
-        e = cli_print_json(page);
-    else if (e == CLI_OK)
-        table_print(stdout, role_columns, sizeof(role_columns) / sizeof(role_columns[0]),
-                    json_get(page, "data"), 0);
+    if (e == CLI_OK)
+        e = show_page(&c, &roles, page);
     json_free(page);
     client_close(&client);
     return e;
@@ -89,31 +90,14 @@ role_show_run(const struct command *command, int argc, char **argv)
     const struct json *role = e == CLI_OK ? role_named(page, c.argv[1]) : NULL;
     if (e == CLI_OK && !role)
         e = cli_fail("there is no role '%s'; headgate role list names them", c.argv[1]);
-    else if (e == CLI_OK && c.json)
-        e = cli_print_json(role);
     else if (e == CLI_OK)
-        item_print(role);
+        e = show_item(&c, role);
     json_free(page);
     client_close(&client);
     return e;
 }
 
 /* ---- can ------------------------------------------------------------------------------------- */
-
-static int
-can_path(struct buf *path, const char *as, const char *action, const char *resource)
-{
-    const char *const parts[][2] = {{"?action=", action}, {"&as=", as}, {"&resource=", resource}};
-    int err = buf_add_str(path, "/api/v1/can");
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !err; i++) {
-        if (!parts[i][1])
-            continue;
-        err = buf_add_str(path, parts[i][0]);
-        if (!err)
-            err = client_escape(path, slice_of(parts[i][1]));
-    }
-    return err;
-}
 
 static void
 print_part(const struct json *because, const char *member, const char *before)
@@ -164,9 +148,11 @@ can_run(const struct command *command, int argc, char **argv)
     int e = cli_begin(&c, command, rows, 1, 1, 2, argc, argv);
     if (e != CLI_GO_ON)
         return e;
+    const struct client_filter parts[] = {
+        {"action", c.argv[1]}, {"as", as}, {"resource", c.args == 2 ? c.argv[2] : NULL}};
     buf_init(&path, 8192);
     e = client_open(&client, &c);
-    if (e == CLI_OK && can_path(&path, as, c.argv[1], c.args == 2 ? c.argv[2] : NULL) != 0)
+    if (e == CLI_OK && client_query(&path, "/api/v1/can", parts, 3) != 0)
         e = cli_fail("the names are too long");
     struct client_call call = {.method = "GET", .path = e == CLI_OK ? buf_str(&path) : NULL};
     if (e == CLI_OK)

@@ -5,7 +5,7 @@
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
-#include "controlplane/cli/table.h"
+#include "controlplane/cli/show.h"
 #include "lib/base/buf.h"
 
 static const struct table_column columns[] = {
@@ -13,35 +13,26 @@ static const struct table_column columns[] = {
     {"ACTION", "action", false, 0}, {"OBJECT", "object", false, 0}, {"DETAIL", "detail", false, 2},
 };
 
-static int
-audit_path(struct buf *path, const char *const filters[][2], size_t count)
-{
-    char separator = '?';
-    int e = buf_add_str(path, "/api/v1/audit");
-    for (size_t i = 0; i < count && e == 0; i++) {
-        if (!filters[i][1])
-            continue;
-        e = buf_addf(path, "%c%s=", separator, filters[i][0]);
-        if (e == 0)
-            e = client_escape(path, slice_of(filters[i][1]));
-        separator = '&';
-    }
-    return e;
-}
+static const struct listing audit = {
+    .columns = columns,
+    .count = sizeof(columns) / sizeof(columns[0]),
+};
 
 int
 audit_list_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct client client;
-    struct json *page = NULL;
     struct buf path;
+    struct listing filtered = audit;
     long limit = 20;
-    const char *actor = NULL, *action = NULL, *object = NULL;
+    struct client_filter f[] = {{"actor", NULL}, {"action", NULL}, {"object", NULL}};
     const struct option_row rows[] = {
-        {.name = "actor", .into = &actor, .value = "NAME", .help = "only by this token"},
-        {.name = "action", .into = &action, .value = "NAME", .help = "only this: team.create, ..."},
-        {.name = "object", .into = &object, .value = "NAME", .help = "only on this"},
+        {.name = "actor", .into = &f[0].value, .value = "NAME", .help = "only by this token"},
+        {.name = "action",
+         .into = &f[1].value,
+         .value = "NAME",
+         .help = "only this: team.create, ..."},
+        {.name = "object", .into = &f[2].value, .value = "NAME", .help = "only on this"},
         {.name = "limit",
          .kind = OPTION_NUMBER,
          .into = &limit,
@@ -52,21 +43,13 @@ audit_list_run(const struct command *command, int argc, char **argv)
     int e = cli_begin(&c, command, rows, 4, 0, 0, argc, argv);
     if (e != CLI_GO_ON)
         return e;
-    const char *const filters[][2] = {{"actor", actor}, {"action", action}, {"object", object}};
     buf_init(&path, 2048);
-    e = client_open(&client, &c);
-    if (e == CLI_OK && audit_path(&path, filters, 3) != 0)
-        e = cli_fail("the filters are too long");
+    e = client_query(&path, "/api/v1/audit", f, 3) == 0 ? CLI_OK
+                                                        : cli_fail("the filters are too long");
+    filtered.path = buf_str(&path);
     if (e == CLI_OK)
-        e = client_list(&client, buf_str(&path), (size_t)limit, &page);
-    if (e == CLI_OK && c.json)
-        e = cli_print_json(page);
-    else if (e == CLI_OK)
-        table_print(stdout, columns, sizeof(columns) / sizeof(columns[0]), json_get(page, "data"),
-                    0);
-    json_free(page);
+        e = show_listing(&c, &filtered, limit);
     buf_free(&path);
-    client_close(&client);
     return e;
 }
 

@@ -109,6 +109,22 @@ client_path(char *ret_path, size_t bytes, const char *kind, const char *name)
     return fits;
 }
 
+int
+client_query(struct buf *into, const char *path, const struct client_filter *filters, size_t count)
+{
+    char separator = '?';
+    int err = buf_add_str(into, path);
+    for (size_t i = 0; i < count && err == 0; i++) {
+        if (!filters[i].value)
+            continue;
+        err = buf_addf(into, "%c%s=", separator, filters[i].name);
+        if (err == 0)
+            err = client_escape(into, slice_of(filters[i].value));
+        separator = '&';
+    }
+    return err;
+}
+
 /* --- calls -------------------------------------------------------------------------------------
  */
 

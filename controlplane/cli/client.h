@@ -52,6 +52,13 @@ int client_list(const struct client *c, const char *path, size_t limit, struct j
 
 /* "/api/v1/KIND/NAME" with the name percent-encoded; false when it does not fit. */
 bool client_path(char *ret_path, size_t bytes, const char *kind, const char *name);
+/* A query parameter; value NULL: none. */
+struct client_filter {
+    const char *name, *value;
+};
+/* Appends path and those of the filters that have a value. */
+MUST_CHECK int client_query(struct buf *into, const char *path, const struct client_filter *filters,
+                            size_t count);
 /* Appends text percent-encoded, for paths and queries. */
 MUST_CHECK int client_escape(struct buf *into, struct slice text);
 /* Status of GET url, or a negative error: for probes. A bearer token may be given. */

@@ -2,6 +2,7 @@
 #include "controlplane/cli/commands.h"
 
 #include "controlplane/cli/items.h"
+#include "controlplane/cli/show.h"
 
 /* clang-format off */
 #define ITEM(noun, plural, kind, members)                                                          \
@@ -85,7 +86,7 @@ const struct command commands[] = {
      "headgate prices list --provider openai --model 'gpt-4o*'", prices_list_run, NULL, false},
 
 #define LIMIT(noun, plural, kind, list, members)                                                    \
-    {noun " list", list, "", "headgate " noun " list", limit_list_run, &(kind), false},             \
+    {noun " list", list, "", "headgate " noun " list", item_list_run, &(kind), false},             \
     {noun " show", "show one, with how it stands", "NAME", "headgate " noun " show NAME",          \
      item_show_run, &(kind), false},                                                               \
     {noun " create", "create one; a member is MEMBER=VALUE, VALUE text or JSON",                   \
@@ -106,7 +107,7 @@ const struct command commands[] = {
     {"events", "list single upstream attempts, newest first", "", "headgate events --key ci --limit 5",
      events_run, NULL, false},
     {"ledger", "list the accounts of the cost ledger with their balances", "", "headgate ledger",
-     ledger_run, NULL, false},
+     list_run, &listing_accounts, false},
     {"ledger rerate", "post what is booked anew, at the prices now in force", "",
      "headgate ledger rerate --provider local --model 'm1*' --from 2026-11-01 --to 2026-12-01 --dry-run",
      ledger_rerate_run, NULL, false},
@@ -114,11 +115,11 @@ const struct command commands[] = {
      "headgate ledger reconcile --provider openai --file costs.json --format openai", ledger_reconcile_run, NULL, false},
 
     {"secrets list", "list credentials that are references, and how they stand", "", "headgate secrets list",
-     secrets_list_run, NULL, false},
+     list_run, &listing_secrets, false},
     {"secrets refresh", "fetch what secret managers hold again, now", "[NAME]", "headgate secrets refresh openai",
      secrets_refresh_run, NULL, false},
-    {"workers", "list workers and the policy each holds", "", "headgate workers", workers_run, NULL, false},
-    {"snapshots", "list published policies, newest first", "", "headgate snapshots", snapshots_run, NULL, false},
+    {"workers", "list workers and the policy each holds", "", "headgate workers", list_run, &listing_workers, false},
+    {"snapshots", "list published policies, newest first", "", "headgate snapshots", list_run, &listing_snapshots, false},
 
     {"audit list", "list what was done by whom, newest first", "", "headgate audit list --action key.create",
      audit_list_run, NULL, false},
@@ -126,7 +127,7 @@ const struct command commands[] = {
      audit_verify_run, NULL, false},
     {"token create", "create an admin token and print it", "[NAME]", "headgate token create --name ci --user ci-bot",
      token_create_run, NULL, false},
-    {"token list", "list admin tokens", "", "headgate token list", token_list_run, NULL, false},
+    {"token list", "list admin tokens", "", "headgate token list", list_run, &listing_tokens, false},
     {"token revoke", "revoke an admin token", "NAME", "headgate token revoke ci", token_revoke_run, NULL, false},
     {"whoami", "tell whose token this is, and what it may do", "", "headgate whoami", whoami_run, NULL, false},
     {"can", "explain whether something is allowed; exit status 0 when it is", "ACTION [RESOURCE]",

@@ -12,6 +12,7 @@
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
+#include "controlplane/cli/show.h"
 #include "controlplane/cli/yaml_scalar.h"
 #include "lib/base/buf.h"
 
@@ -93,43 +94,12 @@ static const struct table_column budget_columns[] = {
     {"SUBJECT", "subject", false, 5},
 };
 
-const struct item_kind item_teams = {"team", "teams", COLUMNS(team_columns)};
-const struct item_kind item_projects = {"project", "projects", COLUMNS(project_columns)};
-const struct item_kind item_users = {"user", "users", COLUMNS(user_columns)};
-const struct item_kind item_roles = {"role", "roles", COLUMNS(role_columns)};
-const struct item_kind item_groups = {"group", "groups", COLUMNS(group_columns)};
-const struct item_kind item_bindings = {"binding", "bindings", COLUMNS(binding_columns)};
-const struct item_kind item_issuers = {"issuer", "issuers", COLUMNS(issuer_columns)};
-const struct item_kind item_providers = {"provider", "providers", COLUMNS(provider_columns)};
-const struct item_kind item_models = {"model", "models", COLUMNS(model_columns)};
-const struct item_kind item_prices = {"price", "prices", COLUMNS(price_columns)};
-const struct item_kind item_quotas = {"quota", "quotas", COLUMNS(quota_columns)};
-const struct item_kind item_budgets = {"budget", "budgets", COLUMNS(budget_columns)};
-const struct item_kind item_keys = {"key", "keys", COLUMNS(key_columns)};
-
-/* --- list and show -------------------------------------------------------------------------------
- */
-
-void
-item_print(const struct json *item)
+/* "openai/gpt-4o" for each target, so that a model fits a line. */
+static struct json *
+shorten_targets(const struct json *items)
 {
-    struct json *copy = json_copy(item);
-    void *iter = NULL;
-    const char *name;
-    struct json *value;
-    while (json_each(copy, &iter, &name, &value)) {
-        char *cell = table_cell(value);
-        printf("%-26s %s\n", name, cell ? cell : "");
-        free(cell);
-    }
-    json_free(copy);
-}
-
-/* "openai/gpt-4o (3)" for each target, so that a model fits a line. */
-static int
-shorten_targets(struct json *models)
-{
-    int e = 0;
+    struct json *models = json_copy(items);
+    int e = models ? 0 : ERR_NOMEM;
     for (size_t i = 0; i < json_size(models) && e == 0; i++) {
         struct json *model = json_at(models, i);
         const struct json *targets = json_get(model, "targets");
@@ -144,33 +114,73 @@ shorten_targets(struct json *models)
         }
         e = e == 0 ? json_set(model, "targets", shown) : e;
     }
+    if (e == 0)
+        return models;
+    json_free(models);
+    return NULL;
+}
+
+/* One row for each counter of a limit: its rules, and how it stands. */
+static int
+add_counters(const struct json *item, struct json *rows)
+{
+    const struct json *status = json_get(item, "status");
+    int e = 0;
+    for (size_t i = 0; i < json_size(status) && e == 0; i++) {
+        struct json *row = json_copy(item), *value, *counter = json_copy(json_at(status, i));
+        void *iter = NULL;
+        const char *name;
+        while (row && e == 0 && json_each(counter, &iter, &name, &value))
+            e = json_set(row, name, json_copy(value));
+        json_free(counter);
+        e = e == 0 ? json_append(rows, row) : e;
+    }
     return e;
 }
+
+static struct json *
+counters_of(const struct json *items)
+{
+    struct json *rows = json_new_list();
+    int e = rows ? 0 : ERR_NOMEM;
+    for (size_t i = 0; i < json_size(items) && e == 0; i++)
+        e = add_counters(json_at(items, i), rows);
+    if (e == 0)
+        return rows;
+    json_free(rows);
+    return NULL;
+}
+
+const struct item_kind item_teams = {"team", "teams", COLUMNS(team_columns), NULL};
+const struct item_kind item_projects = {"project", "projects", COLUMNS(project_columns), NULL};
+const struct item_kind item_users = {"user", "users", COLUMNS(user_columns), NULL};
+const struct item_kind item_roles = {"role", "roles", COLUMNS(role_columns), NULL};
+const struct item_kind item_groups = {"group", "groups", COLUMNS(group_columns), NULL};
+const struct item_kind item_bindings = {"binding", "bindings", COLUMNS(binding_columns), NULL};
+const struct item_kind item_issuers = {"issuer", "issuers", COLUMNS(issuer_columns), NULL};
+const struct item_kind item_providers = {"provider", "providers", COLUMNS(provider_columns), NULL};
+const struct item_kind item_models = {"model", "models", COLUMNS(model_columns), shorten_targets};
+const struct item_kind item_prices = {"price", "prices", COLUMNS(price_columns), NULL};
+const struct item_kind item_quotas = {"quota", "quotas", COLUMNS(quota_columns), counters_of};
+const struct item_kind item_budgets = {"budget", "budgets", COLUMNS(budget_columns), counters_of};
+const struct item_kind item_keys = {"key", "keys", COLUMNS(key_columns), NULL};
+
+/* --- list and show -------------------------------------------------------------------------------
+ */
 
 int
 item_list_run(const struct command *command, int argc, char **argv)
 {
     const struct item_kind *kind = command->subject;
     struct cli c;
-    struct client client;
-    struct json *page = NULL;
     char path[80];
     int e = cli_begin(&c, command, NULL, 0, 0, 0, argc, argv);
     if (e != CLI_GO_ON)
         return e;
     snprintf(path, sizeof(path), "/api/v1/%s", kind->plural);
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = client_list(&client, path, 0, &page);
-    if (e == CLI_OK && c.json)
-        e = cli_print_json(page);
-    else if (e == CLI_OK && kind == &item_models && shorten_targets(json_get(page, "data")) != 0)
-        e = cli_fail("out of memory");
-    else if (e == CLI_OK)
-        table_print(stdout, kind->columns, kind->count, json_get(page, "data"), 0);
-    json_free(page);
-    client_close(&client);
-    return e;
+    const struct listing l = {
+        .path = path, .columns = kind->columns, .count = kind->count, .shape = kind->shape};
+    return show_listing(&c, &l, 0);
 }
 
 /* The path of the item that argv[1] names. */
@@ -182,37 +192,16 @@ named_path(const struct cli *c, const struct item_kind *kind, char *path, size_t
     return cli_fail("the name is too long");
 }
 
-static int
-print_item(const struct cli *c, const struct json *item)
-{
-    if (c->json)
-        return cli_print_json(item);
-    item_print(item);
-    return CLI_OK;
-}
-
 int
 item_show_run(const struct command *command, int argc, char **argv)
 {
-    const struct item_kind *kind = command->subject;
     struct cli c;
-    struct client client;
-    struct json *item = NULL;
     char path[1024];
     int e = cli_begin(&c, command, NULL, 0, 1, 1, argc, argv);
     if (e != CLI_GO_ON)
         return e;
-    struct client_call call = {.method = "GET", .path = path};
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = named_path(&c, kind, path, sizeof(path));
-    if (e == CLI_OK)
-        e = client_do(&client, &call, &item);
-    if (e == CLI_OK)
-        e = print_item(&c, item);
-    json_free(item);
-    client_close(&client);
-    return e;
+    e = named_path(&c, command->subject, path, sizeof(path));
+    return e == CLI_OK ? show_get(&c, path) : e;
 }
 
 /* --- create and set ------------------------------------------------------------------------------
@@ -284,7 +273,7 @@ send_item(const struct cli *c, const struct item_kind *kind, bool create)
     if (e == CLI_OK)
         e = client_do(&client, &call, &answer);
     if (e == CLI_OK)
-        e = print_item(c, answer);
+        e = show_item(c, answer);
     json_free(answer);
     json_free(body);
     client_close(&client);
@@ -315,21 +304,13 @@ item_delete_run(const struct command *command, int argc, char **argv)
 {
     const struct item_kind *kind = command->subject;
     struct cli c;
-    struct client client;
-    char path[1024];
+    char path[1024], said[1100];
     int e = cli_begin(&c, command, NULL, 0, 1, 1, argc, argv);
     if (e != CLI_GO_ON)
         return e;
-    struct client_call call = {.method = "DELETE", .path = path, .if_match = "*"};
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = named_path(&c, kind, path, sizeof(path));
-    if (e == CLI_OK)
-        e = client_do(&client, &call, NULL);
-    if (e == CLI_OK && c.json)
-        printf("{\"deleted\": true}\n");
-    else if (e == CLI_OK)
-        printf("deleted %s %s\n", kind->noun, c.argv[1]);
-    client_close(&client);
-    return e;
+    e = named_path(&c, kind, path, sizeof(path));
+    if (e != CLI_OK)
+        return e;
+    snprintf(said, sizeof(said), "deleted %s %s", kind->noun, c.argv[1]);
+    return show_delete(&c, path, "*", "deleted", said);
 }

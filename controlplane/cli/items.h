@@ -11,12 +11,11 @@ struct item_kind {
     const char *plural; /* of the path: "teams" */
     const struct table_column *columns;
     size_t count;
+    /* What a list shows of them, as in struct listing, or NULL. */
+    struct json *(*shape)(const struct json *items);
 };
 extern const struct item_kind item_teams, item_projects, item_users, item_providers, item_models,
     item_prices, item_quotas, item_budgets, item_keys, item_roles, item_groups, item_bindings,
     item_issuers;
-
-/* One item's members, one a line, for people. */
-void item_print(const struct json *item);
 
 #endif

@@ -5,6 +5,7 @@
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
+#include "controlplane/cli/show.h"
 
 struct key_options {
     const char *name, *team, *project, *user, *models, *expires, *tags, *on_partition;
@@ -185,21 +186,12 @@ int
 key_revoke_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct client client;
-    char path[1024];
+    char path[1024], said[1100];
     int e = cli_begin(&c, command, NULL, 0, 1, 1, argc, argv);
     if (e != CLI_GO_ON)
         return e;
     if (!client_path(path, sizeof(path), "keys", c.argv[1]))
         return cli_fail("the name is too long");
-    struct client_call call = {.method = "DELETE", .path = path, .if_match = "*"};
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = client_do(&client, &call, NULL);
-    if (e == CLI_OK && c.json)
-        printf("{\"revoked\": true}\n");
-    else if (e == CLI_OK)
-        printf("revoked %s; all workers refuse it within 2 s\n", c.argv[1]);
-    client_close(&client);
-    return e;
+    snprintf(said, sizeof(said), "revoked %s; all workers refuse it within 2 s", c.argv[1]);
+    return show_delete(&c, path, "*", "revoked", said);
 }

@@ -1,65 +1,10 @@
-/* headgate quota list, budget list, budget override. */
+/* headgate budget override. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
-#include "controlplane/cli/items.h"
-#include "controlplane/cli/table.h"
-
-/* One row for each counter of an item: its rules, and how it stands. */
-static int
-add_rows(const struct json *item, struct json *rows)
-{
-    const struct json *status = json_get(item, "status");
-    int e = 0;
-    for (size_t i = 0; i < json_size(status) && e == 0; i++) {
-        struct json *row = json_copy(item), *value, *counter = json_copy(json_at(status, i));
-        void *iter = NULL;
-        const char *name;
-        while (row && e == 0 && json_each(counter, &iter, &name, &value))
-            e = json_set(row, name, json_copy(value));
-        json_free(counter);
-        e = e == 0 ? json_append(rows, row) : e;
-    }
-    return e;
-}
-
-static int
-print_rows(const struct item_kind *kind, const struct json *data)
-{
-    struct json *rows = json_new_list();
-    int e = rows ? 0 : -1;
-    for (size_t i = 0; i < json_size(data) && e == 0; i++)
-        e = add_rows(json_at(data, i), rows);
-    if (e == 0)
-        table_print(stdout, kind->columns, kind->count, rows, 0);
-    json_free(rows);
-    return e == 0 ? CLI_OK : cli_fail("out of memory");
-}
-
-int
-limit_list_run(const struct command *command, int argc, char **argv)
-{
-    const struct item_kind *kind = command->subject;
-    struct cli c;
-    struct client client;
-    struct json *page = NULL;
-    char path[80];
-    int e = cli_begin(&c, command, NULL, 0, 0, 0, argc, argv);
-    if (e != CLI_GO_ON)
-        return e;
-    snprintf(path, sizeof(path), "/api/v1/%s", kind->plural);
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = client_list(&client, path, 0, &page);
-    if (e == CLI_OK)
-        e = c.json ? cli_print_json(page) : print_rows(kind, json_get(page, "data"));
-    json_free(page);
-    client_close(&client);
-    return e;
-}
 
 static struct json *
 make_override(const char *usd, long tokens, const char *until, const char *reason)

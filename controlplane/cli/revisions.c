@@ -6,22 +6,30 @@
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/config_file.h"
-#include "controlplane/cli/table.h"
+#include "controlplane/cli/show.h"
 
 static const struct table_column columns[] = {
     {"REVISION", "revision", true, 0}, {"TIME", "created_at", false, 1},
     {"AUTHOR", "author", false, 0},    {"SOURCE", "source", false, 2},
     {"CHANGES", "changes", true, 0},   {"NOTE", "note", false, 0},
 };
+static const struct listing revisions = {
+    .path = "/api/v1/revisions",
+    .columns = columns,
+    .count = sizeof(columns) / sizeof(columns[0]),
+};
 
 static int
-show_one(const struct cli *c, const struct client *client, unsigned long long revision)
+show_one(const struct cli *c, unsigned long long revision)
 {
     char path[80];
+    struct client client;
     struct json *detail = NULL;
     snprintf(path, sizeof(path), "/api/v1/revisions/%llu", revision);
     struct client_call call = {.method = "GET", .path = path};
-    int e = client_do(client, &call, &detail);
+    int e = client_open(&client, c);
+    if (e == CLI_OK)
+        e = client_do(&client, &call, &detail);
     if (e == CLI_OK && c->json)
         e = cli_print_json(detail);
     else if (e == CLI_OK) {
@@ -32,19 +40,7 @@ show_one(const struct cli *c, const struct client *client, unsigned long long re
         config_print_changes(stdout, detail);
     }
     json_free(detail);
-    return e;
-}
-
-static int
-show_list(const struct cli *c, const struct client *client, long limit)
-{
-    struct json *page = NULL;
-    int e = client_list(client, "/api/v1/revisions", (size_t)limit, &page);
-    if (e == CLI_OK && c->json)
-        e = cli_print_json(page);
-    else if (e == CLI_OK)
-        table_print(stdout, columns, 6, json_get(page, "data"), 0);
-    json_free(page);
+    client_close(&client);
     return e;
 }
 
@@ -52,7 +48,6 @@ int
 revisions_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct client client;
     long limit = 20;
     unsigned long long revision = 0;
     const struct option_row rows[] = {
@@ -68,11 +63,7 @@ revisions_run(const struct command *command, int argc, char **argv)
         return e;
     if (c.args == 1 && slice_to_u64(slice_of(c.argv[1]), &revision) != 0)
         return cli_fail("a revision is a number, not \"%s\"", c.argv[1]), CLI_USAGE;
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = c.args == 1 ? show_one(&c, &client, revision) : show_list(&c, &client, limit);
-    client_close(&client);
-    return e;
+    return c.args == 1 ? show_one(&c, revision) : show_listing(&c, &revisions, limit);
 }
 
 static struct json *

@@ -5,7 +5,7 @@
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
-#include "controlplane/cli/table.h"
+#include "controlplane/cli/show.h"
 #include "lib/base/clock.h"
 
 #define WAIT_MS 60000
@@ -16,33 +16,11 @@ static const struct table_column columns[] = {
     {"LAST ERROR", "last_error", false, 0},
 };
 
-static int
-print(const struct cli *c, const struct json *page)
-{
-    if (c->json)
-        return cli_print_json(page);
-    table_print(stdout, columns, sizeof(columns) / sizeof(columns[0]), json_get(page, "data"), 0);
-    return CLI_OK;
-}
-
-int
-secrets_list_run(const struct command *command, int argc, char **argv)
-{
-    struct cli c;
-    struct client client;
-    struct json *page = NULL;
-    int e = cli_begin(&c, command, NULL, 0, 0, 0, argc, argv);
-    if (e != CLI_GO_ON)
-        return e;
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = client_list(&client, "/api/v1/secrets", 0, &page);
-    if (e == CLI_OK)
-        e = print(&c, page);
-    json_free(page);
-    client_close(&client);
-    return e;
-}
+const struct listing listing_secrets = {
+    .path = "/api/v1/secrets",
+    .columns = columns,
+    .count = sizeof(columns) / sizeof(columns[0]),
+};
 
 /* The rows of one provider, or all managed ones. */
 static struct json *
@@ -123,7 +101,7 @@ secrets_refresh_run(const struct command *command, int argc, char **argv)
     if (e == CLI_OK)
         e = wait_done(&client, provider, &page);
     if (e == CLI_OK)
-        e = print(&c, page);
+        e = show_page(&c, &listing_secrets, page);
     if (e == CLI_OK && any(page, true))
         e = CLI_FAILED;
     json_free(body);

@@ -4,14 +4,19 @@
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
-#include "controlplane/cli/items.h"
-#include "controlplane/cli/table.h"
+#include "controlplane/cli/show.h"
 
 static const struct table_column columns[] = {
     {"NAME", "name", false, 0},          {"USER", "user", false, 0},
     {"ROLE", "role", false, 0},          {"TOKEN", "prefix", false, 1},
     {"EXPIRES", "expires", false, 2},    {"CREATED BY", "created_by", false, 3},
     {"CREATED", "created_at", false, 4},
+};
+
+const struct listing listing_tokens = {
+    .path = "/api/v1/tokens",
+    .columns = columns,
+    .count = sizeof(columns) / sizeof(columns[0]),
 };
 
 static int
@@ -78,68 +83,23 @@ token_create_run(const struct command *command, int argc, char **argv)
 }
 
 int
-token_list_run(const struct command *command, int argc, char **argv)
-{
-    struct cli c;
-    struct client client;
-    struct json *page = NULL;
-    int e = cli_begin(&c, command, NULL, 0, 0, 0, argc, argv);
-    if (e != CLI_GO_ON)
-        return e;
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = client_list(&client, "/api/v1/tokens", 0, &page);
-    if (e == CLI_OK && c.json)
-        e = cli_print_json(page);
-    else if (e == CLI_OK)
-        table_print(stdout, columns, sizeof(columns) / sizeof(columns[0]), json_get(page, "data"),
-                    0);
-    json_free(page);
-    client_close(&client);
-    return e;
-}
-
-int
 token_revoke_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct client client;
-    char path[1024];
+    char path[1024], said[1024];
     int e = cli_begin(&c, command, NULL, 0, 1, 1, argc, argv);
     if (e != CLI_GO_ON)
         return e;
     if (!client_path(path, sizeof(path), "tokens", c.argv[1]))
         return cli_fail("the name is too long");
-    struct client_call call = {.method = "DELETE", .path = path};
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = client_do(&client, &call, NULL);
-    if (e == CLI_OK && c.json)
-        printf("{\"revoked\": true}\n");
-    else if (e == CLI_OK)
-        printf("revoked token %s\n", c.argv[1]);
-    client_close(&client);
-    return e;
+    snprintf(said, sizeof(said), "revoked token %s", c.argv[1]);
+    return show_delete(&c, path, NULL, "revoked", said);
 }
 
 int
 whoami_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct client client;
-    struct json *who = NULL;
-    struct client_call call = {.method = "GET", .path = "/api/v1/whoami"};
     int e = cli_begin(&c, command, NULL, 0, 0, 0, argc, argv);
-    if (e != CLI_GO_ON)
-        return e;
-    e = client_open(&client, &c);
-    if (e == CLI_OK)
-        e = client_do(&client, &call, &who);
-    if (e == CLI_OK && c.json)
-        e = cli_print_json(who);
-    else if (e == CLI_OK)
-        item_print(who);
-    json_free(who);
-    client_close(&client);
-    return e;
+    return e == CLI_GO_ON ? show_get(&c, "/api/v1/whoami") : e;
 }

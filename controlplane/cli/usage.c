@@ -5,31 +5,11 @@
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
-#include "controlplane/cli/table.h"
+#include "controlplane/cli/show.h"
 #include "lib/base/buf.h"
 #include "lib/base/money.h"
 
 #define MAX_GROUPS 8
-
-/* A filter: an option that becomes a query parameter. */
-struct filter {
-    const char *name, *value;
-};
-
-static int
-add_filters(struct buf *path, const struct filter *filters, size_t count)
-{
-    int e = 0;
-    for (size_t i = 0; i < count && e == 0; i++) {
-        if (!filters[i].value)
-            continue;
-        bool first = !memchr(path->at, '?', path->len);
-        e = buf_addf(path, "%c%s=", first ? '?' : '&', filters[i].name);
-        if (e == 0)
-            e = client_escape(path, slice_of(filters[i].value));
-    }
-    return e;
-}
 
 /* --- sums ----------------------------------------------------------------------------------------
  */
@@ -162,21 +142,21 @@ usage_run(const struct command *command, int argc, char **argv)
     struct client client;
     struct json *report = NULL;
     struct buf path;
-    struct filter f[] = {{"group_by", "team,model"},
-                         {"from", NULL},
-                         {"to", NULL},
-                         {"team", NULL},
-                         {"project", NULL},
-                         {"user", NULL},
-                         {"key", NULL},
-                         {"model", NULL},
-                         {"provider", NULL},
-                         {"provider_model", NULL},
-                         {"endpoint", NULL},
-                         {"end_user", NULL},
-                         {"tag", NULL},
-                         {"time_zone", NULL},
-                         {"format", NULL}};
+    struct client_filter f[] = {{"group_by", "team,model"},
+                                {"from", NULL},
+                                {"to", NULL},
+                                {"team", NULL},
+                                {"project", NULL},
+                                {"user", NULL},
+                                {"key", NULL},
+                                {"model", NULL},
+                                {"provider", NULL},
+                                {"provider_model", NULL},
+                                {"endpoint", NULL},
+                                {"end_user", NULL},
+                                {"tag", NULL},
+                                {"time_zone", NULL},
+                                {"format", NULL}};
     const char *by = NULL;
     bool csv = false;
     struct buf groups, text;
@@ -221,8 +201,8 @@ usage_run(const struct command *command, int argc, char **argv)
     bool fits = buf_addf(&groups, by ? "%s,%s" : "%s", f[0].value, by) == 0;
     f[0].value = fits ? buf_str(&groups) : NULL;
     f[14].value = csv ? "csv" : NULL;
-    fits = fits && f[0].value && buf_add_str(&path, "/api/v1/usage") == 0 &&
-           add_filters(&path, f, sizeof(f) / sizeof(f[0])) == 0;
+    fits = fits && f[0].value &&
+           client_query(&path, "/api/v1/usage", f, sizeof(f) / sizeof(f[0])) == 0;
     struct client_call call = {
         .method = "GET", .path = fits ? buf_str(&path) : "", .text = csv ? &text : NULL};
     e = client_open(&client, &c);
@@ -256,23 +236,15 @@ static const struct table_column account_columns[] = {
     {"BALANCE USD", "balance_usd", true, 0},
 };
 
-static int
-print_list(const struct cli *c, const char *path, long limit, const struct table_column *columns,
-           size_t count)
-{
-    struct client client;
-    struct json *page = NULL;
-    int e = client_open(&client, c);
-    if (e == CLI_OK)
-        e = client_list(&client, path, (size_t)limit, &page);
-    if (e == CLI_OK && c->json)
-        e = cli_print_json(page);
-    else if (e == CLI_OK)
-        table_print(stdout, columns, count, json_get(page, "data"), 0);
-    json_free(page);
-    client_close(&client);
-    return e;
-}
+static const struct listing events = {
+    .columns = event_columns,
+    .count = sizeof(event_columns) / sizeof(event_columns[0]),
+};
+const struct listing listing_accounts = {
+    .path = "/api/v1/ledger/accounts",
+    .columns = account_columns,
+    .count = sizeof(account_columns) / sizeof(account_columns[0]),
+};
 
 int
 events_run(const struct command *command, int argc, char **argv)
@@ -280,8 +252,8 @@ events_run(const struct command *command, int argc, char **argv)
     struct cli c;
     struct buf path;
     long limit = 20;
-    struct filter f[] = {{"request_id", NULL}, {"key", NULL},  {"team", NULL},
-                         {"model", NULL},      {"from", NULL}, {"to", NULL}};
+    struct client_filter f[] = {{"request_id", NULL}, {"key", NULL},  {"team", NULL},
+                                {"model", NULL},      {"from", NULL}, {"to", NULL}};
     const struct option_row rows[] = {
         {.name = "request", .into = &f[0].value, .value = "ID", .help = "only this x-request-id"},
         {.name = "key", .into = &f[1].value, .value = "NAME", .help = "only this key"},
@@ -303,22 +275,13 @@ events_run(const struct command *command, int argc, char **argv)
     if (e != CLI_GO_ON)
         return e;
     buf_init(&path, 2048);
-    bool fits = buf_add_str(&path, "/api/v1/usage/events") == 0 &&
-                add_filters(&path, f, sizeof(f) / sizeof(f[0])) == 0;
-    e = fits ? print_list(&c, buf_str(&path), limit, event_columns,
-                          sizeof(event_columns) / sizeof(event_columns[0]))
-             : cli_fail("the filters are too long");
+    struct listing filtered = events;
+    e = client_query(&path, "/api/v1/usage/events", f, sizeof(f) / sizeof(f[0])) == 0
+            ? CLI_OK
+            : cli_fail("the filters are too long");
+    filtered.path = buf_str(&path);
+    if (e == CLI_OK)
+        e = show_listing(&c, &filtered, limit);
     buf_free(&path);
     return e;
-}
-
-int
-ledger_run(const struct command *command, int argc, char **argv)
-{
-    struct cli c;
-    int e = cli_begin(&c, command, NULL, 0, 0, 0, argc, argv);
-    if (e != CLI_GO_ON)
-        return e;
-    return print_list(&c, "/api/v1/ledger/accounts", 0, account_columns,
-                      sizeof(account_columns) / sizeof(account_columns[0]));
 }
