@@ -415,7 +415,7 @@ dispatch_any(struct dispatch *d, struct api_answer *answer)
     if (r->route && strcmp(r->route->permission, "public") == 0)
         return r->route->handler(r, &d->reply);
     /* Strangers do not learn which paths there are. */
-    int err = authenticate(d);
+    int err = !r->route && api_path_is_public(r->path) ? 0 : authenticate(d);
     if (err)
         return err;
     if (r->route)

@@ -38,6 +38,8 @@ bool api_token_plausible(struct slice authorization);
  * when only the method is wrong. NULL: none. */
 const struct route *api_route_find(struct slice method, struct slice path, struct slice params[4],
                                    char *ret_allow, size_t allow_room);
+/* Whether a path is there for everybody, whatever the method: strangers may know that it is. */
+bool api_path_is_public(struct slice path);
 /* Decodes %XX (and '+'), terminated in the arena: 0, ERR_SYNTAX (malformed, or a NUL), ERR_NOMEM.
  */
 MUST_CHECK int api_percent_decode(struct arena *a, struct slice text, bool plus_is_space,

@@ -40,3 +40,14 @@ api_route_find(struct slice method, struct slice path, struct slice params[4], c
     }
     return NULL;
 }
+
+bool
+api_path_is_public(struct slice path)
+{
+    struct slice params[4] = {{0}};
+    for (size_t i = 0; i < api_route_count; i++)
+        if (strcmp(api_routes[i].permission, "public") == 0 &&
+            match_path(api_routes[i].path, path, params))
+            return true;
+    return false;
+}

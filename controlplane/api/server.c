@@ -236,11 +236,8 @@ job_new(struct api_server *s, struct http_stream *stream, const struct http_head
 static bool
 is_public(const struct http_head *head)
 {
-    struct slice rest = head->path, params[4] = {{0}};
-    char allow[64];
-    const struct route *route =
-        api_route_find(head->method, slice_cut(&rest, '?'), params, allow, sizeof(allow));
-    return route && strcmp(route->permission, "public") == 0;
+    struct slice rest = head->path;
+    return api_path_is_public(slice_cut(&rest, '?'));
 }
 
 static void *
@@ -375,7 +372,8 @@ api_server_start(struct plane *plane, struct loop *loop, struct api_server **ret
                                         .http1 = true,
                                         .http2 = true,
                                         .half_close_ok = true,
-                                        .error_body = error_body};
+                                        .error_body = error_body,
+                                        .error_type = "application/problem+json"};
     const struct route *bad;
     if (!api_routes_are_guarded(&bad)) {
         int full = buf_addf(why, "%s %s has no permission", bad->method, bad->path);

@@ -486,7 +486,7 @@ known_method(struct slice m)
 {
     static const struct slice methods[] = {
         {"GET", 3},    {"POST", 4},  {"PUT", 3},     {"HEAD", 4},
-        {"DELETE", 6}, {"PATCH", 5}, {"OPTIONS", 7},
+        {"DELETE", 6}, {"PATCH", 5}, {"OPTIONS", 7}, {"TRACE", 5},
     };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (slice_eq(m, methods[i]))

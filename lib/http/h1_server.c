@@ -206,10 +206,11 @@ write_error(struct h1_conn *c, int status, const char *code, const char *message
     buf_init(&head, 0);
     if (http_server_error_body(c->base.server, status, code, message, &body) == 0 &&
         buf_addf(&head,
-                 "HTTP/1.1 %d %s\r\ndate: %.*s\r\n%s%s%scontent-type: application/json\r\n"
+                 "HTTP/1.1 %d %s\r\ndate: %.*s\r\n%s%s%scontent-type: %s\r\n"
                  "cache-control: no-store\r\ncontent-length: %zu\r\nconnection: close\r\n\r\n",
                  status, http_reason(status), SLICE_ARG(date), server ? "server: " : "",
-                 server ? server : "", server ? "\r\n" : "", body.len) == 0) {
+                 server ? server : "", server ? "\r\n" : "", http_server_error_type(c->base.server),
+                 body.len) == 0) {
         struct slice pieces[2] = {buf_slice(&head), buf_slice(&body)};
         int err = conn_writev(c->base.conn, pieces, to_head ? 1 : 2);
         (void)err; /* without memory the client gets a bare close */

@@ -525,12 +525,14 @@ h2_stream_serve(struct h2_stream *st)
 static int
 answer(struct h2_stream *st, int status, const char *code, const char *why)
 {
-    const struct http_field json = {SLICE("content-type"), SLICE("application/json"), false};
+    struct http_server *server = h2_conn_of(st)->base.server;
+    const struct http_field type = {SLICE("content-type"), slice_of(http_server_error_type(server)),
+                                    false};
     struct buf body;
     buf_init(&body, 0);
-    int err = http_server_error_body(h2_conn_of(st)->base.server, status, code, why, &body);
+    int err = http_server_error_body(server, status, code, why, &body);
     if (err == 0)
-        err = respond(&st->base, status, &json, 1, (int64_t)body.len, false);
+        err = respond(&st->base, status, &type, 1, (int64_t)body.len, false);
     if (err == 0 && !st->bodiless)
         err = append(st, buf_slice(&body));
     st->written = body.len;

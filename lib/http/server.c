@@ -316,6 +316,12 @@ http_server_error_body(struct http_server *s, int status, const char *code, cons
     return buf_addf(into, "{\"error\":{\"message\":\"%s\",\"code\":\"%s\"}}\n", message, code);
 }
 
+const char *
+http_server_error_type(const struct http_server *s)
+{
+    return s->config.error_type ? s->config.error_type : "application/json";
+}
+
 /* --- a stream ------------------------------------------------------------------------------------
  */
 

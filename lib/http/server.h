@@ -58,6 +58,7 @@ struct http_server_config {
     /* Writes the body of an error the server itself must answer (400, 408, 413, 414, 431, ...),
      * as JSON: into *into. NULL: a plain {"error":{...}} is used. */
     void (*error_body)(int status, const char *code, const char *message, struct buf *into);
+    const char *error_type; /* its content type; NULL: application/json */
 };
 
 struct http_server *http_server_new(struct loop *l, const struct http_server_config *config,

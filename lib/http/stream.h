@@ -94,6 +94,8 @@ http_server_body_limit(const struct http_server_core *core, const struct http_he
 /* The JSON body of an error that the server itself answers, by the config's error_body. */
 int http_server_error_body(struct http_server *s, int status, const char *code, const char *message,
                            struct buf *into) MUST_CHECK;
+/* And its content type. */
+const char *http_server_error_type(const struct http_server *s);
 /* The Date value of this second (29 bytes). */
 struct slice http_date(struct loop *l);
 

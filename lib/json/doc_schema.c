@@ -76,6 +76,16 @@ put_bounds(struct schema *s, const struct field_row *row, const char *min, const
         put(s, max, json_new_int(row->max));
 }
 
+/* The items of a list: the row's bounds are those of each. */
+static struct json *
+of_bounded(const char *type, const struct field_row *row, const char *min, const char *max)
+{
+    struct schema s = schema_begin();
+    put_str(&s, "type", type);
+    put_bounds(&s, row, min, max);
+    return schema_end(&s);
+}
+
 static void
 put_decimal(struct schema *s, const char *pattern)
 {
@@ -126,10 +136,10 @@ of_row(const struct field_row *row)
         put_list(&s, of_table(row->item, false));
         break;
     case FIELD_TEXTS:
-        put_list(&s, of_type("string"));
+        put_list(&s, of_bounded("string", row, "minLength", "maxLength"));
         break;
     case FIELD_INTS:
-        put_list(&s, of_type("integer"));
+        put_list(&s, of_bounded("integer", row, "minimum", "maximum"));
         break;
     case FIELD_MAP:
         json_free(s.map);
