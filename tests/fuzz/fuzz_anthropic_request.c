@@ -3,32 +3,14 @@
  * what was read is written as valid JSON, for models of each kind, and what is written once is read
  * and written again as the same bytes.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/dialects/anthropic_count.h"
 #include "dataplane/dialects/dialect.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 static const struct dialect_call call;
 static const struct policy_provider provider = {.name = {"p", 1}, .kind = PROVIDER_ANTHROPIC};
-
-static void
-check_valid(struct slice text)
-{
-    struct json_span root;
-    struct json_error wrong;
-    CHECK(json_scan(text, &json_limits_default, NULL, 0, NULL, &root, &wrong) == 0);
-    CHECK(root.kind == JSON_MAP);
-}
 
 static int
 write_for(struct arena *a, const struct canon_request *q, const char *model, struct buf *into)

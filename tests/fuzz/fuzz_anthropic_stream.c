@@ -1,8 +1,6 @@
 /* Streams of Anthropic's Messages. */
 #include "tests/fuzz/fuzz_decoder.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

@@ -2,19 +2,10 @@
  * Tokens of others, and the keys that their issuers publish, on any bytes: what is read stays
  * inside of what was given, and nothing that this finds is signed by the one key there is.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/sign/bearer.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 /* RFC 8037, whose private half is public: a fuzzer that signed with it would deserve to be seen. */
 static const char jwk[] = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"d1\","

@@ -3,30 +3,12 @@
  * written as valid JSON for each kind of provider, and read again it has the same messages; the
  * edits of the untouched way leave valid JSON too.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/dialects/compat.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 static const struct dialect_call call;
-
-static void
-check_valid(struct slice text)
-{
-    struct json_span root;
-    struct json_error wrong;
-    CHECK(json_scan(text, &json_limits_default, NULL, 0, NULL, &root, &wrong) == 0);
-    CHECK(root.kind == JSON_MAP);
-}
 
 static void
 check_written(struct arena *a, const struct canon_request *q, struct dialect_writer *w)

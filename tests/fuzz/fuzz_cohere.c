@@ -1,8 +1,6 @@
 /* Streams of Cohere's v2 chat. */
 #include "tests/fuzz/fuzz_decoder.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

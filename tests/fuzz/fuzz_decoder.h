@@ -8,17 +8,9 @@
 #ifndef TESTS_FUZZ_FUZZ_DECODER_H
 #define TESTS_FUZZ_FUZZ_DECODER_H
 
-#include <stdint.h>
-#include <stdlib.h>
-
 #include "dataplane/dialects/dialect.h"
 #include "dataplane/dialects/gather.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_BYTES ((size_t)1 << 20)
 

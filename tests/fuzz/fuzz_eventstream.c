@@ -3,22 +3,13 @@
  * its first message are made right first (a fuzzer finds no CRC). Cut or whole, the messages are
  * the same, and encoding what was read gives the bytes again.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/encode.h"
 #include "lib/http/eventstream.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_MESSAGE_BYTES 4096
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static bool
 on_message(void *ctx, const struct eventstream_message *m)

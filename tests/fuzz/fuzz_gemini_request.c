@@ -2,19 +2,10 @@
  * Requests of Google's clients: whatever comes is read or refused with a reason, and what is read
  * and can be written again is a request of the same kind.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/dialects/gemini_internal.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 static const char *const models[] = {"gemini-2.0-flash", "gemini-2.5-pro", "gemini-3-pro-preview",
                                      "gemma-3"};

@@ -2,21 +2,12 @@
  * A provider's stream: cut anywhere it is the same events, and what they say can be told to a
  * client of Google's in a stream that reads the same. The first byte says where it is cut.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/dialects/gather.h"
 #include "dataplane/dialects/gemini_internal.h"
 #include "lib/http/sse.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 struct run {
     struct arena keep, scratch;

@@ -5,8 +5,6 @@
  */
 #include "tests/fuzz/fuzz_peer.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {

@@ -5,8 +5,6 @@
  * answer.
  */
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,14 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/http/client.h"
 #include "lib/net/listener.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 struct outcome {
     struct buf text; /* status, fields, body */

@@ -8,8 +8,6 @@
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
 static void
 make_frames(const uint8_t *data, size_t n, struct buf *into)
 {

@@ -4,7 +4,6 @@
  * quoted and read again.
  */
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 #undef json_is_true
 
@@ -12,12 +11,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/utf8.h"
 #include "lib/json/scan.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 static const char *const names[] = {"model", "stream", "max_tokens", "user"};
 #define COUNT (sizeof(names) / sizeof(names[0]))

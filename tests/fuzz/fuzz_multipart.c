@@ -2,20 +2,11 @@
  * The reader of forms. The first byte says how the rest is cut; cut or whole, the parts are the
  * same, and every byte of data stands in the input where its offset says.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/buf.h"
 #include "lib/http/multipart.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 struct seen {
     struct buf text;

@@ -7,8 +7,6 @@
 #define TESTS_FUZZ_FUZZ_PEER_H
 
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,12 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/http/server.h"
 #include "lib/net/loop.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 /* What the handlers saw, as text that two runs can be compared by. */
 struct transcript {

@@ -2,16 +2,10 @@
  * A published price list of any bytes. Beyond not crashing: what is taken of it is a whole price of
  * a model once, its amounts are amounts, and what it would change is no change the second time.
  */
-#include <stdlib.h>
 
 #include "controlplane/cli/price_diff.h"
 #include "controlplane/cli/price_import.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 static void
 check_amounts(struct json *map)

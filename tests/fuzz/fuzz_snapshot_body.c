@@ -4,20 +4,11 @@
  * own. What compiles is used as a worker would use it, compiles again to the same, and compiles
  * without the seal key as in the control plane; what does not says why.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/control/section.h"
 #include "lib/policy/compile.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 static const unsigned char seal_key[SEAL_KEY_BYTES] = "a seal key of thirty-two bytes!";
 

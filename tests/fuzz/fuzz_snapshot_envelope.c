@@ -3,22 +3,13 @@
  * key signed may pass), or it is a root, which is signed here first so that the fuzzer gets behind
  * the signature. What passes is a root as the interface promises.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/control/snapshot.h"
 #include "lib/control/wire.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 #define NOW_MS INT64_C(1800000000000)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const unsigned char secret[SIGN_SECRET_BYTES] = "not a secret at all, only a seed";
 static unsigned char public_key[1][SIGN_PUBLIC_BYTES];

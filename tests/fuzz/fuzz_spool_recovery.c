@@ -5,9 +5,7 @@
  * is offered for upload is sound and in order, and once acknowledged it is not offered again.
  */
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,14 +14,7 @@
 #include "dataplane/state/spool.h"
 #include "lib/base/buf.h"
 #include "lib/base/log.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+#include "tests/fuzz/fuzz.h"
 
 static char dir[64];
 

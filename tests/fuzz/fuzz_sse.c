@@ -3,21 +3,12 @@
  * events are the same, and the raw bytes of the events with the incomplete rest are the input
  * again.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/http/sse.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_EVENT_BYTES 256
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 struct events {
     struct buf text; /* names and data, to compare */
