@@ -351,6 +351,9 @@ put_price(struct job *j, struct buf *into)
 
     if (price_read(j->s->body, &p.base, &member) != 0)
         return fail(j, ERR_SYNTAX, member, "is no amount");
+    const struct json *most = json_get(j->s->body, "max_output_tokens");
+    if (most && json_to_int(most, &p.max_output_tokens) != 0)
+        return fail(j, ERR_SYNTAX, "max_output_tokens", "is no number");
     if ((err = price_read_variants(j->s->body, &j->arena, &p, &member)) != 0)
         return fail(j, err, "variants", err == ERR_NOMEM ? "no memory" : "malformed");
     return section_put_price(into, &p);

@@ -254,6 +254,7 @@ static const struct field_row price_rows[] = {
     {.name = "provider", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "A provider's name."},
     {.name = "model", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "The provider's own name, or a prefix with '*' at its end."},
     AMOUNTS,
+    {.name = "max_output_tokens", .kind = FIELD_INT, .min = 1, .max = 1000000000, .help = "What the model can give in one answer: the limit that a strict budget sets where a request has none (at most 16,384; absent: 4,096)."},
     {.name = "variants", .kind = FIELD_LIST, .item = &variant_table, .help = "Other prices in other circumstances; what one does not give is as above."},
     {.name = "free", .kind = FIELD_BOOL, .help = "Costs nothing on purpose; excludes the prices."},
 };

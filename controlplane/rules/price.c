@@ -140,6 +140,8 @@ price_write(struct json *map, const struct section_price *p)
     struct json *list;
     int err = write_rates(map, &p->base);
 
+    if (!err && p->max_output_tokens)
+        err = json_set_int(map, "max_output_tokens", p->max_output_tokens);
     if (err || p->variant_count == 0)
         return err;
     list = json_new_list();

@@ -9,6 +9,7 @@
 extern const char pricebook_text[]; /* pricebook.txt; made by the Makefile */
 
 #define VERSION_WORD "version "
+#define MOST_WORD "most="
 
 static const char *const words[USAGE_CLASSES] = {
     [CLASS_INPUT] = "in",
@@ -86,6 +87,8 @@ take_prices(struct pricebook *b, struct slice rest, struct section_price *p)
             continue;
         if (slice_is(word, "free")) {
             p->free = true;
+        } else if (slice_starts(word, SLICE(MOST_WORD))) {
+            p->max_output_tokens = number(slice_from(word, sizeof(MOST_WORD) - 1));
         } else if (slice_find(word, '=', 0) < word.len) {
             take_amount(into, word);
             circumstance = false;

@@ -25,6 +25,7 @@ const struct dialect dialect_anthropic = {
     .passed_up = passed_up,
     .framing = FRAMING_SSE,
     .brief = anthropic_brief,
+    .limit_output = anthropic_limit_output,
     .address = address,
     .watch = anthropic_watch,
     .look = anthropic_look,

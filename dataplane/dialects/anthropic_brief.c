@@ -53,6 +53,16 @@ read_end_user(struct slice body, struct json_span metadata, struct arena *a,
     return user.kind == JSON_TEXT ? json_view_text(user, a, &ret->end_user) : 0;
 }
 
+/* A budget of thinking must be below the limit of the output. */
+static void
+read_thinking(struct slice body, struct json_span thinking, struct request_brief *ret)
+{
+    struct json_view map = {thinking.kind, json_raw(body, thinking)};
+    int64_t budget = json_view_int_or(json_view_get(map, "budget_tokens"), 0);
+    if (budget > 0 && budget < INT64_MAX)
+        ret->least_tokens = budget + 1;
+}
+
 static int
 read_stream(struct json_span at, struct request_brief *ret, struct dialect_refusal *why)
 {
@@ -87,10 +97,20 @@ read_brief(struct slice body, bool counts, struct arena *a, struct request_brief
         err = read_stream(at[ANTHROPIC_STREAM], ret, why);
     if (!err)
         err = read_end_user(body, at[ANTHROPIC_METADATA], a, ret);
+    read_thinking(body, at[ANTHROPIC_THINKING], ret);
     ret->model_at = at[ANTHROPIC_MODEL];
     if (at[ANTHROPIC_TOOLS].kind == JSON_LIST)
         ret->tools_member = "tools";
     return err;
+}
+
+int
+anthropic_limit_output(struct slice body, const struct dialect_target *t, int64_t n,
+                       struct arena *a, struct output_edits *ret)
+{
+    static const char *const names[] = {"max_tokens"};
+    (void)t;
+    return dialect_limit_member(body, NULL, names, 1, names[0], n, a, ret);
 }
 
 int

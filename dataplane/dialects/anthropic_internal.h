@@ -8,6 +8,8 @@
 
 /* --- untouched (anthropic_brief.c) ------------------------------------------------------------ */
 
+int anthropic_limit_output(struct slice body, const struct dialect_target *t, int64_t n,
+                           struct arena *a, struct output_edits *ret);
 int anthropic_brief(struct slice body, const struct dialect_call *call, struct arena *a,
                     struct request_brief *ret, struct dialect_refusal *why);
 int anthropic_watch(struct watched *w, struct slice name, struct slice data,

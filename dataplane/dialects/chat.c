@@ -9,6 +9,7 @@ const struct dialect dialect_chat = {
     .passed_up = passed_up,
     .framing = FRAMING_SSE,
     .brief = chat_brief,
+    .limit_output = chat_limit_output,
     .address = chat_address,
     .watch = chat_watch,
     .look = chat_look,

@@ -77,12 +77,37 @@ read_max_tokens(struct slice body, const struct json_span *at, struct request_br
     }
 }
 
-static void
-read_choices(struct slice body, struct json_span at, struct request_brief *ret)
+/* At least 1; what is no count will be refused by the provider. */
+static int64_t
+count_of(struct slice body, struct json_span at)
 {
-    ret->choices = 1;
-    if (at.kind == JSON_NUMBER && (json_int(body, at, &ret->choices) || ret->choices < 1))
-        ret->choices = 1;
+    int64_t n;
+    return at.kind == JSON_NUMBER && json_int(body, at, &n) == 0 && n > 1 ? n : 1;
+}
+
+/* Of completions a list of prompts, each of them a text or a list of tokens. */
+static int64_t
+prompts_of(struct slice body, struct json_span at)
+{
+    struct json_span name, value;
+    size_t cursor = at.start;
+    int64_t n = 0;
+    while (at.kind == JSON_LIST && json_next(body, at, &cursor, &name, &value)) {
+        if (value.kind == JSON_NUMBER) /* it is one list of tokens */
+            return 1;
+        n++;
+    }
+    return n > 1 ? n : 1;
+}
+
+/* How many answers are made (best_of: to choose from) and billed. */
+static void
+read_choices(struct slice body, const struct json_span *at, struct request_brief *ret)
+{
+    int64_t n = count_of(body, at[MEMBER_N]), best = count_of(body, at[MEMBER_BEST_OF]);
+    if (__builtin_mul_overflow(n > best ? n : best, prompts_of(body, at[MEMBER_PROMPT]),
+                               &ret->choices))
+        ret->choices = INT64_MAX;
 }
 
 static int
@@ -121,11 +146,20 @@ chat_brief(struct slice body, const struct dialect_call *call, struct arena *a,
     else if (is_given(at[MEMBER_FUNCTIONS]))
         ret->tools_member = openai_members[MEMBER_FUNCTIONS];
     read_max_tokens(body, at, ret);
-    read_choices(body, at[MEMBER_N], ret);
+    read_choices(body, at, ret);
     err = read_model(body, at[MEMBER_MODEL], a, ret, why);
     if (!err)
         err = read_end_user(body, at[MEMBER_USER], a, ret);
     return err ? err : read_stream(at[MEMBER_STREAM], ret, why);
+}
+
+int
+chat_limit_output(struct slice body, const struct dialect_target *t, int64_t n, struct arena *a,
+                  struct output_edits *ret)
+{
+    static const char *const names[] = {"max_tokens", "max_completion_tokens"};
+    return dialect_limit_member(body, NULL, names, 2, t ? compat_max_tokens(t) : names[0], n, a,
+                                ret);
 }
 
 /* --- addresses -------------------------------------------------------------------------------- */

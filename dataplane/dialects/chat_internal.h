@@ -12,6 +12,8 @@
 
 int chat_brief(struct slice body, const struct dialect_call *call, struct arena *a,
                struct request_brief *ret, struct dialect_refusal *why);
+int chat_limit_output(struct slice body, const struct dialect_target *t, int64_t n, struct arena *a,
+                      struct output_edits *ret);
 int chat_address(const struct dialect_target *t, bool stream, struct arena *a,
                  struct dialect_address *ret);
 int chat_watch(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret);

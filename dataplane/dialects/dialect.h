@@ -70,9 +70,25 @@ struct request_brief {
         *max_tokens_member; /* the member that is, or that is malformed; NULL: none is there */
     bool max_tokens_odd;    /* max_tokens_member is no positive integer */
     int64_t choices;        /* at least 1 */
+    int64_t
+        least_tokens; /* below it a limit of output would be refused: what thinking takes, and one
+                       */
     struct slice end_user;
     struct json_span metadata_at; /* a map; JSON_ABSENT: the dialect has none, or it is no map */
 };
+
+/* Edits of a client's body that set the limit of its output. */
+#define LIMIT_OUTPUT_EDITS 2
+struct output_edits {
+    struct json_splice at[LIMIT_OUTPUT_EDITS];
+    size_t count;
+};
+/* `map` is an object of the body; NULL: the body. Each of the `names` (spellings of one member)
+ * that is a number above n becomes n; where none is a number, `name` is put in, or takes the place
+ * of null. 0 or ERR_NOMEM. */
+MUST_CHECK int dialect_limit_member(struct slice body, const struct json_span *map,
+                                    const char *const *names, size_t count, const char *name,
+                                    int64_t n, struct arena *a, struct output_edits *ret);
 
 enum watch_verdict {
     WATCH_PASS,
@@ -184,6 +200,10 @@ struct dialect {
      * ERR_NOMEM. */
     int (*brief)(struct slice body, const struct dialect_call *call, struct arena *a,
                  struct request_brief *ret, struct dialect_refusal *why);
+    /* The edits with which the client's body (brief() has passed it, and found no odd limit) lets
+     * no more than n tokens out. 0 or ERR_NOMEM. NULL: no client speaks it. */
+    int (*limit_output)(struct slice body, const struct dialect_target *t, int64_t n,
+                        struct arena *a, struct output_edits *ret);
     /* Also for the translated way. 0 or ERR_NOMEM. */
     int (*address)(const struct dialect_target *t, bool stream, struct arena *a,
                    struct dialect_address *ret);

@@ -21,6 +21,7 @@ const struct dialect dialect_gemini = {
     .passed_up = passed_up,
     .framing = FRAMING_SSE,
     .brief = gemini_brief,
+    .limit_output = gemini_limit_output,
     .address = gemini_address,
     .watch = gemini_watch,
     .look = gemini_look,

@@ -68,6 +68,8 @@ const char *gemini_finish_word(enum canon_finish finish, struct slice native,
 
 int gemini_brief(struct slice body, const struct dialect_call *call, struct arena *a,
                  struct request_brief *ret, struct dialect_refusal *why);
+int gemini_limit_output(struct slice body, const struct dialect_target *t, int64_t n,
+                        struct arena *a, struct output_edits *ret);
 int gemini_address(const struct dialect_target *t, bool stream, struct arena *a,
                    struct dialect_address *ret);
 int gemini_watch(struct watched *w, struct slice name, struct slice data, enum watch_verdict *ret);

@@ -32,10 +32,31 @@ one_of(const struct json_span *at, size_t camel, size_t snake, const char *membe
                           "The member '%s' appears in both of its spellings.", member);
 }
 
-enum { CONFIG_MAX, CONFIG_MAX_SNAKE, CONFIG_COUNT, CONFIG_COUNT_SNAKE, CONFIG_NAMES };
+enum {
+    CONFIG_MAX,
+    CONFIG_MAX_SNAKE,
+    CONFIG_COUNT,
+    CONFIG_COUNT_SNAKE,
+    CONFIG_THINKING,
+    CONFIG_THINKING_SNAKE,
+    CONFIG_NAMES
+};
 static const char *const config_names[CONFIG_NAMES] = {"maxOutputTokens", "max_output_tokens",
-                                                       "candidateCount", "candidate_count"};
+                                                       "candidateCount",  "candidate_count",
+                                                       "thinkingConfig",  "thinking_config"};
 #define MAX_MEMBER "generationConfig.maxOutputTokens"
+
+/* What thinking may take is a part of the output: a limit below it leaves no answer. */
+static void
+brief_thinking(struct slice config, const struct json_span *at, struct request_brief *ret)
+{
+    struct json_span span =
+        at[CONFIG_THINKING].kind ? at[CONFIG_THINKING] : at[CONFIG_THINKING_SNAKE];
+    struct json_view thinking = {span.kind, json_raw(config, span)};
+    int64_t n = json_view_int_or(gemini_get(thinking, "thinkingBudget"), 0);
+    if (n > 0 && n < INT64_MAX)
+        ret->least_tokens = n + 1;
+}
 
 static int
 brief_config(struct slice config, struct request_brief *ret, struct dialect_refusal *why)
@@ -61,6 +82,7 @@ brief_config(struct slice config, struct request_brief *ret, struct dialect_refu
     }
     if (count.kind == JSON_NUMBER && json_int(config, count, &n) == 0 && n > 1)
         ret->choices = n;
+    brief_thinking(config, at, ret);
     return 0;
 }
 
@@ -87,7 +109,36 @@ gemini_brief(struct slice body, const struct dialect_call *call, struct arena *a
     err = one_of(at, TOP_CONFIG, TOP_CONFIG_SNAKE, "generationConfig", why, &config);
     if (!err && config.kind == JSON_MAP)
         err = brief_config(json_raw(body, config), ret, why);
+    else if (!err && config.kind != JSON_ABSENT && config.kind != JSON_NULL_)
+        ret->max_tokens_odd = true;
     return err;
+}
+
+int
+gemini_limit_output(struct slice body, const struct dialect_target *t, int64_t n, struct arena *a,
+                    struct output_edits *ret)
+{
+    struct json_span at[TOP_NAMES], root, first, value;
+    struct json_error why;
+    size_t cursor;
+    (void)t;
+    if (json_scan(body, &json_limits_default, top_names, TOP_NAMES, at, &root, &why) != 0)
+        return ERR_NOMEM; /* it was scanned before: nothing else is left */
+    struct json_span config = at[TOP_CONFIG].kind ? at[TOP_CONFIG] : at[TOP_CONFIG_SNAKE];
+    if (config.kind == JSON_MAP)
+        return dialect_limit_member(body, &config, config_names, 2, config_names[CONFIG_MAX], n, a,
+                                    ret);
+    const char *map = arena_printf(a, "{\"%s\":%lld}", config_names[CONFIG_MAX], (long long)n);
+    cursor = root.start;
+    bool empty = !json_next(body, root, &cursor, &first, &value), absent = !config.kind;
+    const char *member =
+        arena_printf(a, "\"%s\":%s%s", top_names[TOP_CONFIG], map ? map : "", empty ? "" : ",");
+    if (!map || !member)
+        return ERR_NOMEM;
+    ret->count = 1;
+    ret->at[0] = absent ? (struct json_splice){root.start + 1, root.start + 1, slice_of(member)}
+                        : (struct json_splice){config.start, config.end, slice_of(map)};
+    return 0;
 }
 
 /* --- where it goes ---------------------------------------------------------------------------- */

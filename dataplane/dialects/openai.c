@@ -17,6 +17,7 @@ const char *const openai_members[OPENAI_MEMBERS] = {
     [MEMBER_INPUT] = "input",
     [MEMBER_TOOLS] = "tools",
     [MEMBER_FUNCTIONS] = "functions",
+    [MEMBER_BEST_OF] = "best_of",
 };
 
 /* --- usage ------------------------------------------------------------------------------------ */

@@ -30,6 +30,7 @@ enum openai_member {
     MEMBER_INPUT,
     MEMBER_TOOLS,
     MEMBER_FUNCTIONS, /* what tools were called before */
+    MEMBER_BEST_OF,
     OPENAI_MEMBERS
 };
 extern const char *const openai_members[OPENAI_MEMBERS];

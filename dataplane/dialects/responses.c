@@ -76,6 +76,14 @@ responses_brief(struct slice body, const struct dialect_call *call, struct arena
     return 0;
 }
 
+int
+responses_limit_output(struct slice body, const struct dialect_target *t, int64_t n,
+                       struct arena *a, struct output_edits *ret)
+{
+    (void)t;
+    return dialect_limit_member(body, NULL, &members[AT_MAX], 1, members[AT_MAX], n, a, ret);
+}
+
 /* Azure serves Responses on its v1 surface only, where the deployment's name stands in the body.
  * The dated versions belong to the other surface. */
 static int
@@ -163,6 +171,7 @@ const struct dialect dialect_responses = {
     .passed_up = passed_up,
     .framing = FRAMING_SSE,
     .brief = responses_brief,
+    .limit_output = responses_limit_output,
     .address = responses_address,
     .watch = responses_watch,
     .look = responses_look,

@@ -19,6 +19,8 @@ void responses_read_usage(struct json_view response, struct usage_report *report
 
 int responses_brief(struct slice body, const struct dialect_call *call, struct arena *a,
                     struct request_brief *ret, struct dialect_refusal *why);
+int responses_limit_output(struct slice body, const struct dialect_target *t, int64_t n,
+                           struct arena *a, struct output_edits *ret);
 int responses_address(const struct dialect_target *t, bool stream, struct arena *a,
                       struct dialect_address *ret);
 int responses_watch(struct watched *w, struct slice name, struct slice data,

@@ -280,6 +280,9 @@ reply_fields(struct request *r, struct http_field *fields)
         add(fields, &n, SLICE("x-headgate-attempts"), r->answer.reserved ? SLICE("1") : SLICE("0"));
         add(fields, &n, SLICE("x-headgate-cache"), SLICE("none"));
         add(fields, &n, SLICE("x-headgate-degraded"), r->wire.degraded);
+        if (r->output_limit)
+            add(fields, &n, SLICE("x-headgate-max-tokens"),
+                slice_of(arena_printf(&r->arena, "%lld", (long long)r->output_limit)));
     }
     if (!r->reply.status)
         return n;

@@ -97,7 +97,9 @@ struct admission {
     struct usage_draw *draws;
     size_t draw_count;
     struct lease_waiter waiter;
-    bool held; /* settle gives it back */
+    unsigned lowered; /* how often the limit of the output was lowered to fit */
+    bool asked;       /* the claims wait for the leader: they must be withdrawn */
+    bool held;        /* settle gives it back */
 };
 
 struct request {
@@ -151,6 +153,7 @@ struct request {
     } plan;
 
     struct admission *quota; /* stages/admit.c; NULL: no limit counts it */
+    int64_t output_limit; /* stages/admit.c: that goes up, for a strict budget; 0: the client's */
 
     struct {                           /* stages/translate.c */
         const struct dialect *dialect; /* the provider's */

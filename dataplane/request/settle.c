@@ -56,11 +56,17 @@ input_estimate(const struct request *r)
                            text_bytes(r));
 }
 
+int64_t
+settle_output_limit(const struct request *r)
+{
+    return r->output_limit ? r->output_limit : r->body.brief.max_tokens;
+}
+
 /* The most that may come back, as far as it is bounded. */
 static int64_t
 output_bound(const struct request *r)
 {
-    int64_t each = r->body.brief.max_tokens ? r->body.brief.max_tokens : UNBOUNDED_OUTPUT_TOKENS;
+    int64_t limit = settle_output_limit(r), each = limit ? limit : UNBOUNDED_OUTPUT_TOKENS;
     int64_t n;
     if (!has_output(r))
         return 0;
@@ -130,7 +136,7 @@ static bool
 is_absurd(const struct request *r, const struct tokens *t)
 {
     int64_t bound = output_bound(r);
-    return r->body.brief.max_tokens && !r->body.units && tokens_output(t) > 4 * bound;
+    return settle_output_limit(r) && !r->body.units && tokens_output(t) > 4 * bound;
 }
 
 /* What came back in an answer that nobody counted. */
@@ -224,7 +230,7 @@ settle_is_bounded(const struct request *r)
 {
     if (r->body.units && r->body.units->unbounded)
         return false;
-    return !has_output(r) || (r->body.brief.max_tokens > 0 && !r->body.brief.max_tokens_odd);
+    return !has_output(r) || (settle_output_limit(r) > 0 && !r->body.brief.max_tokens_odd);
 }
 
 /* In what the limit counts; never negative. */

@@ -14,6 +14,8 @@ struct request;
 
 /* Whether what r may use is bounded: its output has a limit. */
 bool settle_is_bounded(const struct request *r);
+/* Of one answer, in tokens: what goes up, or as the client has it; 0: none. */
+int64_t settle_output_limit(const struct request *r);
 /* How much of a limit r takes before it is known what it uses: of a strict budget the upper bound,
  * of others the estimate. */
 int64_t settle_reservation(const struct request *r, const struct policy_limit *l);

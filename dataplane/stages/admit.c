@@ -4,6 +4,9 @@
  * reserves is settled once, by settle(), on every way a request can end.
  *
  * All must allow it. A share that does not do is asked for, and waited for a second at most.
+ *
+ * A strict budget needs a bound. Where the request has no limit of its output, one is put in; where
+ * its limit does not fit into what is left, it is lowered (docs/decisions/0025-limits-to-fit.md).
  */
 #include "dataplane/request/request.h"
 #include "dataplane/request/settle.h"
@@ -45,10 +48,107 @@ refuse_unbounded(struct request *r, const struct policy_limit *l)
 {
     return reply_refuse_member(
         r, PROBLEM_UNBOUNDED, "max_tokens",
-        "The budget '%.*s' is strict: set a limit of the output (max_completion_tokens, "
-        "max_tokens or the like), so that what the request may cost has a bound.",
+        "The budget '%.*s' is strict, and what this request may cost has no bound: give a limit of "
+        "the output (max_completion_tokens, max_tokens or the like), a whole number.",
         SLICE_ARG(l->name));
 }
+
+/* --- the limit of the output ------------------------------------------------------------------ */
+
+#define DEFAULT_OUTPUT_TOKENS 4096 /* every model in use can give as much */
+#define MOST_OUTPUT_TOKENS 16384   /* is put in, of models that can give more */
+#define LEAST_OUTPUT_TOKENS 256    /* a shorter answer than this is of no use */
+#define COMPLETION_TOKENS 16       /* as the endpoint has it, where nothing is said */
+#define LIMIT_LOWERED 3
+
+static bool
+is_strict_budget(const struct policy_limit *l)
+{
+    return l->is_budget && l->mode == LIMIT_STRICT;
+}
+
+/* Whether the body can be given another limit: a turn of a conversation, or a completion. */
+static bool
+can_be_limited(const struct request *r)
+{
+    return !r->endpoint->codec && !r->body.brief.max_tokens_odd;
+}
+
+static int64_t
+default_limit(const struct request *r)
+{
+    int64_t most = r->plan.price ? r->plan.price->max_output_tokens : 0;
+    if (r->endpoint->way == WAY_PLAIN)
+        return COMPLETION_TOKENS;
+    if (most == 0)
+        most = DEFAULT_OUTPUT_TOKENS;
+    if (most > MOST_OUTPUT_TOKENS)
+        most = MOST_OUTPUT_TOKENS;
+    return most > r->body.brief.least_tokens ? most : r->body.brief.least_tokens;
+}
+
+static void
+limit_for(struct request *r, const struct policy_limit *const *limits, size_t count)
+{
+    r->output_limit = 0;
+    if (r->body.brief.max_tokens || !can_be_limited(r))
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (is_strict_budget(limits[i]))
+            r->output_limit = default_limit(r);
+}
+
+/* With so much output r fits into what is left of every strict budget. */
+static bool
+fits(struct request *r, int64_t output)
+{
+    const struct admission *a = r->quota;
+    bool all = true;
+    int64_t before = r->output_limit;
+    r->output_limit = output;
+    for (size_t i = 0; i < a->count && all; i++)
+        if (is_strict_budget(a->claims[i].limit))
+            all = settle_reservation(r, a->claims[i].limit) <=
+                  quota_room(r->svc->quota, &a->claims[i]);
+    r->output_limit = before;
+    return all;
+}
+
+/* A client may want its own limit or none. */
+static bool
+may_lower(const struct request *r)
+{
+    struct slice how = http_field_get(request_head(r), "x-headgate-max-tokens");
+    return can_be_limited(r) && !slice_eq_nocase(how, SLICE("exact"));
+}
+
+/* To the most that fits: whether there is something to be tried again. */
+static bool
+lower(struct request *r, const struct policy_limit *refused)
+{
+    struct admission *a = r->quota;
+    int64_t least = LEAST_OUTPUT_TOKENS, most = settle_output_limit(r);
+    if (least < r->body.brief.least_tokens)
+        least = r->body.brief.least_tokens;
+    if (!is_strict_budget(refused) || a->lowered == LIMIT_LOWERED || !may_lower(r) ||
+        most <= least || !fits(r, least))
+        return false;
+    while (least < most) {
+        int64_t middle = least + (most - least + 1) / 2;
+        if (fits(r, middle))
+            least = middle;
+        else
+            most = middle - 1;
+    }
+    a->lowered++;
+    a->waiter.until_ms = 0; /* another wait */
+    r->output_limit = least;
+    for (size_t i = 0; i < a->count; i++)
+        a->claims[i].amount = settle_reservation(r, a->claims[i].limit);
+    return true;
+}
+
+/* --- claims ----------------------------------------------------------------------------------- */
 
 static enum verdict
 claim(struct request *r, struct admission *a, const struct policy_limit *l,
@@ -192,16 +292,25 @@ note_draws(struct admission *a)
     }
 }
 
+static void
+withdraw(struct request *r)
+{
+    if (r->quota->asked)
+        quota_withdraw(r->svc->quota, r->quota->claims, r->quota->count);
+    r->quota->asked = false;
+}
+
 static enum verdict
 try(struct request *r, enum quota_try how)
 {
     struct admission *a = r->quota;
     struct quota_stand s = {0};
     int64_t now = loop_now_ms(r->svc->loop);
-    if (how != QUOTA_FIRST)
-        quota_withdraw(r->svc->quota, a->claims, a->count);
+    withdraw(r);
     enum quota_verdict v =
         quota_reserve(r->svc->quota, now, a->claims, a->count, how, &a->hold, &s);
+    while (v == QUOTA_REFUSED && lower(r, s.limit))
+        v = quota_reserve(r->svc->quota, now, a->claims, a->count, QUOTA_AGAIN, &a->hold, &s);
     if (v == QUOTA_ADMITTED) {
         a->held = true;
         note_draws(a);
@@ -209,6 +318,7 @@ try(struct request *r, enum quota_try how)
     }
     if (v != QUOTA_ASK)
         return refuse(r, v, &s);
+    a->asked = true;
     a->waiter.on_turn = on_turn;
     a->waiter.ctx = r;
     lease_wait(r->svc->lease, &a->waiter);
@@ -242,6 +352,7 @@ admit(struct request *r)
                             "More limits count this request than the gateway can keep (%d, and %d "
                             "budgets): its operator must merge some.",
                             LIMIT_REQUEST_LIMITS, LIMIT_DRAWS);
+    limit_for(r, limits, n);
     if (claim_all(r, &facts, limits, n) == REPLY)
         return REPLY;
     return try(r, QUOTA_FIRST);
@@ -252,5 +363,5 @@ admit_cancel(struct request *r)
 {
     struct admission *a = r->quota;
     lease_cancel(r->svc->lease, &a->waiter);
-    quota_withdraw(r->svc->quota, a->claims, a->count);
+    withdraw(r);
 }

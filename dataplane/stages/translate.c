@@ -20,7 +20,7 @@
 
 /* --- the body --------------------------------------------------------------------------------- */
 
-#define LIMIT_BODY_EDITS (3 + LIMIT_COMPAT_EDITS)
+#define LIMIT_BODY_EDITS (3 + LIMIT_COMPAT_EDITS + LIMIT_OUTPUT_EDITS)
 
 struct edits {
     struct json_splice at[LIMIT_BODY_EDITS];
@@ -278,6 +278,33 @@ edit_for_provider(struct request *r, const struct dialect_target *target, struct
     return note_degraded(r, &w) ? NEXT : refuse_memory(r);
 }
 
+static bool
+is_inside(const struct json_splice *x, const struct edits *e)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (e->at[i].start <= x->start && x->end <= e->at[i].end && x->start < x->end)
+            return true;
+    return false;
+}
+
+/* A limit of the output that is not the client's own. What the provider is not told at all needs
+ * none. */
+static bool
+limit_output(struct request *r, const struct dialect_target *target, struct edits *e)
+{
+    struct output_edits own = {.count = 0};
+    if (!r->output_limit)
+        return true;
+    if (r->wire.dialect->limit_output(slice_make(r->body.at, r->body.len),
+                                      r->endpoint->way == WAY_PLAIN ? NULL : target,
+                                      r->output_limit, &r->arena, &own) != 0)
+        return false;
+    for (size_t i = 0; i < own.count; i++)
+        if (!is_inside(&own.at[i], e))
+            edit(e, own.at[i].start, own.at[i].end, own.at[i].with);
+    return true;
+}
+
 static enum verdict
 pass_body(struct request *r, const struct dialect_target *target)
 {
@@ -289,6 +316,8 @@ pass_body(struct request *r, const struct dialect_target *target)
         r->wire.usage_added = ask_usage(r, &edits);
     if (edit_for_provider(r, target, &edits) == REPLY)
         return REPLY;
+    if (!limit_output(r, target, &edits))
+        return refuse_memory(r);
     r->wire.pieces = arena_alloc(&r->arena, (2 * edits.count + 1) * sizeof(struct slice));
     if (!r->wire.pieces)
         return refuse_memory(r);
@@ -335,6 +364,8 @@ read_request(struct request *r)
     if (err)
         return refuse_request(r, err, &why);
     t->request.stream = r->body.brief.stream;
+    if (r->output_limit && (t->request.max_tokens < 0 || t->request.max_tokens > r->output_limit))
+        t->request.max_tokens = r->output_limit;
     t->exchange.request = &t->request;
     t->target = (struct dialect_target){r->plan.target->provider, r->plan.target->model};
     t->exchange.target = &t->target;

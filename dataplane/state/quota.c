@@ -256,18 +256,32 @@ not_below_zero(int64_t n)
     return n > 0 ? n : 0;
 }
 
+static int64_t
+room_of(const struct counter *c)
+{
+    int64_t here = not_below_zero(c->share - c->used);
+
+    return c->heard_ms ? not_below_zero(c->remaining) + here : here;
+}
+
 static void
 stand(const struct counter *c, const struct policy_limit *l, int64_t now_ms, int64_t amount,
       struct quota_stand *ret)
 {
-    int64_t here = not_below_zero(c->share - c->used);
-
     *ret = (struct quota_stand){
         .limit = l,
-        .remaining = c->heard_ms ? not_below_zero(c->remaining) + here : here,
+        .remaining = room_of(c),
         .reset_ms = reset_of(c, now_ms, amount),
         .too_large = amount > l->amount,
     };
+}
+
+/* The leader had less than this: asking again is of no use. What it has left of a budget may do for
+ * one that wants less. */
+static bool
+is_refused_already(const struct counter *c, int64_t amount)
+{
+    return c->starved && !c->elsewhere && !(c->is_budget && amount <= room_of(c));
 }
 
 /* Whether the leader would have to be asked, or was asked and is away. */
@@ -303,7 +317,7 @@ look(struct quota *q, struct counter *c, int64_t now_ms, const struct quota_clai
     if (want->amount > c->amount && !c->is_budget)
         return QUOTA_REFUSED; /* no share will ever do */
     away = is_away(q, now_ms);
-    if (!last && !away && c->starved && !c->elsewhere && !is_dark(c, now_ms))
+    if (!last && !away && is_refused_already(c, want->amount) && !is_dark(c, now_ms))
         return QUOTA_REFUSED; /* we know */
     if (!last && !(away && c->heard_ms))
         return QUOTA_ASK;
@@ -386,6 +400,14 @@ quota_reserve(struct quota *q, int64_t now_ms, const struct quota_claim *claims,
             q->wanting = q->wanting || !all[i]->heard_ms; /* a shadow: it should have one soon */
     }
     return v;
+}
+
+int64_t
+quota_room(struct quota *q, const struct quota_claim *claim)
+{
+    const struct counter *c = counter_of(q, claim);
+
+    return c ? room_of(c) : 0;
 }
 
 void

@@ -83,6 +83,9 @@ enum quota_verdict quota_reserve(struct quota *q, int64_t now_ms, const struct q
 /* Takes back what a QUOTA_ASK of the same claims asked for: once after each, before trying again or
  * giving up. */
 void quota_withdraw(struct quota *q, const struct quota_claim *claims, size_t count);
+/* What a claim on a budget may come to at most, as far as is known here: what is in hand, and what
+ * the leader had left. */
+int64_t quota_room(struct quota *q, const struct quota_claim *claim);
 /* What part i of the hold came to in the end, once: what was reserved beyond it is free again. */
 void quota_settle(struct quota *q, int64_t now_ms, struct quota_part *part, int64_t amount);
 

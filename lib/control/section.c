@@ -240,6 +240,7 @@ section_put_price(struct buf *into, const struct section_price *p)
     put_rates(&w, 15, &p->base, CLASS_COMMON);
     for (size_t i = 0; i < p->variant_count; i++)
         put_variant(&w, 16, &p->variants[i]);
+    wire_int(&w, 17, p->max_output_tokens);
     wire_end(&w, 2, at);
     return w.err;
 }
@@ -645,6 +646,7 @@ section_get_price(struct slice item, struct arena *a, struct section_price *ret)
         .model = text(m->model),
         .version = text(m->version),
         .free = m->free,
+        .max_output_tokens = m->max_output_tokens,
     };
     take_base(m, &ret->base);
     return take_rates(m->rates, m->n_rates, &ret->base) ? ERR_SYNTAX : take_variants(m, a, ret);

@@ -119,6 +119,7 @@ struct section_price {
     struct slice provider, model, version;
     struct section_rates base; /* input and output always count as given */
     bool free;
+    int64_t max_output_tokens; /* of an answer of the model; 0: not known */
     const struct section_variant *variants;
     size_t variant_count;
 };

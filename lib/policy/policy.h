@@ -57,6 +57,7 @@ struct policy_price {
     struct slice version;
     struct rates rates; /* of ordinary circumstances; all filled in */
     bool free;
+    int64_t max_output_tokens; /* of an answer; 0: not known */
     /* Where others apply in other circumstances, all of them filled in, by tier and by how many of
      * the thresholds are passed: variants[tier * (level_count + 1) + level]. NULL: none. */
     const struct rates *variants;

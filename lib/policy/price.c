@@ -136,6 +136,7 @@ price_fill(struct policy_price *to, const struct section_price *p, struct arena 
     int err;
 
     to->free = p->free;
+    to->max_output_tokens = p->max_output_tokens;
     to->rates = filled(&p->base);
     if (p->variant_count == 0)
         return 0;

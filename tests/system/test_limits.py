@@ -223,9 +223,10 @@ def test_shadow_refuses_nothing_and_tells(limited):
 
 
 def test_a_strict_budget_needs_a_bound(limited):
+    """Where there can be none, as with a limit that is no number, nothing goes up. (Others: test_limits_to_fit.py.)"""
     gateway = limited(workers=1)
     gateway.apply({"budgets": [{"name": "b", "period": "day", "limit_usd": "1"}]})
-    answer = gateway.chat("fake/m")
+    answer = gateway.chat("fake/m", max_tokens="five")
     assert answer.status_code == 400 and answer.json()["error"]["code"] == "output_limit_required"
     assert answer.json()["error"]["param"] == "max_tokens"
     assert gateway.chat("fake/m", max_tokens=5).status_code == 200

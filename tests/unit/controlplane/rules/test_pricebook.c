@@ -38,7 +38,7 @@ test_every_row_is_sound(void **state)
 {
     struct pricebook book;
     struct section_price p;
-    size_t n = 0;
+    size_t n = 0, limited = 0;
 
     (void)state;
     pricebook_start(&book);
@@ -55,12 +55,15 @@ test_every_row_is_sound(void **state)
                     section_rates_has(&p.base, CLASS_OUTPUT));
         assert_true(slice_eq(p.version, pricebook_version()));
         assert_plausible(&p.base, &p);
+        assert_true(p.max_output_tokens >= 0 && p.max_output_tokens < 1000000);
+        limited += p.max_output_tokens > 0;
         for (size_t i = 0; i < p.variant_count; i++) {
             assert_true(has_price(&p.variants[i].rates));
             assert_plausible(&p.variants[i].rates, &p);
         }
     }
     assert_true(n > 800);
+    assert_true(limited > 150);
     assert_slice_is(pricebook_version(), "builtin-2026-08-21");
 }
 

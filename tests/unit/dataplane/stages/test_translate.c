@@ -168,6 +168,40 @@ test_foreign_reasoning_stays_here(void **state)
     }
 }
 
+/* The limit that the budget's stage has set goes up beside what the provider wants changed: also
+ * where it wants the very member changed. */
+static void
+test_a_limit_of_the_budget_goes_up(void **state)
+{
+    static const struct policy_provider provider = {.name = SLICE("o"), .kind = PROVIDER_OPENAI};
+    static const struct policy_target target = {.provider = &provider, .model = SLICE("gpt-5")};
+    static const struct policy_team team = {.name = SLICE("t")};
+    static const struct policy_key key = {.name = SLICE("k"), .team = &team};
+    static const char *const rows[][2] = {
+        {"{\"model\":\"asked\"}", "{\"max_completion_tokens\":300,\"model\":\"gpt-5\"}"},
+        {"{\"max_tokens\":400,\"model\":\"asked\"}",
+         "{\"max_completion_tokens\":300,\"model\":\"gpt-5\"}"},
+        {"{\"max_tokens\":400,\"max_completion_tokens\":900,\"model\":\"asked\"}",
+         "{\"max_completion_tokens\":300,\"model\":\"gpt-5\"}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct test_client c;
+        struct buf out;
+        client_init(&c, "POST", "/v1/chat/completions");
+        struct request *r = prepare(&c, "simulator", rows[i][0]);
+        r->plan.target = &target;
+        r->who.key = &key;
+        r->output_limit = 300;
+        assert_int_equal(translate(r), NEXT);
+        join(r, &out);
+        assert_string_equal(buf_str(&out), rows[i][1]);
+        buf_free(&out);
+        drop(r);
+        client_fini(&c);
+    }
+}
+
 static void
 test_same_name_is_no_edit(void **state)
 {
@@ -268,6 +302,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_bodies),
         TEST(test_foreign_reasoning_stays_here),
+        TEST(test_a_limit_of_the_budget_goes_up),
         TEST(test_same_name_is_no_edit),
         TEST(test_f150_fields),
         TEST(test_f178_traceparent),

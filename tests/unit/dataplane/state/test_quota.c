@@ -287,6 +287,26 @@ test_an_unverified_budget_does_as_it_says(void **state)
     }
 }
 
+/* The leader has refused one request; what it has left does for a smaller one, and is asked for. */
+static void
+test_what_is_left_of_a_budget_does_for_less(void **state)
+{
+    struct quota_claim want = {&limit, SLICE(""), 500};
+
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(500, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 3, .share = 20, .remaining = 100});
+    assert_int_equal(take(500, QUOTA_AGAIN), QUOTA_REFUSED);
+    assert_int_equal(quota_room(quota, &want), 120);
+    assert_int_equal(take(500, QUOTA_FIRST), QUOTA_REFUSED); /* known: nobody is asked */
+    assert_int_equal(take(121, QUOTA_FIRST), QUOTA_REFUSED);
+    assert_int_equal(take(120, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 3, .share = 120, .remaining = 0});
+    assert_int_equal(take(120, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(quota_room(quota, &want), 0);
+}
+
 static void
 test_a_shadow_counts_and_lets_pass(void **state)
 {
@@ -352,6 +372,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_crowd_asks_for_one, begin, end),
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
         cmocka_unit_test_setup_teardown(test_an_unverified_budget_does_as_it_says, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_is_left_of_a_budget_does_for_less, begin, end),
         cmocka_unit_test_setup_teardown(test_a_shadow_counts_and_lets_pass, begin, end),
         cmocka_unit_test_setup_teardown(test_idle_counters_are_given_back_and_forgotten, begin,
                                         end),
