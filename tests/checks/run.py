@@ -22,7 +22,9 @@ import units
 BUILD = os.environ.get("B", "build")
 SKIPPED = 77
 JOBS = os.cpu_count() or 2
-SYSTEM_SECONDS = int(os.environ.get("SYSTEM_SECONDS", "1500"))
+SYSTEM_SECONDS = int(os.environ.get("SYSTEM_SECONDS", "1800"))
+# Most of a system test is waiting for processes: two at a time, each file's tests by one of them.
+SYSTEM_JOBS = int(os.environ.get("SYSTEM_JOBS", min(JOBS, 2)))
 
 
 def say(text):
@@ -83,7 +85,7 @@ def system(extra):
     report = pathlib.Path(BUILD, "system.xml")
     report.unlink(missing_ok=True)
     command = [str(pathlib.Path(os.environ.get("VENV", "build/venv"), "bin/python")), "-m", "pytest", "-q",
-               "-ra", f"--junitxml={report}", *folders, *extra]
+               "-ra", f"--junitxml={report}", "-n", str(SYSTEM_JOBS), "--dist", "loadfile", *folders, *extra]
     status = run_for(command, SYSTEM_SECONDS)
     if status is None:
         print(f"the system tests did not end within {SYSTEM_SECONDS} s", flush=True)
