@@ -26,7 +26,8 @@
 
 struct flags {
     const char *listen, *tls_listen, *tls_cert, *tls_key, *metrics_listen;
-    const char *state_dir, *bus_pub, *bus_req, *bus_ca, *bus_cert, *bus_key;
+    const char *state_dir, *bus_ca, *bus_cert, *bus_key;
+    struct option_list bus_pub, bus_req;
     const char *verify_key, *seal_key, *user, *log_level, *upstream_ca, *sync;
     long workers, spool_bytes, drain_ms;
     bool access_log;
@@ -40,6 +41,10 @@ struct flags {
 #define TEXT(n, field, v, e, h)                                                                    \
     {                                                                                              \
         .name = n, .kind = OPTION_TEXT, .into = &f->field, .value = v, .env = e, .help = h         \
+    }
+#define LIST(n, field, v, e, h)                                                                    \
+    {                                                                                              \
+        .name = n, .kind = OPTION_LIST, .into = &f->field, .value = v, .env = e, .help = h         \
     }
 #define NUMBER(n, field, v, lo, hi, h)                                                             \
     {                                                                                              \
@@ -60,8 +65,8 @@ parse(struct flags *f, int argc, char **argv)
         TEXT("metrics-listen", metrics_listen, "ADDR", NULL, "address of the Prometheus metrics"),
         NUMBER("workers", workers, "N", 0, LIMIT_WORKERS, "worker processes; 0: one a core"),
         TEXT("state-dir", state_dir, "DIR", "HEADGATE_STATE_DIR", "spool and last good policy"),
-        TEXT("bus-pub", bus_pub, "URL", "HEADGATE_BUS_PUB", "where the control plane announces"),
-        TEXT("bus-req", bus_req, "URL", "HEADGATE_BUS_REQ", "where it answers requests"),
+        LIST("bus-pub", bus_pub, "URL", "HEADGATE_BUS_PUB", "where a control plane announces"),
+        LIST("bus-req", bus_req, "URL", "HEADGATE_BUS_REQ", "where it answers requests"),
         TEXT("bus-ca", bus_ca, "FILE", NULL, "CA of the bus (tls+tcp)"),
         TEXT("bus-cert", bus_cert, "FILE", NULL, "our certificate on the bus"),
         TEXT("bus-key", bus_key, "FILE", NULL, "its private key"),
@@ -214,18 +219,23 @@ read_limits(const struct flags *f, struct limits *l)
 static bool
 read_bus(const struct flags *f, struct worker_options *w, struct channel_tls *tls)
 {
-    int urls = (f->bus_pub != NULL) + (f->bus_req != NULL);
+    const char *pub = f->bus_pub.text, *req = f->bus_req.text, *why = "no memory";
+    int urls = (*pub != '\0') + (*req != '\0');
     int files = (f->bus_ca != NULL) + (f->bus_cert != NULL) + (f->bus_key != NULL);
     if (urls == 1)
         return fault("--bus-pub and --bus-req go together");
     if (files != 0 && files != 3)
         return fault("--bus-ca, --bus-cert and --bus-key go together");
-    w->bus_pub = f->bus_pub;
-    w->bus_req = f->bus_req;
     if (files) {
         *tls = (struct channel_tls){f->bus_ca, f->bus_cert, f->bus_key};
         w->bus_tls = tls;
     }
+    if (!urls)
+        return true;
+    if (channel_check(pub, req, w->bus_tls, &why) != 0)
+        return fault("--bus-pub %s, --bus-req %s: %s", pub, req, why);
+    w->bus_pub = pub;
+    w->bus_req = req;
     return true;
 }
 

@@ -24,7 +24,7 @@ struct worker_options {
     const char *tls_cert, *tls_key;
     const char *upstream_ca; /* NULL: the system's roots */
     const char *state_dir, *node;
-    const char *bus_pub, *bus_req; /* NULL: no control plane, from disk only */
+    const char *bus_pub, *bus_req; /* see channel_open(); NULL: no control plane, from disk only */
     const struct channel_tls *bus_tls;
     unsigned char seal_key[SEAL_KEY_BYTES], verify_key[SIGN_PUBLIC_BYTES];
     struct spool_limits spool;

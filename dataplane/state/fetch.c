@@ -317,9 +317,10 @@ on_section(void *ctx, int err, struct slice reply)
     ask_more(x);
 }
 
+/* q: all but the message. */
 static int
-request(struct fetch *x, const struct bus_request *r, int timeout_ms,
-        void (*on_reply)(void *, int, struct slice), void *ctx, struct channel_call **ret_call)
+request(struct fetch *x, const struct bus_request *r, struct channel_question q,
+        struct channel_call **ret_call)
 {
     struct buf message;
     int err;
@@ -327,8 +328,8 @@ request(struct fetch *x, const struct bus_request *r, int timeout_ms,
     buf_init(&message, 0);
     err = bus_request_encode(r, &message);
     if (!err) {
-        *ret_call =
-            channel_request(x->follow->channel, buf_slice(&message), timeout_ms, on_reply, ctx);
+        q.message = buf_slice(&message);
+        *ret_call = channel_request(x->follow->channel, &q);
         err = *ret_call ? 0 : ERR_NOMEM;
     }
     buf_free(&message);
@@ -339,10 +340,14 @@ static int
 ask_section(struct fetch *x, struct slot *slot, size_t i)
 {
     struct bus_request r = {.from = x->follow->identity, .kind = BUS_GET_SECTION};
+    struct channel_question q = {.timeout_ms = SECTION_TIMEOUT_MS,
+                                 .is_answer = bus_is_answer,
+                                 .on_reply = on_section,
+                                 .ctx = slot};
 
     memcpy(r.sha256, x->root.sections[i].sha256, SHA256_BYTES);
     slot->section = i;
-    return request(x, &r, SECTION_TIMEOUT_MS, on_section, slot, &slot->call);
+    return request(x, &r, q, &slot->call);
 }
 
 /* Fills free slots; when none is in use and nothing is left to ask for, all is there. */
@@ -478,6 +483,44 @@ take_envelope(struct fetch *x, struct slice reply, bool *ret_none)
     return err;
 }
 
+/* A control plane may be behind the one that leads, for a moment: what is older than what we hold,
+ * or the same though another is announced, is no answer as long as somebody else may be asked. */
+static bool
+is_behind(const struct follow *f, struct slice envelope)
+{
+    struct snapshot_root root;
+    struct root_mark mark;
+    struct arena arena;
+    bool behind = false;
+
+    if (!f->has_held)
+        return false;
+    hash_sha256(envelope.at, envelope.len, mark.digest);
+    if (same_digest(&mark, &f->held))
+        return follow_head_is_news(f);
+    arena_init(&arena, 16 * LIMIT_ROOT_BYTES);
+    if (snapshot_peek(envelope, &arena, &root) == SNAPSHOT_FINE)
+        behind = snapshot_order(f->held.epoch, f->held.version, f->held.digest, root.epoch,
+                                root.version, mark.digest) == SNAPSHOT_OLD;
+    arena_free(&arena);
+    return behind;
+}
+
+static bool
+root_is_answer(void *ctx, struct slice reply)
+{
+    const struct fetch *x = ctx;
+    struct bus_reply r;
+    struct arena arena;
+    bool answer;
+
+    arena_init(&arena, 4 * LIMIT_ROOT_BYTES);
+    answer = bus_reply_decode(reply, &arena, &r) == 0 && r.status == BUS_OK && r.envelope.at &&
+             !is_behind(x->follow, r.envelope);
+    arena_free(&arena);
+    return answer;
+}
+
 static void
 on_root(void *ctx, int err, struct slice reply)
 {
@@ -501,6 +544,8 @@ void
 fetch_start(struct follow *f, bool last_good)
 {
     struct bus_request r = {.from = f->identity, .kind = BUS_GET_ROOT, .last_good = last_good};
+    struct channel_question q = {
+        .timeout_ms = ROOT_TIMEOUT_MS, .is_answer = root_is_answer, .on_reply = on_root};
     struct fetch *x;
 
     if (f->fetch || !f->channel)
@@ -514,7 +559,8 @@ fetch_start(struct follow *f, bool last_good)
     buf_init(&x->why, LIMIT_WHY_BYTES);
     for (size_t i = 0; i < PARALLEL; i++)
         x->slots[i].fetch = x;
-    if (request(x, &r, ROOT_TIMEOUT_MS, on_root, x, &x->root_call) != 0) {
+    q.ctx = x;
+    if (request(x, &r, q, &x->root_call) != 0) {
         fetch_free(x);
         return;
     }

@@ -54,9 +54,8 @@ same_mark(const struct root_mark *a, const struct root_mark *b)
            memcmp(a->digest, b->digest, SHA256_BYTES) == 0;
 }
 
-/* The announced head is neither what we hold, nor older, nor what we have refused for good. */
-static bool
-head_is_news(const struct follow *f)
+bool
+follow_head_is_news(const struct follow *f)
 {
     if (!f->has_head || (f->has_held && same_mark(&f->head, &f->held)))
         return false;
@@ -66,6 +65,20 @@ head_is_news(const struct follow *f)
     return !f->has_held ||
            snapshot_order(f->held.epoch, f->held.version, f->held.digest, f->head.epoch,
                           f->head.version, f->head.digest) != SNAPSHOT_OLD;
+}
+
+/* Of several control planes one may be behind what another has announced. */
+static void
+note_head(struct follow *f, const struct bus_announcement *a)
+{
+    if (f->has_head && f->has_held &&
+        snapshot_order(f->held.epoch, f->held.version, f->held.digest, a->epoch, a->version,
+                       a->root_sha256) == SNAPSHOT_OLD &&
+        memcmp(a->root_sha256, f->held.digest, SHA256_BYTES) != 0)
+        return;
+    f->head = (struct root_mark){.epoch = a->epoch, .version = a->version};
+    memcpy(f->head.digest, a->root_sha256, SHA256_BYTES);
+    f->has_head = true;
 }
 
 static void
@@ -78,11 +91,9 @@ on_announce(void *ctx, struct slice message)
     arena_init(&arena, 4096);
     if (bus_announcement_decode(message, &arena, &a) == 0 &&
         (!f->cluster_id[0] || slice_is(a.cluster_id, f->cluster_id))) {
-        f->head = (struct root_mark){.epoch = a.epoch, .version = a.version};
-        memcpy(f->head.digest, a.root_sha256, SHA256_BYTES);
-        f->has_head = true;
+        note_head(f, &a);
         follow_heard(f);
-        if (head_is_news(f) && f->failures == 0)
+        if (follow_head_is_news(f) && f->failures == 0)
             fetch_start(f, false);
     }
     arena_free(&arena);
@@ -100,7 +111,12 @@ tell(struct follow *f, const struct bus_request *r, void (*on_reply)(void *, int
         return NULL;
     buf_init(&message, 0);
     if (bus_request_encode(r, &message) == 0)
-        call = channel_request(f->channel, buf_slice(&message), CALL_TIMEOUT_MS, on_reply, f);
+        call =
+            channel_request(f->channel, &(struct channel_question){.message = buf_slice(&message),
+                                                                   .timeout_ms = CALL_TIMEOUT_MS,
+                                                                   .is_answer = bus_is_answer,
+                                                                   .on_reply = on_reply,
+                                                                   .ctx = f});
     buf_free(&message);
     return call;
 }
@@ -191,7 +207,7 @@ follow_fetched(struct follow *f, enum fetch_end how)
     }
     f->failures = 0;
     look_later(f);
-    if (how == FETCH_IN_FORCE && head_is_news(f))
+    if (how == FETCH_IN_FORCE && follow_head_is_news(f))
         fetch_start(f, false); /* another change came meanwhile */
 }
 

@@ -34,7 +34,7 @@ struct follow_load {
 struct follow_options {
     struct loop *loop; /* kept */
     struct pin *pin;   /* kept; filled before follow_start returns when disk has a policy */
-    const char *pub_url, *req_url; /* copied; NULL: no control plane, from disk only */
+    const char *pub_url, *req_url; /* see channel_open(); NULL: no control plane, from disk only */
     const struct channel_tls *tls; /* or NULL */
     const unsigned char (*public_keys)[SIGN_PUBLIC_BYTES]; /* copied */
     size_t key_count;

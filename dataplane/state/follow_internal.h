@@ -71,5 +71,7 @@ void follow_refused(struct follow *f, enum snapshot_refusal why, bool final,
 void follow_swap(struct follow *f, struct policy *next, const struct root_mark *mark,
                  const struct snapshot_root *root);
 void follow_heard(struct follow *f); /* the control plane has answered */
+/* The announced head is neither what we hold, nor older, nor what we have refused for good. */
+bool follow_head_is_news(const struct follow *f);
 
 #endif

@@ -11,6 +11,7 @@
 #define WATCH_MS 20  /* how exactly the end of a wait is kept */
 #define TIMEOUT_MS 2000
 #define TEND_MS 5000
+#define LIMIT_REPLY_BYTES ((size_t)4 << 20)
 
 TAILQ_HEAD(waiters, lease_waiter);
 
@@ -90,7 +91,7 @@ lease_cancel(struct lease *l, struct lease_waiter *w)
 
 /* 0 when the leader has answered this. */
 static int
-read_reply(struct lease *l, struct slice bytes, struct arena *a, struct bus_reply *ret)
+read_reply(const struct lease *l, struct slice bytes, struct arena *a, struct bus_reply *ret)
 {
     int err = bus_reply_decode(bytes, a, ret);
 
@@ -101,6 +102,20 @@ read_reply(struct lease *l, struct slice bytes, struct arena *a, struct bus_repl
     return ret->lease.epoch < l->epoch ? ERR_STALE : 0; /* of one who leads no more */
 }
 
+/* A stand-by does not grant, nor one who was overruled: then another control plane is asked. */
+static bool
+is_answer(void *ctx, struct slice bytes)
+{
+    struct bus_reply reply;
+    struct arena a;
+    int err;
+
+    arena_init(&a, LIMIT_REPLY_BYTES);
+    err = read_reply(ctx, bytes, &a, &reply);
+    arena_free(&a);
+    return !err;
+}
+
 static void
 on_reply(void *ctx, int err, struct slice bytes)
 {
@@ -109,7 +124,7 @@ on_reply(void *ctx, int err, struct slice bytes)
     struct arena a;
 
     l->call = NULL;
-    arena_init(&a, (size_t)4 << 20);
+    arena_init(&a, LIMIT_REPLY_BYTES);
     if (!err)
         err = read_reply(l, bytes, &a, &reply);
     if (err) {
@@ -150,7 +165,13 @@ send_claims(struct lease *l)
                                        .count = n};
     buf_clear(&l->message);
     if (bus_request_encode(&request, &l->message) == 0)
-        l->call = channel_request(l->o.channel, buf_slice(&l->message), TIMEOUT_MS, on_reply, l);
+        l->call = channel_request(l->o.channel,
+                                  &(struct channel_question){.message = buf_slice(&l->message),
+                                                             .timeout_ms = TIMEOUT_MS,
+                                                             .lane = CHANNEL_LEADER,
+                                                             .is_answer = is_answer,
+                                                             .on_reply = on_reply,
+                                                             .ctx = l});
     if (!l->call)
         quota_unanswered(l->o.quota);
     l->counts.claims++;

@@ -105,7 +105,12 @@ send_next(struct upload *u)
     if (!from || encode(u, &batch))
         return false;
     CRASHPOINT("upload.send");
-    u->call = channel_request(u->o.channel, buf_slice(&u->request), u->o.timeout_ms, on_reply, u);
+    u->call =
+        channel_request(u->o.channel, &(struct channel_question){.message = buf_slice(&u->request),
+                                                                 .timeout_ms = u->o.timeout_ms,
+                                                                 .is_answer = bus_is_answer,
+                                                                 .on_reply = on_reply,
+                                                                 .ctx = u});
     if (!u->call)
         return false;
     u->sent = from;

@@ -53,6 +53,9 @@ print_default(const struct option_row *r)
     case OPTION_NUMBER:
         printf(" [%ld]", *(const long *)r->into);
         break;
+    case OPTION_LIST:
+        printf(" (may be given several times)");
+        break;
     case OPTION_FLAG:
         break;
     }
@@ -104,6 +107,21 @@ set_flag(const struct options *o, const struct option_row *r, const char *shown,
     return 0;
 }
 
+static int
+add_to_list(const struct options *o, const struct option_row *r, const char *shown,
+            const char *text)
+{
+    struct option_list *list = r->into;
+    size_t n = strlen(list->text), more = strlen(text);
+
+    if (*text == '\0' || *text == ',' || text[more - 1] == ',' || strstr(text, ",,"))
+        return fail(o, "%s has an empty part: \"%s\"", shown, text);
+    if (n + 1 + more >= sizeof(list->text))
+        return fail(o, "%s is too long", shown);
+    snprintf(list->text + n, sizeof(list->text) - n, "%s%s", n ? "," : "", text);
+    return 0;
+}
+
 /* shown: how the user named it ("--workers", "HEADGATE_WORKERS"). */
 static int
 set(const struct options *o, const struct option_row *r, const char *shown, const char *text)
@@ -116,6 +134,8 @@ set(const struct options *o, const struct option_row *r, const char *shown, cons
     case OPTION_TEXT:
         *(const char **)r->into = text;
         return 0;
+    case OPTION_LIST:
+        return add_to_list(o, r, shown, text);
     }
     return ERR_SYNTAX;
 }

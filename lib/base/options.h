@@ -10,12 +10,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum option_kind { OPTION_TEXT, OPTION_FLAG, OPTION_NUMBER };
+enum option_kind { OPTION_TEXT, OPTION_FLAG, OPTION_NUMBER, OPTION_LIST };
+
+/* What an option that may be given several times comes to: all of it, with commas between. A value
+ * may hold commas itself: they divide it likewise. */
+#define OPTION_LIST_BYTES 4096
+struct option_list {
+    char text[OPTION_LIST_BYTES]; /* "": never given */
+};
 
 struct option_row {
     const char *name; /* without the dashes */
     enum option_kind kind;
-    void *into; /* const char ** | bool * | long *; its value before the call is the default */
+    /* const char ** | bool * | long * | struct option_list *; its value before the call is the
+     * default; a list is "" before */
+    void *into;
     const char *value; /* what --help calls the value: "FILE" */
     const char *env;   /* environment variable, or NULL */
     long min, max;     /* of a number */

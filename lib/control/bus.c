@@ -286,7 +286,7 @@ bus_request_decode(struct slice bytes, struct arena *a, struct bus_request *ret)
 
 static const char *const statuses[] = {
     [BUS_INVALID] = "invalid",         [BUS_OK] = "ok",           [BUS_NOT_FOUND] = "not_found",
-    [BUS_UNAVAILABLE] = "unavailable", [BUS_REFUSED] = "refused",
+    [BUS_UNAVAILABLE] = "unavailable", [BUS_REFUSED] = "refused", [BUS_NOT_LEADER] = "not_leader",
 };
 
 const char *
@@ -430,4 +430,19 @@ bus_reply_decode(struct slice bytes, struct arena *a, struct bus_reply *ret)
         err = get_reply(buf_slice(&small), a, ret);
     buf_free(&small);
     return err;
+}
+
+bool
+bus_is_answer(void *ctx, struct slice reply)
+{
+    struct bus_reply r;
+    struct arena a;
+    int err;
+
+    (void)ctx;
+    arena_init(&a, (size_t)4 << 20);
+    err = bus_reply_decode(reply, &a, &r);
+    arena_free(&a);
+    return !err && r.status != BUS_UNAVAILABLE && r.status != BUS_NOT_FOUND &&
+           r.status != BUS_NOT_LEADER;
 }

@@ -104,6 +104,7 @@ enum bus_status { /* the numbers of bus.proto */
                   BUS_NOT_FOUND,
                   BUS_UNAVAILABLE,
                   BUS_REFUSED,
+                  BUS_NOT_LEADER,
 };
 const char *bus_status_name(enum bus_status s);
 
@@ -121,5 +122,9 @@ struct bus_reply {
 MUST_CHECK int bus_reply_encode(const struct bus_reply *r, struct buf *into);
 /* envelope and section are borrowed from `bytes` where that is possible, else in the arena. */
 MUST_CHECK int bus_reply_decode(struct slice bytes, struct arena *a, struct bus_reply *ret);
+
+/* Whether a reply is the answer, for channel.h: not when the control plane that gave it lacks
+ * something that another one may have. ctx is not used. */
+bool bus_is_answer(void *ctx, struct slice reply);
 
 #endif

@@ -13,8 +13,10 @@
 #include "lib/base/slice.h"
 #include "lib/net/loop.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#define LIMIT_BUS_ADDRESSES 16                     /* control planes of one fleet */
 #define LIMIT_BUS_MESSAGE_BYTES ((size_t)33 << 20) /* one section and its frame */
 
 struct channel_tls {
@@ -26,20 +28,39 @@ struct channel_tls {
 struct channel;
 struct channel_call;
 
-/* pub and req: URLs to dial; dialling goes on in the background, with jittered back-off.
- * on_announce gets each announcement's bytes (valid during the call), from the loop.
- * NULL with *ret_why on a malformed URL or no memory. */
-struct channel *channel_open(struct loop *l, const char *pub_url, const char *req_url,
+/* pub and req: URLs to dial, one a control plane, between commas: as many of the one as of the
+ * other, in the same order. Dialling goes on in the background, with jittered back-off.
+ * on_announce gets each announcement's bytes (valid during the call), whoever made it, from the
+ * loop. NULL with *ret_why on a malformed URL or no memory. */
+struct channel *channel_open(struct loop *l, const char *pub_urls, const char *req_urls,
                              const struct channel_tls *tls,
                              void (*on_announce)(void *ctx, struct slice message), void *ctx,
                              const char **ret_why);
+/* Whether channel_open() would take these: 0, or ERR_SYNTAX, ERR_NOMEM with *ret_why (static). */
+MUST_CHECK int channel_check(const char *pub_urls, const char *req_urls,
+                             const struct channel_tls *tls, const char **ret_why);
 void channel_close(struct channel *c);
-/* Sends a request (copied); on_reply comes once from the loop: 0 and the reply's bytes (valid
- * during the call), or ERR_TIMEOUT, ERR_LIMIT, ERR_IO. Several may be in flight. NULL: no memory.
- */
-struct channel_call *channel_request(struct channel *c, struct slice message, int timeout_ms,
-                                     void (*on_reply)(void *ctx, int err, struct slice reply),
-                                     void *ctx);
+
+/* Who is asked first: whoever answered the last question of the same lane. */
+enum channel_lane { CHANNEL_ANY, CHANNEL_LEADER, CHANNEL_LANES };
+
+struct channel_question {
+    struct slice message; /* copied */
+    int timeout_ms;       /* in all */
+    enum channel_lane lane;
+    /* Whether a reply is the answer. If not, another control plane is asked, as long as there is
+     * one that was not. NULL: every reply is. From the loop; must not cancel. */
+    bool (*is_answer)(void *ctx, struct slice reply);
+    /* Once, from the loop: 0 and the answer's bytes (valid during the call), or those of the last
+     * reply when all have given one that is no answer; or ERR_TIMEOUT, ERR_LIMIT, ERR_IO,
+     * ERR_NOMEM. */
+    void (*on_reply)(void *ctx, int err, struct slice reply);
+    void *ctx;
+};
+/* Asks one control plane; the next one too when that one is away or lets us wait, and the first
+ * answer counts. So a request may reach several: what it asks for must come to the same when it is
+ * asked for twice. Several may be in flight. NULL: no memory. */
+struct channel_call *channel_request(struct channel *c, const struct channel_question *q);
 void channel_cancel(struct channel_call *call); /* never calls back */
 
 /* --- the control plane's side, on threads -------------------------------------------------- */

@@ -71,8 +71,8 @@ is_tls(const char *url)
     return strncmp(url, "tls+tcp://", 10) == 0;
 }
 
-static int
-check_url(const char *url, const struct channel_tls *tls, const char **ret_why)
+int
+channel_socket_check(const char *url, const struct channel_tls *tls, const char **ret_why)
 {
     bool has_tls = tls && tls->ca_file && tls->cert_file && tls->key_file;
 
@@ -196,7 +196,7 @@ channel_socket_listen(nng_socket s, const char *url, const struct channel_tls *t
 {
     nng_tls_config *config = NULL;
     nng_listener l;
-    int err = check_url(url, tls, ret_why);
+    int err = channel_socket_check(url, tls, ret_why);
     int code;
 
     if (err)
@@ -226,7 +226,7 @@ channel_socket_dial(nng_socket s, const char *url, const struct channel_tls *tls
 {
     nng_tls_config *config = NULL;
     nng_dialer d;
-    int err = check_url(url, tls, ret_why);
+    int err = channel_socket_check(url, tls, ret_why);
     int code;
 
     if (err)

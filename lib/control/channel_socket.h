@@ -17,6 +17,9 @@ MUST_CHECK int channel_socket_listen(nng_socket s, const char *url, const struct
                                      const char **ret_why);
 MUST_CHECK int channel_socket_dial(nng_socket s, const char *url, const struct channel_tls *tls,
                                    const char **ret_why);
+/* Whether the URL is one that we take: 0, or ERR_SYNTAX with *ret_why (static). */
+MUST_CHECK int channel_socket_check(const char *url, const struct channel_tls *tls,
+                                    const char **ret_why);
 /* nng's result codes to ours. */
 int channel_socket_err(int nng_code);
 

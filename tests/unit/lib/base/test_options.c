@@ -8,15 +8,17 @@
 static const char *listen_on, *output;
 static bool detach;
 static long workers;
+static struct option_list peers;
 
 static const struct option_row rows[] = {
     {"listen", OPTION_TEXT, &listen_on, "ADDR", "TEST_LISTEN", 0, 0, "where clients connect", 'l'},
     {"workers", OPTION_NUMBER, &workers, "N", "TEST_WORKERS", 1, 64, "worker processes", 0},
     {"detach", OPTION_FLAG, &detach, NULL, "TEST_DETACH", 0, 0, "go to the background", 'd'},
     {"output", OPTION_TEXT, &output, "FORMAT", NULL, 0, 0, "table or json", 0},
+    {"peer", OPTION_LIST, &peers, "URL", "TEST_PEERS", 0, 0, "where the others are", 0},
 };
 static const struct options table = {
-    "headgate up", "Start a gateway.", "[NAME [FILE]]", rows, 4, 0, 2};
+    "headgate up", "Start a gateway.", "[NAME [FILE]]", rows, 5, 0, 2};
 
 static char out[4096]; /* what was printed on either stream */
 
@@ -33,6 +35,7 @@ parse(const struct options *o, const char **argv, size_t *ret_args)
     output = NULL;
     detach = false;
     workers = 2;
+    peers.text[0] = '\0';
     fflush(stdout);
     dup2(fileno(f), 1);
     dup2(fileno(f), 2);
@@ -59,6 +62,7 @@ clear_environment(void **state)
     unsetenv("TEST_LISTEN");
     unsetenv("TEST_WORKERS");
     unsetenv("TEST_DETACH");
+    unsetenv("TEST_PEERS");
     return 0;
 }
 
@@ -198,6 +202,32 @@ test_help(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, clear_environment)
 
+/* Given several times, or with commas, or both: all of it; the environment only in its stead. */
+static void
+test_a_list_gathers(void **state)
+{
+    static char most[OPTION_LIST_BYTES];
+    size_t args;
+
+    (void)state;
+    setenv("TEST_PEERS", "x,y", 1);
+    assert_int_equal(PARSE(&args, ), 0);
+    assert_string_equal(peers.text, "x,y");
+    assert_int_equal(PARSE(&args, "--peer", "a", "--peer=b,c", "--peer", "d"), 0);
+    assert_string_equal(peers.text, "a,b,c,d");
+    const char *bad[] = {"", ",a", "a,", "a,,b"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(PARSE(&args, "--peer", bad[i]), ERR_SYNTAX);
+        assert_non_null(strstr(out, "--peer has an empty part"));
+    }
+    memset(most, 'a', sizeof(most) - 1);
+    assert_int_equal(PARSE(&args, "--peer", most), ERR_SYNTAX);
+    assert_non_null(strstr(out, "--peer is too long"));
+    assert_int_equal(PARSE(&args, "--peer", most + 2), 0); /* the most there may be */
+    assert_int_equal(PARSE(&args, "--help"), 1);
+    assert_non_null(strstr(out, "(may be given several times)"));
+}
+
 int
 main(void)
 {
@@ -209,6 +239,7 @@ main(void)
         TEST(test_missing_arguments),
         TEST(test_environment),
         TEST(test_help),
+        cmocka_unit_test_setup(test_a_list_gathers, clear_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

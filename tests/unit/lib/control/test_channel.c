@@ -6,6 +6,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -156,12 +157,21 @@ run_until(struct ends *e, const size_t *count, size_t want)
         fail_msg("%zu of %zu came in time", *count, want);
 }
 
+static struct channel_call *
+request(struct ends *e, struct slice message, int timeout_ms)
+{
+    return channel_request(e->channel, &(struct channel_question){.message = message,
+                                                                  .timeout_ms = timeout_ms,
+                                                                  .on_reply = on_reply,
+                                                                  .ctx = e});
+}
+
 static void
 ask(struct ends *e, const char *text, int timeout_ms)
 {
     size_t want = e->replies + 1;
 
-    assert_non_null(channel_request(e->channel, slice_of(text), timeout_ms, on_reply, e));
+    assert_non_null(request(e, slice_of(text), timeout_ms));
     run_until(e, &e->replies, want);
 }
 
@@ -239,7 +249,7 @@ test_many_in_flight(void **state)
     (void)state;
     open_ipc(&e, "many");
     for (int i = 0; i < 200; i++)
-        assert_non_null(channel_request(e.channel, SLICE("abc"), DEADLINE_MS, on_reply, &e));
+        assert_non_null(request(&e, SLICE("abc"), DEADLINE_MS));
     run_until(&e, &e.replies, 200);
     assert_int_equal(e.last_err, 0);
     close_both(&e);
@@ -252,7 +262,7 @@ test_threads_answer_beside_a_slow_one(void **state)
 
     (void)state;
     open_ipc(&e, "beside");
-    assert_non_null(channel_request(e.channel, SLICE("slow"), DEADLINE_MS, on_reply, &e));
+    assert_non_null(request(&e, SLICE("slow"), DEADLINE_MS));
     ask(&e, "fast", DEADLINE_MS);
     assert_string_equal(e.last_reply, "tsaf"); /* the slow one has not answered yet */
     run_until(&e, &e.replies, 2);
@@ -268,9 +278,9 @@ test_cancelled_request_never_calls_back(void **state)
 
     (void)state;
     open_ipc(&e, "cancel");
-    call = channel_request(e.channel, SLICE("slow"), DEADLINE_MS, on_reply, &e);
+    call = request(&e, SLICE("slow"), DEADLINE_MS);
     channel_cancel(call);
-    call = channel_request(e.channel, SLICE("now"), DEADLINE_MS, on_reply, &e);
+    call = request(&e, SLICE("now"), DEADLINE_MS);
     usleep(100000); /* its reply may well be waiting for the loop by now */
     channel_cancel(call);
     ask(&e, "abc", DEADLINE_MS);
@@ -287,7 +297,7 @@ test_closed_with_requests_in_flight(void **state)
     (void)state;
     open_ipc(&e, "close");
     for (int i = 0; i < 20; i++)
-        assert_non_null(channel_request(e.channel, SLICE("slow"), DEADLINE_MS, on_reply, &e));
+        assert_non_null(request(&e, SLICE("slow"), DEADLINE_MS));
     close_both(&e);
     assert_int_equal(e.replies, 0);
 }
@@ -324,7 +334,7 @@ test_host_restart(void **state)
 
         channel_host_close(e.host);
         e.host = NULL;
-        assert_non_null(channel_request(e.channel, SLICE("hello"), DEADLINE_MS, on_reply, &e));
+        assert_non_null(request(&e, SLICE("hello"), DEADLINE_MS));
         assert_int_equal(open_host(&e, &why), 0);
         run_until(&e, &e.replies, want);
         assert_int_equal(e.last_err, 0);
@@ -346,11 +356,263 @@ test_worker_before_the_host(void **state)
     e.loop = loop_new();
     e.channel = channel_open(e.loop, e.pub, e.req, NULL, on_announce, &e, &why);
     assert_non_null(e.channel);
-    assert_non_null(channel_request(e.channel, SLICE("hello"), DEADLINE_MS, on_reply, &e));
+    assert_non_null(request(&e, SLICE("hello"), DEADLINE_MS));
     assert_int_equal(open_host(&e, &why), 0);
     run_until(&e, &e.replies, 1);
     assert_string_equal(e.last_reply, "olleh");
     close_both(&e);
+}
+
+/* --- several control planes --------------------------------------------------------------------
+ */
+
+#define HOSTS 3
+
+/* One control plane of several: says its name, or nothing for a while, or that it does not know. */
+struct plane {
+    struct channel_host *host;
+    char pub[96], req[96], name[8];
+    atomic_bool hangs, refuses;
+    atomic_uint heard;
+};
+
+static void
+say_name(void *ctx, size_t thread, struct slice request, struct buf *reply)
+{
+    struct plane *p = ctx;
+
+    (void)thread;
+    (void)request;
+    atomic_fetch_add(&p->heard, 1);
+    while (atomic_load(&p->hangs))
+        usleep(1000);
+    if (atomic_load(&p->refuses))
+        assert_int_equal(buf_add_str(reply, "no: "), 0);
+    assert_int_equal(buf_add_str(reply, p->name), 0);
+}
+
+static bool
+is_no_refusal(void *ctx, struct slice reply)
+{
+    (void)ctx;
+    return !slice_starts(reply, SLICE("no"));
+}
+
+static void
+open_plane(struct plane *p)
+{
+    const char *why = "";
+
+    if (channel_host_open(p->pub, p->req, NULL, 2, say_name, p, &p->host, &why) != 0)
+        fail_msg("host: %s", why);
+}
+
+static void
+close_plane(struct plane *p)
+{
+    atomic_store(&p->hangs, false);
+    channel_host_close(p->host);
+    p->host = NULL;
+}
+
+static void
+open_fleet(struct ends *e, struct plane planes[static HOSTS], const char *name)
+{
+    char pubs[512] = "", reqs[512] = "";
+    const char *why = "";
+
+    memset(e, 0, sizeof(*e));
+    memset(planes, 0, HOSTS * sizeof(*planes));
+    for (size_t i = 0; i < HOSTS; i++) {
+        struct plane *p = &planes[i];
+        size_t n = strlen(pubs);
+
+        snprintf(p->name, sizeof(p->name), "%zu", i);
+        snprintf(p->pub, sizeof(p->pub), "ipc://%s/%s%zu.pub", dir, name, i);
+        snprintf(p->req, sizeof(p->req), "ipc://%s/%s%zu.req", dir, name, i);
+        snprintf(pubs + n, sizeof(pubs) - n, "%s%s", i ? "," : "", p->pub);
+        snprintf(reqs + n, sizeof(reqs) - n, "%s%s", i ? "," : "", p->req);
+        open_plane(p);
+    }
+    e->loop = loop_new();
+    e->channel = channel_open(e->loop, pubs, reqs, NULL, on_announce, e, &why);
+    if (!e->channel)
+        fail_msg("channel: %s", why);
+}
+
+static void
+close_fleet(struct ends *e, struct plane planes[static HOSTS])
+{
+    timer_cancel(&e->timer);
+    channel_close(e->channel);
+    for (size_t i = 0; i < HOSTS; i++)
+        close_plane(&planes[i]);
+    loop_free(e->loop);
+}
+
+/* Who answered; -1: nobody. */
+static int
+ask_any(struct ends *e, enum channel_lane lane, int timeout_ms)
+{
+    size_t want = e->replies + 1;
+
+    assert_non_null(
+        channel_request(e->channel, &(struct channel_question){.message = SLICE("who are you?"),
+                                                               .timeout_ms = timeout_ms,
+                                                               .lane = lane,
+                                                               .is_answer = is_no_refusal,
+                                                               .on_reply = on_reply,
+                                                               .ctx = e}));
+    run_until(e, &e->replies, want);
+    if (e->last_err || e->last_reply[0] == 'n')
+        return -1;
+    return e->last_reply[0] - '0';
+}
+
+static void
+test_whoever_is_there_answers(void **state)
+{
+    struct plane planes[HOSTS];
+    struct ends e;
+    int first, second;
+
+    (void)state;
+    open_fleet(&e, planes, "any");
+    first = ask_any(&e, CHANNEL_ANY, DEADLINE_MS);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(ask_any(&e, CHANNEL_ANY, DEADLINE_MS), first); /* it is stayed with */
+    close_plane(&planes[first]);
+    second = ask_any(&e, CHANNEL_ANY, DEADLINE_MS);
+    assert_true(second >= 0 && second != first);
+    close_plane(&planes[second]);
+    assert_int_equal(ask_any(&e, CHANNEL_ANY, DEADLINE_MS), HOSTS - first - second);
+    close_plane(&planes[HOSTS - first - second]);
+    assert_int_equal(ask_any(&e, CHANNEL_ANY, 300), -1);
+    assert_int_equal(e.last_err, ERR_TIMEOUT);
+    open_plane(&planes[first]);
+    assert_int_equal(ask_any(&e, CHANNEL_ANY, DEADLINE_MS), first);
+    close_fleet(&e, planes);
+}
+
+/* One that is there and says nothing (stopped, or behind a network that swallows all): another is
+ * asked while the request's time lasts, and it is not asked first again until it has spoken. */
+static void
+test_one_that_hangs_is_passed_over(void **state)
+{
+    struct plane planes[HOSTS];
+    struct ends e;
+    unsigned heard;
+    int first, second;
+
+    (void)state;
+    open_fleet(&e, planes, "hang");
+    first = ask_any(&e, CHANNEL_ANY, DEADLINE_MS);
+    atomic_store(&planes[first].hangs, true);
+    second = ask_any(&e, CHANNEL_ANY, DEADLINE_MS);
+    assert_true(second >= 0 && second != first);
+    heard = atomic_load(&planes[first].heard);
+    close_plane(&planes[second]);
+    assert_int_equal(ask_any(&e, CHANNEL_ANY, DEADLINE_MS), HOSTS - first - second);
+    assert_int_equal(atomic_load(&planes[first].heard), heard);
+    close_plane(&planes[HOSTS - first - second]);
+    assert_int_equal(ask_any(&e, CHANNEL_ANY, 300), -1); /* it alone is there */
+    atomic_store(&planes[first].hangs, false);
+    assert_int_equal(ask_any(&e, CHANNEL_ANY, DEADLINE_MS), first);
+    close_fleet(&e, planes);
+}
+
+/* What only one of them can answer is asked until it is found; each lane remembers its own. */
+static void
+test_who_refuses_sends_on(void **state)
+{
+    struct plane planes[HOSTS];
+    struct ends e;
+
+    (void)state;
+    open_fleet(&e, planes, "lead");
+    for (int leader = 0; leader < HOSTS; leader++) {
+        unsigned heard[HOSTS];
+
+        for (int i = 0; i < HOSTS; i++)
+            atomic_store(&planes[i].refuses, i != leader);
+        assert_int_equal(ask_any(&e, CHANNEL_LEADER, DEADLINE_MS), leader);
+        for (int i = 0; i < HOSTS; i++)
+            heard[i] = atomic_load(&planes[i].heard);
+        assert_int_equal(ask_any(&e, CHANNEL_LEADER, DEADLINE_MS), leader);
+        for (int i = 0; i < HOSTS; i++) /* now it is known */
+            assert_int_equal(atomic_load(&planes[i].heard), heard[i] + (i == leader));
+    }
+    for (int i = 0; i < HOSTS; i++)
+        atomic_store(&planes[i].refuses, true);
+    assert_int_equal(ask_any(&e, CHANNEL_LEADER, DEADLINE_MS), -1);
+    assert_int_equal(e.last_err, 0); /* all have said no: the last one's word, at once */
+    assert_memory_equal(e.last_reply, "no: ", 4);
+    atomic_store(&planes[1].hangs, true); /* and not for ever when one says nothing at all */
+    assert_int_equal(ask_any(&e, CHANNEL_LEADER, DEADLINE_MS), -1);
+    assert_memory_equal(e.last_reply, "no: ", 4);
+    close_fleet(&e, planes);
+}
+
+static void
+test_all_announcers_are_heard(void **state)
+{
+    struct plane planes[HOSTS];
+    struct ends e;
+
+    (void)state;
+    open_fleet(&e, planes, "announce");
+    for (size_t i = 0; i < HOSTS; i++) {
+        e.host = planes[i].host;
+        announce_until_heard(&e, planes[i].name);
+    }
+    close_fleet(&e, planes);
+}
+
+static void
+wait_heard(struct ends *e, struct plane *p)
+{
+    int64_t end = clock_mono_ms() + DEADLINE_MS;
+    struct timer tick = {0};
+
+    while (atomic_load(&p->heard) == 0) {
+        if (clock_mono_ms() > end)
+            fail_msg("plane %s was not asked", p->name);
+        timer_set(&tick, e->loop, 20, on_tick, e);
+        loop_run(e->loop);
+    }
+    timer_cancel(&tick);
+}
+
+/* Calls under way at several addresses end with the channel, or by themselves, and leave nothing.
+ */
+static void
+test_cancelled_at_several(void **state)
+{
+    struct plane planes[HOSTS];
+    struct channel_call *calls[10];
+    struct ends e;
+
+    (void)state;
+    open_fleet(&e, planes, "cancels");
+    int first = ask_any(&e, CHANNEL_ANY, DEADLINE_MS);
+    for (size_t i = 0; i < HOSTS; i++) {
+        atomic_store(&planes[i].hangs, true);
+        atomic_store(&planes[i].heard, 0);
+    }
+    for (size_t i = 0; i < 10; i++)
+        calls[i] = request(&e, SLICE("x"), 4 * DEADLINE_MS);
+    wait_heard(&e, &planes[(first + 1) % HOSTS]); /* each is with two of them */
+    for (size_t i = 0; i < 10; i++)
+        channel_cancel(calls[i]);
+    size_t before = e.replies;
+    for (size_t i = 0; i < 10; i++)
+        assert_non_null(request(&e, SLICE("x"), 600));
+    run_until(&e, &e.replies, before + 10);
+    assert_int_equal(e.last_err, ERR_TIMEOUT);
+    for (size_t i = 0; i < 10; i++)
+        assert_non_null(request(&e, SLICE("x"), DEADLINE_MS));
+    close_fleet(&e, planes);
+    assert_int_equal(e.replies, before + 10);
 }
 
 /* --- F094: abuse --------------------------------------------------------------------------- */
@@ -616,7 +878,25 @@ test_urls_are_checked(void **state)
         why = "";
         assert_null(channel_open(l, bad[i], bad[i], NULL, on_announce, NULL, &why));
         assert_true(strlen(why) > 0);
+        why = "";
+        assert_int_equal(channel_check(bad[i], bad[i], NULL, &why), ERR_SYNTAX);
+        assert_true(strlen(why) > 0);
     }
+    assert_int_equal(channel_check("ipc:///a,ipc:///b", "ipc:///c,ipc:///d", NULL, &why), 0);
+    assert_int_equal(channel_check("ipc:///a,ipc:///b", "ipc:///c", NULL, &why), ERR_SYNTAX);
+    assert_string_equal(
+        why, "each control plane has two addresses: give as many of the one as of the other");
+    assert_int_equal(channel_check("ipc:///a,ipc:///b", "ipc:///c,ipc:///c", NULL, &why),
+                     ERR_SYNTAX);
+    assert_string_equal(why, "the same address twice");
+    char many[512] = "";
+    for (size_t i = 0; i < LIMIT_BUS_ADDRESSES; i++)
+        snprintf(many + strlen(many), sizeof(many) - strlen(many), "%sipc:///x%zu", i ? "," : "",
+                 i);
+    assert_int_equal(channel_check(many, many, NULL, &why), 0);
+    strncat(many, ",ipc:///y", sizeof(many) - strlen(many) - 1);
+    assert_int_equal(channel_check(many, many, NULL, &why), ERR_SYNTAX);
+    assert_string_equal(why, "more control planes than there may be");
     loop_free(l);
 }
 
@@ -637,6 +917,11 @@ main(int argc, char **argv)
         cmocka_unit_test(test_timeout_while_the_host_is_away),
         cmocka_unit_test(test_host_restart),
         cmocka_unit_test(test_worker_before_the_host),
+        cmocka_unit_test(test_whoever_is_there_answers),
+        cmocka_unit_test(test_one_that_hangs_is_passed_over),
+        cmocka_unit_test(test_who_refuses_sends_on),
+        cmocka_unit_test(test_all_announcers_are_heard),
+        cmocka_unit_test(test_cancelled_at_several),
         cmocka_unit_test(test_f094_oversize_requests_are_dropped),
         cmocka_unit_test(test_f094_oversize_announcements_are_dropped),
         cmocka_unit_test(test_f094_wrong_protocol),
