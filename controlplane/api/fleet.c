@@ -129,8 +129,8 @@ by_node(const void *a, const void *b)
     return c ? c : (x->slot > y->slot) - (x->slot < y->slot);
 }
 
-/* What this daemon heard itself, and of the others' workers what they wrote down. The caller frees.
- */
+/* What this daemon heard itself, or what another one has written down, when it was heard there
+ * later. The caller frees. */
 static struct worker_state *
 all_workers(struct api_request *r, size_t *ret_count)
 {
@@ -144,8 +144,12 @@ all_workers(struct api_request *r, size_t *ret_count)
 
     for (size_t i = 0; all && known && i < db_count(rows); i++) {
         take_row(rows, i, &all[n]);
-        if (!heard || !bsearch(&all[n], all, heard, sizeof(*all), by_node))
+        struct worker_state *here =
+            heard ? bsearch(&all[n], all, heard, sizeof(*all), by_node) : NULL;
+        if (!here)
             n++;
+        else if (here->seen_ms < all[n].seen_ms)
+            *here = all[n];
     }
     if (known)
         db_rows_free(rows);

@@ -38,5 +38,7 @@ api_handler budgets_override;
 api_handler secrets_list, secrets_refresh_now;
 /* fleet.c */
 api_handler workers_list, snapshots_list;
+/* planes.c */
+api_handler planes_list;
 
 #endif

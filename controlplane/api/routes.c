@@ -108,6 +108,7 @@ const struct route api_routes[] = {
     {"GET",    "/api/v1/audit/verify",                  "audit.read",     API_READ,  NULL,           audit_verify_now,   NULL,                "Prove the audit log whole", NULL},
     {"GET",    "/api/v1/snapshots",                     "snapshots.read", API_READ,  NULL,           snapshots_list,     NULL,                "List snapshots, newest first", "limit cursor"},
     {"GET",    "/api/v1/workers",                       "workers.read",   API_READ,  NULL,           workers_list,       NULL,                "List workers and what they hold", "limit cursor"},
+    {"GET",    "/api/v1/controlplanes",                 "workers.read",   API_READ,  NULL,           planes_list,        NULL,                "List control planes, who leads and who stands by", "limit cursor"},
     {"GET",    "/api/v1/usage",                         "usage.read",     API_READ | API_SCOPED, NULL,           usage_summary,      NULL,                "Usage in sums", "group_by time_zone format " USAGE_FILTERS},
     {"GET",    "/api/v1/usage/events",                  "usage.read",     API_READ | API_SCOPED, NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
     {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ | API_SCOPED, NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},

@@ -119,6 +119,8 @@ const struct command commands[] = {
     {"secrets refresh", "fetch what secret managers hold again, now", "[NAME]", "headgate secrets refresh openai",
      secrets_refresh_run, NULL, false},
     {"workers", "list workers and the policy each holds", "", "headgate workers", list_run, &listing_workers, false},
+    {"controlplanes", "list control planes: who leads, who stands by", "", "headgate controlplanes",
+     list_run, &listing_controlplanes, false},
     {"snapshots", "list published policies, newest first", "", "headgate snapshots", list_run, &listing_snapshots, false},
 
     {"audit list", "list what was done by whom, newest first", "", "headgate audit list --action key.create",

@@ -19,8 +19,8 @@ struct listing {
     /* What the table shows of the items, or NULL: the items. The caller frees; NULL: no memory. */
     struct json *(*shape)(const struct json *items);
 };
-extern const struct listing listing_workers, listing_snapshots, listing_tokens, listing_secrets,
-    listing_accounts;
+extern const struct listing listing_workers, listing_controlplanes, listing_snapshots,
+    listing_tokens, listing_secrets, listing_accounts;
 
 /* Asks for the collection, all pages up to limit. */
 int show_listing(const struct cli *c, const struct listing *l, long limit);

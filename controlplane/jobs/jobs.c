@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "controlplane/jobs/issuers.h"
+#include "controlplane/jobs/planes.h"
 #include "controlplane/jobs/references.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
@@ -89,6 +90,12 @@ export_audit_head(struct lane *j)
 }
 
 static int
+note_plane(struct lane *j)
+{
+    return planes_note(j->db, j->plane);
+}
+
+static int
 refresh_issuers(struct lane *j)
 {
     bool changed;
@@ -125,6 +132,7 @@ struct schedule {
 
 static const struct schedule table[] = {
     {LANE_OWN, "load_secrets", TICK_MS, load_secrets, 0, false},
+    {LANE_OWN, "note_plane", TICK_MS, note_plane, 0, false},
     {LANE_OWN, "refresh_credentials", 30000, refresh_credentials, 0, false},
     {LANE_OWN, "forget_answers", 600000, forget_answers, 0, false},
     {LANE_OWN, "make_partitions", 3600000, make_partitions, 0, false},

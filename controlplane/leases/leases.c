@@ -14,8 +14,9 @@
 #include "lib/base/log.h"
 
 #define LEASE_LOCK "7523094288201237"
-#define CONFIRM_MS 300
-#define OFFICE_MS 2000 /* without confirmation: then we grant no more, whoever leads */
+#define CONFIRM_MS 250
+#define OFFICE_MS 1500 /* without confirmation: then we grant no more, whoever leads */
+#define IDLE_MS 2000   /* without a word of us: then PostgreSQL lets another have the office */
 #define TEND_MS 10000
 #define LIMIT_KEY_BYTES 512
 
@@ -64,20 +65,39 @@ expect_holders(struct leases *l, int64_t now_ms)
     return err;
 }
 
+static bool wait_tick(struct leases *l);
+
 /* The one before us may not have noticed yet: it stops within OFFICE_MS, so we begin after that. */
+static int
+wait_out(struct leases *l, int64_t backend)
+{
+    int64_t until = clock_mono_ms() + OFFICE_MS, now_backend = backend;
+    int err = 0;
+
+    while (!err && clock_mono_ms() < until) {
+        if (wait_tick(l))
+            return ERR_CANCELLED;
+        err = ask(l->db, "SELECT pg_backend_pid()", &now_backend);
+        if (!err && now_backend != backend)
+            err = ERR_CONFLICT; /* the lock went with the connection */
+    }
+    return err;
+}
+
 static int
 take_office(struct leases *l, int64_t backend)
 {
-    struct timespec wait = {.tv_sec = OFFICE_MS / 1000};
     int64_t epoch = 0, before = 0;
-    int err = ask(l->db, "SELECT last_value FROM lease_epoch WHERE is_called", &before);
+    int err = db_end_when_idle(l->db, IDLE_MS);
 
     if (!err)
+        err = ask(l->db, "SELECT last_value FROM lease_epoch WHERE is_called", &before);
+    if (!err)
         err = ask(l->db, "SELECT nextval('lease_epoch')", &epoch);
+    if (!err && before)
+        err = wait_out(l, backend);
     if (err)
         return err;
-    if (before)
-        (void)nanosleep(&wait, NULL);
     pthread_mutex_lock(&l->lock);
     fleet_begin(l->fleet, clock_mono_ms());
     err = expect_holders(l, clock_mono_ms());
@@ -344,7 +364,7 @@ hear(struct job *j, struct bus_lease_grants *ret)
     int64_t now = clock_mono_ms();
     struct fleet_word word = word_of(j);
     struct holder *h;
-    int err = leads(j->l) ? 0 : ERR_UNAVAILABLE;
+    int err = leads(j->l) ? 0 : ERR_CONFLICT;
 
     ret->epoch = j->l->epoch;
     ret->life_ms = LEASE_LIFE_MS;
@@ -428,7 +448,7 @@ static int
 answer(struct job *j, struct bus_lease_grants *ret)
 {
     bool noted;
-    int err = may_answer(j, &noted) ? 0 : ERR_UNAVAILABLE;
+    int err = may_answer(j, &noted) ? 0 : ERR_CONFLICT;
 
     if (!err && !noted)
         err = write_down(j, false);

@@ -25,8 +25,9 @@ struct leases;
 struct leases *leases_start(const char *database);
 void leases_stop(struct leases *l); /* NULL is fine */
 
-/* Answers a claim; grants are in the arena. Any thread, with its own db. 0; ERR_UNAVAILABLE: we do
- * not lead, or PostgreSQL is away; ERR_STALE: overtaken by a later word; ERR_NOMEM, ERR_LIMIT. */
+/* Answers a claim; grants are in the arena. Any thread, with its own db. 0; ERR_CONFLICT: we do not
+ * lead; ERR_UNAVAILABLE: PostgreSQL is away; ERR_STALE: overtaken by a later word; ERR_NOMEM,
+ * ERR_LIMIT. */
 MUST_CHECK int leases_answer(struct leases *l, struct db *db, const struct policy *policy,
                              const struct bus_worker *from, const struct bus_lease *ask,
                              struct arena *a, struct bus_lease_grants *ret);

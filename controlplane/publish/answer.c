@@ -111,6 +111,8 @@ answer_lease(struct publisher *p, size_t thread, const struct bus_request *q, st
                             &r.lease);
     if (!err)
         r.status = BUS_OK;
+    else if (err == ERR_CONFLICT)
+        r.status = BUS_NOT_LEADER;
     else if (err != ERR_UNAVAILABLE && err != ERR_STALE)
         log_warn("leases.not_answered", F_ERR(err), F_STR("cause", db_error(p->answer_db[thread])));
     r.leased = !err;

@@ -7,6 +7,7 @@
 #include "lib/base/log.h"
 
 #define LEAD_LOCK "7523094288201236"
+#define LONG_MS 60000
 #define LIMIT_STEP 1000000 /* epochs that --force-epoch may go forward by */
 
 /* --- the file: "epoch N" --------------------------------------------------------------------- */
@@ -142,6 +143,8 @@ take_office(struct lead *l, struct db *db, int64_t backend, struct buf *why)
 
     if (!err)
         err = lead_saw(l, epoch); /* on disk before anything is signed under it */
+    if (!err)
+        err = db_end_when_idle(db, LEAD_IDLE_MS);
     if (err) {
         if (unlock(db) != 0)
             log_debug("publish.unlock_failed");
@@ -185,4 +188,16 @@ lead_confirm(struct lead *l, struct db *db)
     if (err)
         return err;
     return l->backend && l->backend == backend ? 0 : ERR_CONFLICT;
+}
+
+int
+lead_be_long(struct lead *l, struct db *db)
+{
+    return lead_is(l) ? db_end_when_idle(db, LONG_MS) : 0;
+}
+
+int
+lead_be_quick(struct lead *l, struct db *db)
+{
+    return lead_is(l) ? db_end_when_idle(db, LEAD_IDLE_MS) : 0;
 }

@@ -33,6 +33,12 @@ int lead_try(struct lead *l, struct db *db, struct buf *why);
 MUST_CHECK int lead_confirm(struct lead *l, struct db *db);
 /* An epoch was seen (of another leader): remembered. 0 or ERR_IO, ERR_FULL. */
 MUST_CHECK int lead_saw(struct lead *l, uint64_t epoch);
+/* While we lead, PostgreSQL must hear of us every LEAD_IDLE_MS, or it ends our connection, and the
+ * lock with it: a leader that hangs is followed by another. Before work that takes longer than that
+ * without a word to PostgreSQL, and after it. 0 or the errors of db_query(). */
+#define LEAD_IDLE_MS 2500
+MUST_CHECK int lead_be_long(struct lead *l, struct db *db);
+MUST_CHECK int lead_be_quick(struct lead *l, struct db *db);
 static inline bool
 lead_is(const struct lead *l)
 {

@@ -142,6 +142,7 @@ set_status(struct publisher *p, int err, const struct buf *why)
     s->section_bytes = h ? sections_total(h->sections) : 0;
     s->key_count = b && b->policy ? policy_key_count(b->policy) : 0;
     s->leader = lead_is(&p->lead);
+    s->leader_epoch = s->leader ? p->lead.epoch : 0;
     s->database = err != ERR_UNAVAILABLE && err != ERR_TIMEOUT;
     if (err)
         snprintf(s->problem, sizeof(s->problem), "%.*s",
@@ -213,6 +214,8 @@ greet(struct publisher *p, struct buf *why)
     if (backend == p->backend)
         return 0;
     err = db_query(p->db, "LISTEN " PUBLISH_CHANNEL, NULL, 0, NULL);
+    if (!err)
+        err = db_query(p->db, "LISTEN " PUBLISHED_CHANNEL, NULL, 0, NULL);
     if (!err)
         err = secrets_load(p->secrets, p->db);
     if (err == ERR_AUTH &&
@@ -298,8 +301,10 @@ publish(struct publisher *p, struct buf *why)
     publisher_set_built(p, b);
     publisher_count(p, &p->status.published);
     publisher_announce(p);
-    record_save(p);
-    return 0;
+    err = lead_be_long(&p->lead, p->db);
+    if (!err)
+        record_save(p);
+    return err ? err : lead_be_quick(&p->lead, p->db);
 }
 
 /* Nothing to compile when no revision came and nobody asked. */
@@ -362,6 +367,8 @@ wait_for_word(struct publisher *p, bool connected)
 
         if (got < 0)
             doze(p, until - clock_mono_ms());
+        if (got == 1 && lead_is(&p->lead) && strcmp(db_notified(p->db), PUBLISHED_CHANNEL) == 0)
+            continue; /* our own */
         if (got == 1 || take_kick(p))
             return true;
     } while (!is_stopping(p) && clock_mono_ms() < until);

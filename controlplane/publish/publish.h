@@ -27,7 +27,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PUBLISH_CHANNEL "headgate_changed" /* of NOTIFY */
+#define PUBLISH_CHANNEL "headgate_changed"     /* of NOTIFY */
+#define PUBLISHED_CHANNEL "headgate_published" /* the same: for those that stand by */
 
 struct publisher;
 
@@ -65,9 +66,10 @@ struct publisher_status {
     uint64_t epoch, version, revision; /* of the head; 0: nothing published yet */
     int64_t published_wall_ms;
     uint64_t key_count, section_bytes;
-    bool leader;       /* this daemon publishes */
-    bool database;     /* the publisher's connection is up */
-    char problem[256]; /* why the newest revision is not published; "" when it is */
+    bool leader;           /* this daemon publishes */
+    uint64_t leader_epoch; /* under this epoch; 0: it does not */
+    bool database;         /* the publisher's connection is up */
+    char problem[256];     /* why the newest revision is not published; "" when it is */
     uint64_t published, announced, roots_served, sections_served, refusals, requests_malformed;
 };
 void publisher_status(struct publisher *p, struct publisher_status *ret_status);

@@ -202,6 +202,8 @@ write_head(struct publisher *p, const struct built *b, const struct head *before
         err = insert_sections(p->db, *ret, before);
     if (!err)
         err = forget_old(p->db, *ret);
+    if (!err)
+        err = db_query(p->db, "NOTIFY " PUBLISHED_CHANNEL, NULL, 0, NULL);
     return err;
 }
 

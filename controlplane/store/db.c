@@ -47,6 +47,7 @@ static const struct {
     {"40001", ERR_CONFLICT},    {"40P01", ERR_CONFLICT},    {"42501", ERR_DENIED},
     {"57014", ERR_TIMEOUT},     {"55P03", ERR_TIMEOUT},     {"25P03", ERR_UNAVAILABLE},
     {"57P01", ERR_UNAVAILABLE}, {"57P02", ERR_UNAVAILABLE}, {"57P03", ERR_UNAVAILABLE},
+    {"57P05", ERR_UNAVAILABLE}, /* db_end_when_idle() */
     {"25006", ERR_UNAVAILABLE}, /* a standby: the primary is elsewhere */
     {"42P01", ERR_UNAVAILABLE}, /* not migrated yet */
     {"08", ERR_UNAVAILABLE},    {"53", ERR_UNAVAILABLE},
@@ -385,6 +386,19 @@ db_query(struct db *db, const char *sql, const char *const *params, size_t count
     }
     (*ret_rows)->result = result;
     return 0;
+}
+
+int
+db_end_when_idle(struct db *db, int after_ms)
+{
+    char ms[16];
+    const char *params[] = {ms};
+
+    snprintf(ms, sizeof(ms), "%d", after_ms);
+    return db_query(db,
+                    "SELECT set_config(name, $1, false) FROM pg_settings "
+                    "WHERE name = 'idle_session_timeout'",
+                    params, 1, NULL);
 }
 
 int

@@ -40,6 +40,12 @@ const char *db_sqlstate(const struct db *db); /* "23505", "" when there is none 
 /* Several statements in one text, without parameters or rows: migrations and session settings. */
 MUST_CHECK int db_script(struct db *db, const char *sql);
 
+/* From now on the server ends this connection, and what locks it holds, when it hears nothing of us
+ * for so long outside of a transaction (since PostgreSQL 14; before that it does not). As
+ * db_query().
+ */
+MUST_CHECK int db_end_when_idle(struct db *db, int after_ms);
+
 MUST_CHECK int db_begin(struct db *db);  /* READ COMMITTED */
 MUST_CHECK int db_commit(struct db *db); /* ERR_UNAVAILABLE: the outcome is unknown */
 void db_rollback(struct db *db); /* also right after a failure; no-op outside a transaction */

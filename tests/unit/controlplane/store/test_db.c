@@ -224,6 +224,34 @@ test_superusers_become_the_application(void **state)
     db_free(db);
 }
 
+/* Whoever holds a lock and says nothing loses it, with the connection: another gets it. */
+static void
+test_a_holder_that_says_nothing_is_ended(void **state)
+{
+    (void)state;
+    struct db *one = db_new(pg_dsn("postgres", "postgres"), "test");
+    struct db *other = db_new(pg_dsn("postgres", "postgres"), "test");
+    struct db_rows *rows = NULL;
+    bool got = false;
+    assert_int_equal(db_query(one, "SELECT pg_advisory_lock(42)", NULL, 0, NULL), 0);
+    assert_int_equal(db_end_when_idle(one, 60000), 0);
+    assert_int_equal(db_query(other, "SELECT pg_try_advisory_lock(42)", NULL, 0, &rows), 0);
+    assert_false(db_bool(rows, 0, 0));
+    db_rows_free(rows);
+    assert_int_equal(db_end_when_idle(one, 50), 0);
+    for (int i = 0; i < 200 && !got; i++) {
+        usleep(50000);
+        assert_int_equal(db_query(other, "SELECT pg_try_advisory_lock(42)", NULL, 0, &rows), 0);
+        got = db_bool(rows, 0, 0);
+        db_rows_free(rows);
+    }
+    assert_true(got);
+    assert_int_equal(db_begin(one), 0); /* a new connection: the next use is not an error */
+    db_rollback(one);
+    db_free(one);
+    db_free(other);
+}
+
 int
 main(void)
 {
@@ -238,6 +266,7 @@ main(void)
         cmocka_unit_test(test_a_frozen_server_is_given_up),
         cmocka_unit_test(test_large_statements_and_answers),
         cmocka_unit_test(test_notifications),
+        cmocka_unit_test(test_a_holder_that_says_nothing_is_ended),
         cmocka_unit_test(test_superusers_become_the_application),
     };
     return cmocka_run_group_tests(tests, pg_start, pg_stop);
