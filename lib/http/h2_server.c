@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define CONN_WINDOW_BYTES (1024 * 1024) /* what paused request bodies may make us hold */
+#define CONN_WINDOW_BYTES (1024 * 1024)
 #define STREAM_WINDOW_BYTES (256 * 1024)
 #define LINGER_MS 1000
 #define NOTICE_MS 1000 /* between the two GOAWAYs of a drain, when the ping is not answered */

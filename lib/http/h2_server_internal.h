@@ -21,6 +21,7 @@ struct h2_stream {
     int32_t id;
     struct buf out;              /* answer's body not yet in frames */
     struct buf held;             /* request's body that came while paused */
+    size_t owed;                 /* of held: the connection's window has not been given back */
     int64_t declared;            /* length of the answer's body, -1: open */
     uint64_t written;            /* of the answer's body, by the handler */
     uint64_t received;           /* of the request's body */
@@ -57,6 +58,7 @@ struct h2_server_conn {
     TAILQ_HEAD(, h2_stream) ready; /* a handler is to be called from the pump */
     size_t stream_count;
     size_t held_bytes;   /* of all streams' out */
+    size_t paused_bytes; /* of all streams' held */
     struct h2_head head; /* the header block being decoded: there is only ever one */
     struct h2_head trailers;
     int64_t opened_ms;

@@ -13,6 +13,7 @@
 /* While others fill the connection's budget a stream may still hold this much: none starves. */
 #define SHARE_BYTES ((size_t)8 * 1024)
 /* Body that still comes after the whole answer went out: passed over up to here, then reset. */
+#define PAUSED_BYTES ((size_t)8 << 20) /* of paused bodies that one connection may make us hold */
 #define LEFTOVER_BYTES ((uint64_t)64 * 1024)
 /* Progress below this in a whole stall period is none. */
 #define PROGRESS_BYTES 1024
@@ -53,8 +54,9 @@ stream_unlink(struct h2_stream *st)
 {
     struct h2_server_conn *c = h2_conn_of(st);
     /* What was held for a handler that is gone must not weigh on the connection for ever. */
-    if (st->held.len > 0 && !c->io.dead)
-        (void)nghttp2_session_consume_connection(c->io.session, st->held.len);
+    c->paused_bytes -= st->held.len;
+    if (st->owed > 0 && !c->io.dead)
+        (void)nghttp2_session_consume_connection(c->io.session, st->owed);
     TAILQ_REMOVE(&c->streams, st, link);
     if (st->is_ready)
         TAILQ_REMOVE(&c->ready, st, ready_link);
@@ -462,6 +464,24 @@ pass_over(struct h2_stream *st, size_t n)
         reset(st, NGHTTP2_NO_ERROR);
 }
 
+/* While paused. A few uploads that stand still must not stop the others on their connection: its
+ * window is given back as bytes come, up to a bound of what it may make us hold. */
+static void
+hold(struct h2_stream *st, struct slice bytes)
+{
+    struct h2_server_conn *c = h2_conn_of(st);
+    if (buf_add_slice(&st->held, bytes) != 0) {
+        reset(st, NGHTTP2_INTERNAL_ERROR);
+        h2_stream_abandon(st, ERR_NOMEM, "no memory for the body");
+        return;
+    }
+    c->paused_bytes += bytes.len;
+    if (c->paused_bytes <= PAUSED_BYTES)
+        (void)nghttp2_session_consume_connection(c->io.session, bytes.len);
+    else
+        st->owed += bytes.len;
+}
+
 void
 h2_stream_body(struct h2_stream *st, struct slice bytes)
 {
@@ -478,10 +498,7 @@ h2_stream_body(struct h2_stream *st, struct slice bytes)
         return;
     }
     if (st->paused || st->held.len > 0) {
-        if (buf_add_slice(&st->held, bytes) != 0) {
-            reset(st, NGHTTP2_INTERNAL_ERROR);
-            h2_stream_abandon(st, ERR_NOMEM, "no memory for the body");
-        }
+        hold(st, bytes);
         return;
     }
     c->core->handlers->on_body(st->base.x, &st->base, bytes);
@@ -501,10 +518,17 @@ deliver_held(struct h2_stream *st)
 {
     if (st->held.len == 0 || st->paused || st->base.ended)
         return;
+    struct h2_server_conn *c = h2_conn_of(st);
     struct buf held = st->held; /* the handler may pause again and more may come */
+    size_t owed = st->owed;
     buf_init(&st->held, 0);
-    h2_conn_of(st)->core->handlers->on_body(st->base.x, &st->base, buf_slice(&held));
-    consume(st, held.len);
+    st->owed = 0;
+    c->paused_bytes -= held.len;
+    c->core->handlers->on_body(st->base.x, &st->base, buf_slice(&held));
+    if (!c->io.dead) {
+        (void)nghttp2_session_consume_stream(c->io.session, st->id, held.len);
+        (void)nghttp2_session_consume_connection(c->io.session, owed);
+    }
     buf_free(&held);
 }
 

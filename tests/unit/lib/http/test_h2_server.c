@@ -211,6 +211,51 @@ test_paused_body_waits_and_gets_no_window(void **state)
     peer_free(p);
 }
 
+/* Sends `blocks` pieces of 16 KiB on each of `streams` paused uploads, as the connection's window
+ * allows; gives how many bytes went out. */
+static uint64_t
+send_to_paused(struct peer *p, int streams, int blocks)
+{
+    static char block[16384];
+    uint64_t sent = 0;
+    int done = 0;
+    for (int i = 0; i < streams; i++)
+        peer_request(p, 2 * i + 1, 0, "POST", "/pause", NULL);
+    peer_wait(p, app_has_held);
+    for (int turn = 0; turn < 40 && done < streams * blocks; turn++) {
+        while (done < streams * blocks && sent + sizeof(block) <= 65535 + p->window_given) {
+            peer_frame(p, NGHTTP2_DATA, 0, 2 * (done++ / blocks) + 1, block, sizeof(block));
+            sent += sizeof(block);
+        }
+        peer_ping(p);
+    }
+    return sent;
+}
+
+static void
+test_paused_bodies_do_not_stop_the_connection(void **state)
+{
+    (void)state;
+    struct peer *p = start();
+    assert_int_equal(send_to_paused(p, 8, 15), 8 * 15 * 16384); /* more than its window is */
+    peer_request(p, 101, 0, "POST", "/echo", NULL);
+    peer_frame(p, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 101, "still here", 10);
+    peer_ping(p);
+    assert_body(p, 101, 200, "still here");
+    peer_free(p);
+}
+
+static void
+test_paused_bodies_are_bounded(void **state)
+{
+    (void)state;
+    struct peer *p = start();
+    uint64_t sent = send_to_paused(p, 60, 15);
+    assert_true(sent > 8 << 20);
+    assert_true(sent <= (8 << 20) + (1 << 20)); /* and the window is spent */
+    peer_free(p);
+}
+
 static void
 test_head_has_no_body(void **state)
 {
@@ -652,6 +697,8 @@ main(void)
         TEST(test_large_answer_keeps_to_the_windows),
         TEST(test_large_request_gets_windows),
         TEST(test_paused_body_waits_and_gets_no_window),
+        TEST(test_paused_bodies_do_not_stop_the_connection),
+        TEST(test_paused_bodies_are_bounded),
         TEST(test_head_has_no_body),
         TEST(test_head_of_a_streamed_answer_has_no_body),
         TEST(test_204_has_no_length),
