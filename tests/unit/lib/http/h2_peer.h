@@ -751,4 +751,31 @@ assert_sent_away(struct peer *p, uint32_t code)
     assert_int_equal(p->goaway_code, code);
 }
 
+static inline bool
+peer_app_has_held(const struct peer *p)
+{
+    return p->rig->app.held != NULL || p->closed;
+}
+
+/* Sends `blocks` pieces of 16 KiB on each of `streams` paused uploads, as the connection's window
+ * allows; gives how many bytes went out. */
+static inline uint64_t
+peer_fill_paused(struct peer *p, int streams, int blocks)
+{
+    static const char block[16384];
+    uint64_t sent = 0;
+    int done = 0;
+    for (int i = 0; i < streams; i++)
+        peer_request(p, 2 * i + 1, 0, "POST", "/pause", NULL);
+    peer_wait(p, peer_app_has_held);
+    for (int turn = 0; turn < 40 && done < streams * blocks; turn++) {
+        while (done < streams * blocks && sent + sizeof(block) <= 65535 + p->window_given) {
+            peer_frame(p, NGHTTP2_DATA, 0, 2 * (done++ / blocks) + 1, block, sizeof(block));
+            sent += sizeof(block);
+        }
+        peer_ping(p);
+    }
+    return sent;
+}
+
 #endif

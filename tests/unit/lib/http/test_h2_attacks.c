@@ -1075,14 +1075,9 @@ test_f044_flow_control_overrun(void **state)
     assert_int_equal(rig.app.last_abort, ERR_PROTOCOL);
     peer_free(p);
     p = start();
-    for (int32_t id = 1; id <= 9; id += 2)
-        peer_request(p, id, 0, "POST", "/pause", NULL);
-    peer_ping(p);
-    for (int i = 0; i < 64; i++) /* 1 MiB over four streams */
-        peer_frame(p, NGHTTP2_DATA, 0, 1 + 2 * (i / 16), block, sizeof(block));
-    peer_ping(p);
+    peer_fill_paused(p, 60, 15); /* until the connection has no room for another */
     assert_int_equal(p->goaways, 0);
-    peer_frame(p, NGHTTP2_DATA, 0, 9, "x", 1);
+    peer_frame(p, NGHTTP2_DATA, 0, 119, block, sizeof(block));
     end_attack(p, NGHTTP2_FLOW_CONTROL_ERROR);
     assert_int_equal(rig.app.body_bytes, 0);
 }

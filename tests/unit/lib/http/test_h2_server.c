@@ -178,12 +178,6 @@ test_large_request_gets_windows(void **state)
     peer_free(p);
 }
 
-static bool
-app_has_held(const struct peer *p)
-{
-    return p->rig->app.held != NULL || p->closed;
-}
-
 static void
 test_paused_body_waits_and_gets_no_window(void **state)
 {
@@ -191,7 +185,7 @@ test_paused_body_waits_and_gets_no_window(void **state)
     static char block[16384];
     struct peer *p = start();
     peer_request(p, 1, 0, "POST", "/pause", NULL);
-    peer_wait(p, app_has_held);
+    peer_wait(p, peer_app_has_held);
     struct exchange *x = rig.app.held;
     peer_ping(p); /* the first window has come */
     uint64_t given = p->window_given;
@@ -211,33 +205,12 @@ test_paused_body_waits_and_gets_no_window(void **state)
     peer_free(p);
 }
 
-/* Sends `blocks` pieces of 16 KiB on each of `streams` paused uploads, as the connection's window
- * allows; gives how many bytes went out. */
-static uint64_t
-send_to_paused(struct peer *p, int streams, int blocks)
-{
-    static char block[16384];
-    uint64_t sent = 0;
-    int done = 0;
-    for (int i = 0; i < streams; i++)
-        peer_request(p, 2 * i + 1, 0, "POST", "/pause", NULL);
-    peer_wait(p, app_has_held);
-    for (int turn = 0; turn < 40 && done < streams * blocks; turn++) {
-        while (done < streams * blocks && sent + sizeof(block) <= 65535 + p->window_given) {
-            peer_frame(p, NGHTTP2_DATA, 0, 2 * (done++ / blocks) + 1, block, sizeof(block));
-            sent += sizeof(block);
-        }
-        peer_ping(p);
-    }
-    return sent;
-}
-
 static void
 test_paused_bodies_do_not_stop_the_connection(void **state)
 {
     (void)state;
     struct peer *p = start();
-    assert_int_equal(send_to_paused(p, 8, 15), 8 * 15 * 16384); /* more than its window is */
+    assert_int_equal(peer_fill_paused(p, 8, 15), 8 * 15 * 16384); /* more than its window is */
     peer_request(p, 101, 0, "POST", "/echo", NULL);
     peer_frame(p, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 101, "still here", 10);
     peer_ping(p);
@@ -250,7 +223,7 @@ test_paused_bodies_are_bounded(void **state)
 {
     (void)state;
     struct peer *p = start();
-    uint64_t sent = send_to_paused(p, 60, 15);
+    uint64_t sent = peer_fill_paused(p, 60, 15);
     assert_true(sent > 8 << 20);
     assert_true(sent <= (8 << 20) + (1 << 20)); /* and the window is spent */
     peer_free(p);
@@ -487,7 +460,7 @@ test_client_reset_aborts_the_handler(void **state)
     (void)state;
     struct peer *p = start();
     peer_get(p, 1, "/hold");
-    peer_wait(p, app_has_held);
+    peer_wait(p, peer_app_has_held);
     peer_frame32(p, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
     peer_wait(p, app_saw_abort);
     assert_int_equal(rig.app.last_abort, ERR_RESET);
@@ -505,7 +478,7 @@ test_client_close_aborts_the_handlers(void **state)
     struct peer *p = start();
     peer_get(p, 1, "/hold");
     peer_get(p, 3, "/hold");
-    peer_wait(p, app_has_held);
+    peer_wait(p, peer_app_has_held);
     struct peer *other = peer_new(&rig);
     shutdown(p->fd, SHUT_RDWR);
     p->closed = true;
@@ -524,7 +497,7 @@ test_half_close_lets_whole_requests_finish(void **state)
     struct peer *p = start();
     peer_request(p, 3, 0, "POST", "/echo", NULL);
     peer_get(p, 5, "/hold");
-    peer_wait(p, app_has_held);
+    peer_wait(p, peer_app_has_held);
     shutdown(p->fd, SHUT_WR);
     peer_wait(p, app_saw_abort); /* the one whose body will never come */
     assert_int_equal(rig.app.last_abort, ERR_CLOSED);
@@ -545,7 +518,7 @@ test_half_close_is_the_handlers_choice(void **state)
     rig.app.hates_half_close = true;
     struct peer *p = start();
     peer_get(p, 1, "/hold");
-    peer_wait(p, app_has_held);
+    peer_wait(p, peer_app_has_held);
     shutdown(p->fd, SHUT_WR);
     peer_wait(p, peer_is_gone);
     assert_int_equal(rig.app.aborts, 1);
@@ -580,7 +553,7 @@ test_drain_lets_streams_finish(void **state)
     struct peer *p = start();
     p->no_ping_ack = true;
     peer_get(p, 1, "/hold");
-    peer_wait(p, app_has_held);
+    peer_wait(p, peer_app_has_held);
     struct exchange *x = rig.app.held;
     http_server_drain(rig.app.server, note_idle, &idle);
     peer_wait(p, saw_goaway);
@@ -623,7 +596,7 @@ test_server_free_aborts_all(void **state)
     struct peer *p = start();
     peer_get(p, 1, "/hold");
     peer_get(p, 3, "/size/10000000");
-    peer_wait(p, app_has_held);
+    peer_wait(p, peer_app_has_held);
     peer_ping(p);
     http_server_free(rig.app.server);
     assert_int_equal(rig.app.aborts, 2);
