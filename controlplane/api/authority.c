@@ -170,15 +170,18 @@ first_missing(const struct access *have, const struct grant *g, char ret[PERMISS
     }
 }
 
+/* path: of the item that says so, where it is known; else "". */
 static int
 refuse_escalation(struct api_request *r, struct api_reply *reply, const struct grant *g,
-                  const char *what)
+                  const char *path, const char *what)
 {
     char missing[PERMISSION_TEXT_BYTES], scope[ACCESS_NAME_BYTES + 16];
     first_missing(r->access, g, missing);
     return api_problem(reply, 403, "escalation",
-                       "%s role '%s' for %s, which has permissions that you do not have there: %s",
-                       what, g->role, scope_text(g, scope, sizeof(scope)), missing);
+                       "%s%s%s role '%s' for %s, which has permissions that you do not have there: "
+                       "%s",
+                       path, path[0] ? ".permissions: " : "", what, g->role,
+                       scope_text(g, scope, sizeof(scope)), missing);
 }
 
 /* The grants of one user: neighbours in a list that is in the order of users. */
@@ -209,7 +212,7 @@ check_difference(struct api_request *r, struct api_reply *reply, const struct ac
             struct grant new = mine.at[k];
             new.permissions = access_left(&old, &mine.at[k]);
             if (!access_covers(r->access, &new))
-                err = refuse_escalation(r, reply, &new, what);
+                err = refuse_escalation(r, reply, &new, "", what);
         }
         i += mine.count;
     }
@@ -218,16 +221,17 @@ check_difference(struct api_request *r, struct api_reply *reply, const struct ac
 
 /* A role that is bound to nobody yet is still a promise. */
 static int
-check_role(struct api_request *r, struct api_reply *reply, const char *name,
+check_role(struct api_request *r, struct api_reply *reply, const struct change *c,
            const struct json *body)
 {
     struct grant g = {.role = ""};
     const struct json *list = json_get(body, "permissions");
-    snprintf(g.role, sizeof(g.role), "%s", name);
+    snprintf(g.role, sizeof(g.role), "%s", c->name);
     for (size_t i = 0; i < json_size(list); i++)
         (void)permissions_add(&g.permissions, json_str(json_at(list, i)));
-    return access_covers(r->access, &g) ? 0
-                                        : refuse_escalation(r, reply, &g, "this would define the");
+    return access_covers(r->access, &g)
+               ? 0
+               : refuse_escalation(r, reply, &g, c->path, "this would define the");
 }
 
 static int
@@ -238,9 +242,9 @@ check_roles(struct api_request *r, struct api_reply *reply, const struct changes
         if (c->at[i].kind->id != KIND_ROLES)
             continue;
         if (c->at[i].before)
-            err = check_role(r, reply, c->at[i].name, c->at[i].before);
+            err = check_role(r, reply, &c->at[i], c->at[i].before);
         if (!err && c->at[i].after)
-            err = check_role(r, reply, c->at[i].name, c->at[i].after);
+            err = check_role(r, reply, &c->at[i], c->at[i].after);
     }
     return err;
 }
@@ -368,7 +372,7 @@ authority_over_token(struct api_request *r, struct api_reply *reply, const struc
         return api_fail(r, reply, err);
     for (size_t i = 0; i < its.count && !err; i++)
         if (!access_covers(r->access, &its.at[i]))
-            err = refuse_escalation(r, reply, &its.at[i], "the token has");
+            err = refuse_escalation(r, reply, &its.at[i], "", "the token has");
     access_free(&its);
     return err;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "controlplane/api/authority.h"
+#include "controlplane/api/vain.h"
 #include "controlplane/plane.h"
 #include "controlplane/publish/publish.h"
 #include "lib/base/encode.h"
@@ -159,8 +160,9 @@ refuse_reference(struct api_request *r, struct api_reply *reply, int err, struct
 
 static int
 write_checked(struct api_request *r, struct api_reply *reply, const struct changes *c,
-              const struct revision_note *note, int64_t *ret_revision)
+              const struct revision_note *note, struct json *warnings, int64_t *ret_revision)
 {
+    struct policy *policy = NULL;
     struct buf why;
     buf_init(&why, 16384);
     int err = changes_write(r->db, c, note, ret_revision);
@@ -168,18 +170,22 @@ write_checked(struct api_request *r, struct api_reply *reply, const struct chang
         err = api_fail(r, reply, err);
     } else if ((err = changes_check_references(r->db, c, &why)) != 0) {
         err = refuse_reference(r, reply, err, &why);
-    } else if ((err = publish_check(r->plane->publisher, r->db, &why)) != 0) {
+    } else if ((err = publish_check(r->plane->publisher, r->db, &policy, &why)) != 0) {
         bool refused = why.len > 0 && err != ERR_UNAVAILABLE && err != ERR_NOMEM;
         err = refused ? api_problem_at(reply, 400, "does_not_compile", &why)
                       : api_fail(r, reply, err);
+    } else if ((err = vain_check(r->db, policy, c, note->rollback_of < 0, warnings, &why)) != 0) {
+        err = err == ERR_SYNTAX ? api_problem_at(reply, 400, "limit_in_vain", &why)
+                                : api_fail(r, reply, err);
     }
+    policy_unref(policy);
     buf_free(&why);
     return err;
 }
 
 int
 change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
-             const struct revision_note *note, int64_t *ret_revision)
+             const struct revision_note *note, struct json *warnings, int64_t *ret_revision)
 {
     struct authority authority;
     int err = authority_to_change(r, reply, c);
@@ -187,7 +193,7 @@ change_write(struct api_request *r, struct api_reply *reply, const struct change
         return err;
     err = authority_begin(r, reply, c, &authority);
     if (!err)
-        err = write_checked(r, reply, c, note, ret_revision);
+        err = write_checked(r, reply, c, note, warnings, ret_revision);
     if (!err)
         err = authority_end(r, reply, c, &authority);
     authority_free(&authority);

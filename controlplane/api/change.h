@@ -27,9 +27,12 @@ MUST_CHECK int change_body(struct api_request *r, struct api_reply *reply,
 /* A new secret of a key: its digest and prefix into the body. 0 or an error. */
 MUST_CHECK int change_mint_key(struct api_request *r, struct json *body, struct minted *ret_minted);
 /* Checks that the caller may (authority.h), writes the changes as one revision, checks references,
- * lets the workers' compiler look at the result. Nothing is committed here. 0 or a problem. */
+ * lets the workers' compiler look at the result, and refuses limits that are in vain (vain.h).
+ * warnings: a list that gets texts; NULL: nobody would read them. Nothing is committed here. 0 or a
+ * problem. */
 MUST_CHECK int change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
-                            const struct revision_note *note, int64_t *ret_revision);
+                            const struct revision_note *note, struct json *warnings,
+                            int64_t *ret_revision);
 /* [{"kind","name","action","before","after"}] without secrets, the first `limit`; NULL: no memory.
  */
 struct json *change_list(const struct changes *c, size_t limit);

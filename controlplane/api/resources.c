@@ -171,7 +171,7 @@ resource_write(struct api_request *r, struct api_reply *reply, const struct kind
     if (!one->name || (stored && !one->before))
         err = api_fail(r, reply, ERR_NOMEM);
     if (!err)
-        err = change_write(r, reply, &c, &note, &revision);
+        err = change_write(r, reply, &c, &note, NULL, &revision);
     set_object(reply, kind, name);
     if (!err) {
         reply->audit_detail = json_new_map();

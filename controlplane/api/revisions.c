@@ -51,7 +51,7 @@ applied_finish(struct api_request *r, struct api_reply *reply, const struct appl
         return api_fail(r, reply, err);
     if (a->changes->count == 0)
         reply->unchanged = true;
-    else if ((err = change_write(r, reply, a->changes, &row, &revision)) != 0)
+    else if ((err = change_write(r, reply, a->changes, &row, a->warnings, &revision)) != 0)
         return err;
     snprintf(reply->audit_object, sizeof(reply->audit_object), "revisions/%lld",
              (long long)revision);

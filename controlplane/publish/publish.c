@@ -573,7 +573,7 @@ publisher_status(struct publisher *p, struct publisher_status *ret_status)
 /* --- the check of a change ----------------------------------------------------------------- */
 
 int
-publish_check(struct publisher *p, struct db *db, struct buf *why)
+publish_check(struct publisher *p, struct db *db, struct policy **ret_policy, struct buf *why)
 {
     struct built *base = p ? publisher_built(p) : NULL;
     struct compile_input in = {.db = db,
@@ -590,6 +590,8 @@ publish_check(struct publisher *p, struct db *db, struct buf *why)
         in.base = NULL;
         err = compile_config(&in, &b, why);
     }
+    if (!err && ret_policy)
+        *ret_policy = policy_ref(b->policy);
     built_unref(b);
     built_unref(base);
     return err;

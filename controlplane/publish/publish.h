@@ -31,6 +31,7 @@
 #define PUBLISHED_CHANNEL "headgate_published" /* the same: for those that stand by */
 
 struct publisher;
+struct policy; /* lib/policy/policy.h */
 
 struct publisher_options {
     const char *database;             /* DSN of the application's role */
@@ -58,8 +59,9 @@ void publisher_kick(struct publisher *p);
  * p gives what is already compiled (only the difference is read); NULL: everything is read and
  * secrets stay closed. 0; ERR_SYNTAX, ERR_EXISTS, ERR_NOT_FOUND, ERR_LIMIT with the place and the
  * reason in *why ("models[3] 'smart': targets[0]: no provider 'opnai'"); ERR_UNAVAILABLE,
- * ERR_NOMEM. */
-MUST_CHECK int publish_check(struct publisher *p, struct db *db, struct buf *why);
+ * ERR_NOMEM. *ret_policy (may be NULL) gets what was compiled: a reference of the caller's. */
+MUST_CHECK int publish_check(struct publisher *p, struct db *db, struct policy **ret_policy,
+                             struct buf *why);
 
 /* What is being served, for status, readiness and metrics. */
 struct publisher_status {

@@ -8,7 +8,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 MEANING = {
     "invalid_field", "invalid_parameter",  # texts of a grammar: times, patterns, addresses, decimals of a range
     "invalid_cursor",                      # a cursor is good for the list that gave it
-    "unknown_reference", "unknown_group", "unknown_marker", "does_not_compile", "credential_unresolved",
+    "unknown_reference", "unknown_group", "unknown_marker", "does_not_compile", "limit_in_vain", "credential_unresolved",
     "group_cycle", "group_depth", "duplicate_name", "name_is_identity", "invalid_range", "missing_parameter",
     "stale",                               # 412: an ETag of another revision
 }

@@ -443,7 +443,7 @@ check_refuses(struct stand *t, int err, const char *message)
 
     for (int with = 0; with < 2; with++) { /* the command line checks without a publisher */
         buf_init(&why, 0);
-        got = publish_check(with ? t->p[0] : NULL, t->db, &why);
+        got = publish_check(with ? t->p[0] : NULL, t->db, NULL, &why);
         if (got != err || !strstr(buf_str(&why), message))
             fail_msg("got %s '%s', want '%s'", err_name(got), buf_str(&why), message);
         buf_free(&why);
@@ -473,8 +473,8 @@ test_a_bad_change_is_refused_before_it_is_committed(void **state)
     begin(t);
     put_key(t, "three", "sk-three", "red");
     buf_init(&why, 0);
-    assert_int_equal(publish_check(t->p[0], t->db, &why), 0);
-    assert_int_equal(publish_check(NULL, t->db, &why), 0);
+    assert_int_equal(publish_check(t->p[0], t->db, NULL, &why), 0);
+    assert_int_equal(publish_check(NULL, t->db, NULL, &why), 0);
     buf_free(&why);
     assert_int_equal(status_of(t->p[0]).version, 1); /* checking publishes nothing */
     commit(t);
@@ -509,7 +509,7 @@ test_credentials(void **state)
         struct buf why;
 
         buf_init(&why, 0);
-        assert_int_equal(publish_check(t->p[0], t->db, &why), ERR_NOT_FOUND);
+        assert_int_equal(publish_check(t->p[0], t->db, NULL, &why), ERR_NOT_FOUND);
         assert_non_null(strstr(buf_str(&why), "TEST_MISSING"));
         buf_free(&why);
     }
