@@ -7,14 +7,12 @@
 #include "controlplane/publish/publish.h"
 #include "lib/base/encode.h"
 #include "lib/base/log.h"
-#include "lib/http/client.h"
+#include "lib/http/ask.h"
 #include "lib/json/scan.h"
-#include "lib/net/tls.h"
 #include "lib/policy/policy.h"
 #include "lib/sign/bearer.h"
 
 #define FETCH_MS 5000
-#define LIMIT_DOCUMENT_BYTES ((size_t)1 << 20)
 #define WELL_KNOWN "/.well-known/openid-configuration"
 
 /* ---- a JWK set ------------------------------------------------------------------------------- */
@@ -99,41 +97,18 @@ issuers_read_keys(struct slice text, struct json **ret_keys)
 struct issuer {
     const char *name, *revision; /* of the database's row */
     struct slice url, jwks_url;  /* jwks_url: "" to look it up */
-    bool allow_private;
-    struct tls_client *tls;
-    char problem[256];
+    struct ask ask;
 };
-
-static int problem(struct issuer *i, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int
-problem(struct issuer *i, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(i->problem, sizeof(i->problem), format, args);
-    va_end(args);
-    return ERR_UNAVAILABLE;
-}
 
 /* A document of the issuer's, parsed later: its text. The caller frees. */
 static int
 fetch(struct issuer *i, struct slice url, const char *what, struct http_answer *ret_answer)
 {
-    const char *why = "";
-    if (!i->allow_private && !slice_starts(url, SLICE("https://"))) {
-        *ret_answer = (struct http_answer){.status = 0};
-        return problem(i, "%s: its address is not https", what);
-    }
-    int err = http_fetch(i->tls, SLICE("GET"), url, NULL, 0, (struct slice){0}, i->allow_private,
-                         FETCH_MS, ret_answer, &why);
-    if (err)
-        return problem(i, "%s: %s (%s)", what, err_name(err), why ? why : "");
-    if (ret_answer->status != 200)
-        return problem(i, "%s: status %d", what, ret_answer->status);
-    if (ret_answer->body.len > LIMIT_DOCUMENT_BYTES)
-        return problem(i, "%s: over 1 MiB", what);
-    return 0;
+    const struct ask_call call = {.what = what, .method = SLICE("GET"), .url = url};
+    int err = ask_http(&i->ask, &call, ret_answer);
+    if (!err && ret_answer->status != 200)
+        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "%s: status %d", what, ret_answer->status);
+    return err;
 }
 
 /* The OpenID configuration must speak for this very issuer (OpenID Connect Discovery 4.3). */
@@ -149,12 +124,14 @@ discover(struct issuer *i, char *ret_url, size_t room)
     snprintf(at, sizeof(at), "%.*s" WELL_KNOWN, SLICE_ARG(base));
     int err = fetch(i, slice_of(at), "OpenID configuration", &answer);
     if (!err && json_parse(buf_slice(&answer.body), &document, NULL, 0) != 0)
-        err = problem(i, "OpenID configuration: no JSON");
+        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "OpenID configuration: no JSON");
     if (!err && !slice_eq(json_str(json_get(document, "issuer")), i->url))
-        err = problem(i, "OpenID configuration: it speaks for another issuer");
+        err = ask_fail(&i->ask, ERR_UNAVAILABLE,
+                       "OpenID configuration: it speaks for another issuer");
     struct slice url = json_str(json_get(document, "jwks_uri"));
     if (!err && (!url.at || url.len >= room))
-        err = problem(i, "OpenID configuration: jwks_uri is missing or too long");
+        err = ask_fail(&i->ask, ERR_UNAVAILABLE,
+                       "OpenID configuration: jwks_uri is missing or too long");
     if (!err)
         snprintf(ret_url, room, "%.*s", SLICE_ARG(url));
     json_free(document);
@@ -176,10 +153,11 @@ fetch_keys(struct issuer *i, struct json **ret_keys)
         return err;
     err = fetch(i, slice_of(url), "keys", &answer);
     if (!err && issuers_read_keys(buf_slice(&answer.body), ret_keys) != 0)
-        err = problem(i, "keys: no set of at most %d keys", LIMIT_ISSUER_KEYS);
+        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "keys: no set of at most %d keys",
+                       LIMIT_ISSUER_KEYS);
     if (!err && json_size(*ret_keys) == 0) {
         json_free(*ret_keys);
-        err = problem(i, "keys: none for RS256, ES256 or EdDSA");
+        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "keys: none for RS256, ES256 or EdDSA");
     }
     http_answer_free(&answer);
     return err;
@@ -217,7 +195,7 @@ replace_keys(struct db *db, const struct issuer *i, const char *url, const char 
 static int
 note_state(struct db *db, const struct issuer *i)
 {
-    const char *const params[] = {i->name, i->revision, i->problem};
+    const char *const params[] = {i->name, i->revision, i->ask.why};
     return db_query(db,
                     "INSERT INTO issuer_state AS s (issuer, revision, fetched_at, problem) "
                     "VALUES ($1, $2::bigint, CASE WHEN $3 = '' THEN now() END, $3) "
@@ -261,17 +239,19 @@ static int
 refresh_one(struct db *db, struct tls_client *tls, const struct db_rows *rows, size_t at)
 {
     struct json *body = NULL, *keys = NULL;
-    struct issuer i = {.name = db_text(rows, at, 0), .revision = db_text(rows, at, 2), .tls = tls};
+    struct issuer i = {.name = db_text(rows, at, 0),
+                       .revision = db_text(rows, at, 2),
+                       .ask = {.tls = tls, .total_ms = FETCH_MS}};
     int err = json_parse(db_slice(rows, at, 1), &body, NULL, 0);
     if (err)
         return err;
     i.url = json_str(json_get(body, "issuer"));
     i.jwks_url = json_str(json_get(body, "jwks_url"));
-    i.allow_private = json_is_true(json_get(body, "allow_private"));
+    i.ask.allow_private = json_is_true(json_get(body, "allow_private"));
     bool was_well = db_slice(rows, at, 3).len == 0;
     bool fetched = fetch_keys(&i, &keys) == 0;
     if (!fetched && was_well)
-        log_warn("issuer.unreachable", F_STR("issuer", i.name), F_STR("why", i.problem));
+        log_warn("issuer.unreachable", F_STR("issuer", i.name), F_STR("why", i.ask.why));
     if (fetched && !was_well)
         log_info("issuer.works_again", F_STR("issuer", i.name));
     int changed = keep(db, &i, fetched ? keys : NULL);

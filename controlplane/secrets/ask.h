@@ -1,8 +1,4 @@
-/*
- * One question to a secret manager over HTTP, and what its answers have in common. Under the egress
- * guard; https only, unless private addresses are allowed. Problems name what was asked and the
- * status, never a byte of an answer, a token or an address with a query.
- */
+/* What questions to secret managers (lib/http/ask.h), and their answers, have in common. */
 #ifndef CONTROLPLANE_SECRETS_ASK_H
 #define CONTROLPLANE_SECRETS_ASK_H
 
@@ -10,35 +6,10 @@
 #include "lib/base/err.h"
 #include "lib/base/secret.h"
 #include "lib/base/slice.h"
-#include "lib/http/client.h"
-#include "lib/json/doc.h"
-#include "lib/net/tls.h"
+#include "lib/http/ask.h"
 
 #include <stdbool.h>
-
-#define ASK_WHY_BYTES 256
-#define LIMIT_ASK_BYTES ((size_t)1 << 20) /* of an answer */
-
-struct ask {
-    struct tls_client *tls;
-    bool allow_private;
-    int total_ms;
-    char why[ASK_WHY_BYTES]; /* of the last failure */
-};
-
-/* Notes the problem; gives err. */
-int ask_fail(struct ask *a, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-struct ask_call {
-    const char *what; /* "the login", for problems */
-    struct slice method, url, body;
-    const struct http_field *fields;
-    size_t count;
-};
-/* Asks for a JSON document: 0 with status 200 and the document (the caller frees). ERR_AUTH: 401 or
- * 403; ERR_NOT_FOUND: 404; ERR_UNAVAILABLE: anything else. *ret_document may come with an error of
- * the manager's, so that its kind can be told; else NULL. */
-MUST_CHECK int ask_json(struct ask *a, const struct ask_call *call, struct json **ret_document);
+#include <stdint.h>
 
 /* A token with its end. */
 struct ask_token {
