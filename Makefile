@@ -43,7 +43,7 @@ LINK_asan := -fsanitize=address,undefined
 LINK_tsan := -fsanitize=thread
 LINK_fault := -fsanitize=address,undefined
 
-PACKAGES := libevent_core libevent_extra libnghttp2 openssl jansson libprotobuf-c yaml-0.1 libpq
+PACKAGES := libevent_core libevent_extra libnghttp2 openssl jansson libprotobuf-c yaml-0.1 libpq libcurl
 # Only the goals that compile need the libraries; deps, help and clean must work without them.
 ifneq (,$(filter-out deps help clean,$(or $(MAKECMDGOALS),all)))
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)

@@ -6,6 +6,7 @@
 #ifndef CONTROLPLANE_PLANE_H
 #define CONTROLPLANE_PLANE_H
 
+#include "controlplane/alerts/deliver.h"
 #include "controlplane/store/db.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
@@ -43,6 +44,7 @@ struct plane {
     struct jobs *jobs;
     int64_t started_ms;                       /* monotonic */
     atomic_ullong requests, request_failures; /* of the admin API, for metrics */
+    struct alert_counts alerts;
 };
 
 /* A connection to the application's database for the calling thread; connects lazily. NULL: no

@@ -14,14 +14,15 @@
 /* ---- secrets in and out of bodies ------------------------------------------------------------ */
 
 static int
-refuse_marker(struct api_reply *reply, struct slice marker, const char *path)
+refuse_marker(struct api_reply *reply, const struct change_input *in, struct slice marker)
 {
+    const char *path = in->path;
     struct buf why;
     buf_init(&why, 2048);
     int err = buf_addf(&why,
-                       "%s%scredential: '%.*s' stands for a stored credential that this provider "
+                       "%s%scredential: '%.*s' stands for a stored credential that this %s "
                        "does not have: give the credential itself, or a reference",
-                       path, path[0] ? "." : "", SLICE_ARG(marker));
+                       path, path[0] ? "." : "", SLICE_ARG(marker), in->kind->noun);
     if (!err)
         err = api_problem_at(reply, 400, "unknown_marker", &why);
     buf_free(&why);
@@ -29,14 +30,20 @@ refuse_marker(struct api_reply *reply, struct slice marker, const char *path)
 }
 
 static int
-keep_marked(struct api_reply *reply, struct json *body, struct slice marker,
-            const struct json *stored, const char *path)
+keep_marked(struct api_reply *reply, const struct change_input *in, struct json *body,
+            struct slice marker)
 {
-    const struct json *old = json_get(stored, "credential");
+    const struct json *old = json_get(in->stored, "credential");
     struct slice print = json_str(json_get(old, "fingerprint"));
     if (!print.at || !slice_eq(slice_from(marker, 7), print))
-        return refuse_marker(reply, marker, path);
+        return refuse_marker(reply, in, marker);
     return json_set(body, "credential", json_copy(old));
+}
+
+static struct credential_owner
+owner_of(const struct change_input *in)
+{
+    return (struct credential_owner){in->kind->noun, slice_of(in->name)};
 }
 
 /* A reference that means nothing here is refused where it is given: later it is only reported, so
@@ -45,11 +52,10 @@ static int
 try_reference(struct api_request *r, struct api_reply *reply, const struct change_input *in,
               const struct json *body)
 {
-    struct buf sealed, why;
-    buf_init(&sealed, 0);
+    struct secret value = {0};
+    struct buf why;
     buf_init(&why, 2048);
-    int err =
-        secrets_provider_credential(r->plane->secrets, slice_of(in->name), body, &sealed, &why);
+    int err = secrets_reveal_credential(r->plane->secrets, owner_of(in), body, &value, &why);
     if (err == ERR_AGAIN) /* a secret manager's: fetched by a job, see `headgate secrets list` */
         err = 0;
     if (err == ERR_NOT_FOUND) {
@@ -63,7 +69,7 @@ try_reference(struct api_request *r, struct api_reply *reply, const struct chang
         if (!err)
             err = api_problem_at(reply, 400, "credential_unresolved", &why);
     }
-    buf_free(&sealed);
+    secret_free(&value);
     buf_free(&why);
     return err;
 }
@@ -83,8 +89,8 @@ store_credential(struct api_request *r, struct api_reply *reply, const struct ch
         return json_equal(json_get(body, "credential"), old) ? 0
                                                              : try_reference(r, reply, in, body);
     if (form == CREDENTIAL_MARKER)
-        return keep_marked(reply, body, text, in->stored, in->path);
-    int err = secrets_store_credential(r->plane->secrets, slice_of(in->name), text, old, &sealed);
+        return keep_marked(reply, in, body, text);
+    int err = secrets_store_credential(r->plane->secrets, owner_of(in), text, old, &sealed);
     return err ? err : json_set(body, "credential", sealed);
 }
 
@@ -120,7 +126,7 @@ change_body(struct api_request *r, struct api_reply *reply, const struct change_
     struct json *body = item_body(in->kind, in->input);
     int err = body ? 0 : ERR_NOMEM;
     ret_minted->text[0] = '\0';
-    if (!err && in->kind->id == KIND_PROVIDERS)
+    if (!err && kind_has_credential(in->kind))
         err = store_credential(r, reply, in, body);
     if (!err && in->kind->id == KIND_KEYS)
         err = in->stored ? keep_key(body, in->stored) : change_mint_key(r, body, ret_minted);

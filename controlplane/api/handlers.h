@@ -36,6 +36,8 @@ api_handler pricebook_list;
 api_handler budgets_override;
 /* secrets.c */
 api_handler secrets_list, secrets_refresh_now;
+/* alerts.c */
+api_handler deliveries_list, alerts_test;
 /* fleet.c */
 api_handler workers_list, snapshots_list;
 /* planes.c */

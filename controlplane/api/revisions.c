@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "controlplane/api/alerts.h"
 #include "controlplane/api/applied.h"
 #include "controlplane/api/handlers.h"
 
@@ -58,7 +59,9 @@ applied_finish(struct api_request *r, struct api_reply *reply, const struct appl
     reply->discard = a->dry_run;
     if (a->dry_run && a->changes->count > 0)
         revision--; /* the one that is in force goes on to be */
-    err = set_body(reply, a, revision);
+    err = alerts_warn(r, a->changes, a->warnings);
+    if (!err)
+        err = set_body(reply, a, revision);
     if (!err)
         err = set_detail(reply, a, revision, row.note);
     return err ? api_fail(r, reply, err) : 0;

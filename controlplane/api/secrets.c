@@ -1,4 +1,4 @@
-/* GET /api/v1/secrets: how each provider's reference stands; POST /api/v1/secrets/refresh. */
+/* GET /api/v1/secrets: how each item's reference stands; POST /api/v1/secrets/refresh. */
 #include <stdio.h>
 
 #include "controlplane/api/api.h"
@@ -8,19 +8,21 @@
 #define MANAGED "'^(vault|aws-sm|aws-ssm|gcp-sm|azure-kv):'"
 
 /* env: and file: are looked at by every daemon itself: nothing of them is in the database. */
+/* clang-format off */
 static const char list_sql[] =
-    "SELECT i.name, json_build_object('provider', i.name, 'reference', i.body ->> 'credential', "
+    "SELECT i.name || '/' || i.kind, json_build_object('kind', rtrim(i.kind, 's'), 'name', i.name, "
+    "'reference', i.body ->> 'credential', "
     "'state', CASE WHEN i.body ->> 'credential' !~ " MANAGED " THEN 'local' "
     "WHEN coalesce(r.problem, '') <> '' THEN CASE WHEN r.sealed IS NULL THEN 'unresolved' "
     "ELSE 'stale' END WHEN r.sealed IS NULL THEN 'pending' ELSE 'resolved' END, "
-    "'last_success', " STAMP("r.resolved_at") ", 'last_try', " STAMP(
-        "r.tried_at") ", "
-                      "'last_error', nullif(r.problem, ''), 'asked', r.wanted_at IS NOT NULL) "
-                      "FROM config_items AS i LEFT JOIN secret_references AS r "
-                      "ON r.reference = i.body ->> 'credential' WHERE i.kind = 'providers' "
-                      "AND i.body ->> 'credential' "
-                      "~ '^(env|file|vault|aws-sm|aws-ssm|gcp-sm|azure-kv):' AND i.name > $1 "
-                      "ORDER BY i.name LIMIT $2::bigint";
+    "'last_success', " STAMP("r.resolved_at") ", 'last_try', " STAMP("r.tried_at") ", "
+    "'last_error', nullif(r.problem, ''), 'asked', r.wanted_at IS NOT NULL) "
+    "FROM config_items AS i LEFT JOIN secret_references AS r "
+    "ON r.reference = i.body ->> 'credential' WHERE i.kind IN ('providers', 'alerts') "
+    "AND i.body ->> 'credential' ~ '^(env|file|vault|aws-sm|aws-ssm|gcp-sm|azure-kv):' "
+    "AND (i.name, i.kind) > (split_part($1, '/', 1), split_part($1, '/', 2)) "
+    "ORDER BY i.name, i.kind LIMIT $2::bigint";
+/* clang-format on */
 
 static int
 add_row(struct json *data, struct slice text)
@@ -87,9 +89,10 @@ secrets_refresh_now(struct api_request *r, struct api_reply *reply)
     snprintf(name, sizeof(name), "%.*s", SLICE_ARG(provider));
     int err = db_query(r->db,
                        "INSERT INTO secret_references (reference, wanted_at) SELECT DISTINCT "
-                       "body ->> 'credential', clock_timestamp() FROM config_items WHERE kind = "
-                       "'providers' AND ($1::text IS NULL OR name = $1) AND body ->> 'credential' "
-                       "~ " MANAGED " ON CONFLICT (reference) DO UPDATE SET wanted_at = "
+                       "body ->> 'credential', clock_timestamp() FROM config_items WHERE "
+                       "(kind = 'providers' OR (kind = 'alerts' AND $1::text IS NULL)) "
+                       "AND ($1::text IS NULL OR name = $1) AND body ->> 'credential' ~ " MANAGED
+                       " ON CONFLICT (reference) DO UPDATE SET wanted_at = "
                        "excluded.wanted_at RETURNING reference",
                        params, 1, &rows);
     size_t count = db_count(rows);

@@ -125,7 +125,8 @@ metrics_of_database(struct api_request *r, struct buf *out)
                         "(SELECT count(*) FROM workers WHERE seen_at > now() - interval '15 s'), "
                         "(SELECT coalesce(sum(spool_records), 0) FROM workers), "
                         "(SELECT count(*) FROM secret_references), "
-                        "(SELECT count(*) FROM secret_references WHERE problem <> '')",
+                        "(SELECT count(*) FROM secret_references WHERE problem <> ''), "
+                        "(SELECT count(*) FROM alert_deliveries WHERE state = 'pending')",
                         NULL, 0, &rows);
     int err = metric(out, "gauge", "database_up", "1: PostgreSQL answers.", away ? 0 : 1);
     if (!away && !err)
@@ -139,11 +140,14 @@ metrics_of_database(struct api_request *r, struct buf *out)
                      "Usage records in the workers' spools, not yet acknowledged.",
                      db_int(rows, 0, 2));
     if (!away && !err)
-        err = metric(out, "gauge", "secret_references",
-                     "References of providers to secret managers.", db_int(rows, 0, 3));
+        err = metric(out, "gauge", "secret_references", "References of items to secret managers.",
+                     db_int(rows, 0, 3));
     if (!away && !err)
         err = metric(out, "gauge", "secret_references_failing",
                      "Those that could not be fetched at the last try.", db_int(rows, 0, 4));
+    if (!away && !err)
+        err = metric(out, "gauge", "alerts_pending", "Messages of alerts that are to be sent.",
+                     db_int(rows, 0, 5));
     db_rows_free(rows);
     return err;
 }
@@ -168,6 +172,20 @@ metrics_of_ledger(struct api_request *r, struct buf *out)
     return err;
 }
 
+static int
+metrics_of_alerts(struct buf *out, const struct alert_counts *c)
+{
+    int err = metric(out, "counter", "alerts_sent_total", "Messages of alerts that were taken.",
+                     (int64_t)atomic_load(&c->sent));
+    if (!err)
+        err = metric(out, "counter", "alert_failures_total", "Attempts to send one that failed.",
+                     (int64_t)atomic_load(&c->failed));
+    return err ? err
+               : metric(out, "counter", "alerts_given_up_total",
+                        "Messages that will not be sent any more.",
+                        (int64_t)atomic_load(&c->given_up));
+}
+
 int
 system_metrics(struct api_request *r, struct api_reply *reply)
 {
@@ -185,6 +203,8 @@ system_metrics(struct api_request *r, struct api_reply *reply)
                      (int64_t)log_dropped());
     if (!err && r->plane->publisher)
         err = metrics_of_publisher(out, r->plane->publisher);
+    if (!err)
+        err = metrics_of_alerts(out, &r->plane->alerts);
     if (!err)
         err = metrics_of_database(r, out);
     if (!err)

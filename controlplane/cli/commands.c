@@ -102,6 +102,12 @@ const struct command commands[] = {
     {"budget override", "allow more than a budget's limit for a while", "NAME",
      "headgate budget override research-month --add-usd 50 --until 2027-01-01", budget_override_run, NULL, false},
 
+    ITEM("alert", "alerts", item_alerts, "ops kind=webhook url=https://hooks.example.com/x credential=env:HOOK_SECRET"),
+    {"alert deliveries", "list what alerts sent or are to send, newest first", "", "headgate alert deliveries --state failed",
+     alert_deliveries_run, NULL, false},
+    {"alert test", "send a test message; exit status 0 when it was taken", "NAME", "headgate alert test ops",
+     alert_test_run, NULL, false},
+
     {"usage", "sum up requests, tokens and cost", "", "headgate usage --group-by team,model --from 2026-11-01",
      usage_run, NULL, false},
     {"events", "list single upstream attempts, newest first", "", "headgate events --key ci --limit 5",

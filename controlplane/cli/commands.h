@@ -28,6 +28,7 @@ command_run ledger_reconcile_run;
 command_run secrets_refresh_run;
 command_run audit_list_run, audit_verify_run;
 command_run budget_override_run;
+command_run alert_deliveries_run, alert_test_run;
 command_run token_create_run, token_revoke_run, whoami_run;
 command_run snippets_run;
 

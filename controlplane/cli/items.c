@@ -1,7 +1,7 @@
 /*
- * headgate team|project|user|role|group|binding|provider|model|price|key list, show, create, set,
- * delete: the same five thin calls for every kind. What a command works on is the item_kind in its
- * row.
+ * headgate team|project|user|role|group|binding|provider|model|price|key|alert list, show, create,
+ * set, delete: the same five thin calls for every kind. What a command works on is the item_kind in
+ * its row.
  */
 #include "controlplane/cli/items.h"
 
@@ -94,6 +94,11 @@ static const struct table_column budget_columns[] = {
     {"SUBJECT", "subject", false, 5},
 };
 
+static const struct table_column alert_columns[] = {
+    {"NAME", "name", false, 0}, {"KIND", "kind", false, 0},       {"URL", "url", false, 2},
+    {"TO", "to", false, 2},     {"BUDGETS", "budgets", false, 0}, {"TEAMS", "teams", false, 1},
+};
+
 /* "openai/gpt-4o" for each target, so that a model fits a line. */
 static struct json *
 shorten_targets(const struct json *items)
@@ -163,6 +168,7 @@ const struct item_kind item_models = {"model", "models", COLUMNS(model_columns),
 const struct item_kind item_prices = {"price", "prices", COLUMNS(price_columns), NULL};
 const struct item_kind item_quotas = {"quota", "quotas", COLUMNS(quota_columns), counters_of};
 const struct item_kind item_budgets = {"budget", "budgets", COLUMNS(budget_columns), counters_of};
+const struct item_kind item_alerts = {"alert", "alerts", COLUMNS(alert_columns), NULL};
 const struct item_kind item_keys = {"key", "keys", COLUMNS(key_columns), NULL};
 
 /* --- list and show -------------------------------------------------------------------------------

@@ -11,8 +11,11 @@
 #define WAIT_MS 60000
 
 static const struct table_column columns[] = {
-    {"PROVIDER", "provider", false, 0},     {"REFERENCE", "reference", false, 0},
-    {"STATE", "state", false, 0},           {"LAST SUCCESS", "last_success", false, 1},
+    {"KIND", "kind", false, 1},
+    {"NAME", "name", false, 0},
+    {"REFERENCE", "reference", false, 0},
+    {"STATE", "state", false, 0},
+    {"LAST SUCCESS", "last_success", false, 2},
     {"LAST ERROR", "last_error", false, 0},
 };
 
@@ -31,7 +34,8 @@ rows_of(const struct json *page, const char *provider)
     int err = out && rows ? 0 : ERR_NOMEM;
     for (size_t i = 0; i < json_size(data) && !err; i++) {
         const struct json *row = json_at(data, i);
-        bool ours = provider ? slice_is(json_str(json_get(row, "provider")), provider)
+        bool ours = provider ? slice_is(json_str(json_get(row, "kind")), "provider") &&
+                                   slice_is(json_str(json_get(row, "name")), provider)
                              : !slice_is(json_str(json_get(row, "state")), "local");
         if (ours)
             err = json_append(rows, json_copy(row));

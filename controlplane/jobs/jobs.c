@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "controlplane/alerts/deliver.h"
+#include "controlplane/alerts/outbox.h"
 #include "controlplane/jobs/issuers.h"
 #include "controlplane/jobs/planes.h"
 #include "controlplane/jobs/references.h"
@@ -16,11 +18,12 @@
 #include "controlplane/store/tokens.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/net/tls.h"
 
 #define TICK_MS 1000
 
 /* What must not wait for a stranger's server has a thread of its own. */
-enum lane_id { LANE_OWN, LANE_NETWORK, LANE_MANAGERS, LANES };
+enum lane_id { LANE_OWN, LANE_NETWORK, LANE_MANAGERS, LANE_ALERTS, LANES };
 
 struct lane {
     enum lane_id id;
@@ -28,6 +31,7 @@ struct lane {
     struct plane *plane;
     struct db *db;
     struct managers *managers; /* of LANE_MANAGERS, once it was needed */
+    struct tls_client *tls;    /* of LANE_ALERTS, likewise */
     pthread_t thread;
     bool started;
 };
@@ -121,6 +125,41 @@ refresh_references(struct lane *j)
     return err;
 }
 
+static bool
+is_stopping(void *ctx)
+{
+    struct lane *j = ctx;
+    pthread_mutex_lock(&j->jobs->lock);
+    bool stopping = j->jobs->stopping;
+    pthread_mutex_unlock(&j->jobs->lock);
+    return stopping;
+}
+
+static int
+deliver_alerts(struct lane *j)
+{
+    struct deliverer d = {.db = j->db,
+                          .secrets = j->plane->secrets,
+                          .counts = &j->plane->alerts,
+                          .tls = j->tls,
+                          .is_stopping = is_stopping,
+                          .ctx = j};
+    bool changed = false;
+    if (!secrets_ready(j->plane->secrets))
+        return 0;
+    int err = alerts_deliver(&d, &changed);
+    j->tls = d.tls;
+    if (changed && j->plane->publisher)
+        publisher_kick(j->plane->publisher);
+    return err;
+}
+
+static int
+forget_deliveries(struct lane *j)
+{
+    return outbox_forget(j->db);
+}
+
 struct schedule {
     enum lane_id lane;
     const char *name;
@@ -135,10 +174,12 @@ static const struct schedule table[] = {
     {LANE_OWN, "note_plane", TICK_MS, note_plane, 0, false},
     {LANE_OWN, "refresh_credentials", 30000, refresh_credentials, 0, false},
     {LANE_OWN, "forget_answers", 600000, forget_answers, 0, false},
+    {LANE_OWN, "forget_deliveries", 3600000, forget_deliveries, 0, false},
     {LANE_OWN, "make_partitions", 3600000, make_partitions, 0, false},
     {LANE_OWN, "export_audit_head", 0, export_audit_head, 0, false},
     {LANE_NETWORK, "refresh_issuers", TICK_MS, refresh_issuers, 0, false},
     {LANE_MANAGERS, "refresh_references", TICK_MS, refresh_references, 0, false},
+    {LANE_ALERTS, "deliver_alerts", TICK_MS, deliver_alerts, 0, false},
 };
 #define JOB_COUNT (sizeof(table) / sizeof(table[0]))
 
@@ -237,6 +278,7 @@ jobs_stop(struct jobs *j)
             pthread_join(j->lanes[i].thread, NULL);
         db_free(j->lanes[i].db);
         managers_free(j->lanes[i].managers);
+        tls_client_free(j->lanes[i].tls);
     }
     pthread_cond_destroy(&j->wake);
     pthread_mutex_destroy(&j->lock);

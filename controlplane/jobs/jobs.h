@@ -2,8 +2,8 @@
  * What the daemon does by the clock, each thread with its own database connection: load the
  * secrets once PostgreSQL is there, look again at credential references, forget old idempotency
  * keys, make partitions ahead, export the audit log's head; and, on threads of their own since they
- * wait for other people's servers, fetch the keys of token issuers, and ask secret managers. A job
- * that fails is tried again at its next turn.
+ * wait for other people's servers, fetch the keys of token issuers, ask secret managers, and send
+ * alerts. A job that fails is tried again at its next turn.
  */
 #ifndef CONTROLPLANE_JOBS_JOBS_H
 #define CONTROLPLANE_JOBS_JOBS_H

@@ -18,7 +18,7 @@ follow_items(struct db *db)
 {
     int err = db_query(db,
                        "INSERT INTO secret_references (reference) SELECT DISTINCT body ->> "
-                       "'credential' FROM config_items AS i WHERE kind = 'providers' "
+                       "'credential' FROM config_items AS i WHERE kind IN ('providers', 'alerts') "
                        "AND body ->> 'credential' ~ " MANAGED " AND NOT EXISTS (SELECT FROM "
                        "secret_references WHERE reference = i.body ->> 'credential') "
                        "ON CONFLICT DO NOTHING",
@@ -26,8 +26,8 @@ follow_items(struct db *db)
     return err ? err
                : db_query(db,
                           "DELETE FROM secret_references AS r WHERE NOT EXISTS (SELECT FROM "
-                          "config_items WHERE kind = 'providers' AND body ->> 'credential' = "
-                          "r.reference)",
+                          "config_items WHERE kind IN ('providers', 'alerts') "
+                          "AND body ->> 'credential' = r.reference)",
                           NULL, 0, NULL);
 }
 

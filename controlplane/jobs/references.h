@@ -1,5 +1,5 @@
 /*
- * Credentials that secret managers hold: every reference that a provider names is fetched on a
+ * Credentials that secret managers hold: every reference that an item names is fetched on a
  * schedule, or at once when it is new or asked for, and kept sealed in PostgreSQL with when that
  * was. Of several daemons one asks. While a manager is away the last good value stays.
  */

@@ -567,6 +567,7 @@ put(struct job *j, struct buf *into, unsigned char *ret_digest)
     case KIND_ROLES: /* of the admin API: no worker asks */
     case KIND_GROUPS:
     case KIND_BINDINGS:
+    case KIND_ALERTS:
     case KIND_COUNT:
         break;
     }

@@ -1,9 +1,14 @@
 /* See fields.h. */
 #include "controlplane/rules/fields.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
 #include "controlplane/secrets/seal.h"
 #include "lib/base/cidr.h"
 #include "lib/http/url.h"
+#include "lib/net/dns.h"
 
 static bool
 is_alnum(char c)
@@ -132,4 +137,54 @@ field_is_cidr(struct slice text, const char **ret_why)
 {
     struct cidr c;
     return cidr_parse(text, &c, ret_why) == 0;
+}
+
+bool
+field_is_host(struct slice text, const char **ret_why)
+{
+    if (text.len > 0 && (is_alnum(text.at[0]) || text.at[0] == ':') && all_of(text, ".-:"))
+        return true;
+    *ret_why = "the name or address of a host, without a port";
+    return false;
+}
+
+/* Words of `more` and alphanumerics, with single dots between. */
+static bool
+is_dot_atom(struct slice text, const char *more)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] == '.' && (i == 0 || i + 1 == text.len || text.at[i + 1] == '.'))
+            return false;
+    return text.len > 0 && all_of(text, more);
+}
+
+bool
+field_is_mail_address(struct slice text, const char **ret_why)
+{
+    struct slice domain = text, local = slice_cut(&domain, '@');
+    if (domain.at && local.len <= 64 && is_dot_atom(local, ".!#$%&'*+-/=?^_`{|}~") &&
+        is_dot_atom(domain, ".-"))
+        return true;
+    *ret_why = "an address like ada@example.com, without a name or brackets around it";
+    return false;
+}
+
+bool
+field_is_private_host(struct slice host)
+{
+    char text[64];
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    while (slice_ends(host, SLICE(".")))
+        host.len--;
+    if (slice_eq_nocase(host, SLICE("localhost")) ||
+        (host.len > 10 && slice_eq_nocase(slice_from(host, host.len - 10), SLICE(".localhost"))))
+        return true;
+    if (host.len >= sizeof(text))
+        return false;
+    snprintf(text, sizeof(text), "%.*s", SLICE_ARG(host));
+    if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+        return address_is_private((const struct sockaddr *)&v6);
+    /* inet_aton also reads 127.1, 0x7f.1 and 2130706433, as resolvers do. */
+    return inet_aton(text, &v4.sin_addr) == 1 && address_is_private((const struct sockaddr *)&v4);
 }

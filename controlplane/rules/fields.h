@@ -24,6 +24,15 @@ bool field_is_url(struct slice text, const char **ret_why);
 /* A literal without control characters, or a well-formed reference. */
 bool field_is_credential(struct slice text, const char **ret_why);
 
+/* The name or address of a host: letters, digits, '.', '-' and ':'. */
+bool field_is_host(struct slice text, const char **ret_why);
+/* local@domain of RFC 5322's dot-atoms: nothing that a header or SMTP could take for anything else.
+ */
+bool field_is_mail_address(struct slice text, const char **ret_why);
+/* Whether a host is private by its own text. The guard that counts looks at the connected address;
+ * this one tells the operator early. */
+bool field_is_private_host(struct slice host);
+
 /* An address or a range of addresses: 10.0.0.0/8. */
 bool field_is_cidr(struct slice text, const char **ret_why);
 

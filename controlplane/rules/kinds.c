@@ -1,21 +1,19 @@
 /* The tables: see kinds.h. docs/openapi.yaml and docs/configuration.md say the same in prose. */
 #include "controlplane/rules/kinds.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "controlplane/rules/alert.h"
 #include "controlplane/rules/fields.h"
 #include "controlplane/rules/permissions.h"
 #include "controlplane/rules/price.h"
+#include "controlplane/rules/rule.h"
 #include "controlplane/secrets/seal.h"
 #include "lib/base/money.h"
 #include "lib/base/near.h"
 #include "lib/base/rand.h"
 #include "lib/http/message.h"
 #include "lib/http/url.h"
-#include "lib/net/dns.h"
 #include "lib/policy/policy.h"
 #include "lib/policy/provider_kinds.h"
 
@@ -343,6 +341,36 @@ static const struct kind_default budget_defaults[] = {
     {NULL, "on_unverifiable", "\"deny\""}, {NULL, "thresholds", "[50,80,95,100]"},
 };
 
+/* ---- alerts ------------------------------------------------------------------------------------ */
+
+static const char *const alert_kinds[] = {"webhook", "slack", "email", NULL};
+static const char *const smtp_tls[] = {"starttls", "implicit", "none", NULL};
+
+static const struct field_row smtp_rows[] = {
+    {.name = "host", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 253, .check = field_is_host, .help = "The mail server."},
+    {.name = "port", .kind = FIELD_INT, .min = 1, .max = 65535, .help = "Absent: 587 with starttls, 465 with implicit, 25 with none."},
+    {.name = "tls", .kind = FIELD_ENUM, .values = smtp_tls, .help = "starttls (when absent): none is sent before it is on; implicit: from the first byte; none: in the clear."},
+    {.name = "user", .kind = FIELD_TEXT, .min = 1, .max = 255, .check = field_is_text, .help = "Whom to sign in as, with the credential as password."},
+};
+static const struct field_table smtp_table = TABLE("mail server", smtp_rows);
+
+static const struct field_row alert_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
+    {.name = "kind", .kind = FIELD_ENUM, .required = true, .values = alert_kinds, .help = "How it tells."},
+    {.name = "url", .kind = FIELD_TEXT, .min = 1, .max = 2048, .check = field_is_url, .help = "webhook: where it is posted to."},
+    {.name = "smtp", .kind = FIELD_MAP, .item = &smtp_table, .help = "email: through which server."},
+    {.name = "from", .kind = FIELD_TEXT, .min = 3, .max = 254, .check = field_is_mail_address, .help = "email: its sender."},
+    {.name = "to", .kind = FIELD_TEXTS, .min = 3, .max = 254, .check = field_is_mail_address, .help = "email: its receivers."},
+    {.name = "credential", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_CREDENTIAL_BYTES, .check = field_is_credential, .help = "webhook: what it is signed with; slack: the webhook's URL, which is the secret; email: the password. In the forms of a provider's."},
+    {.name = "budgets", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of these budgets."},
+    {.name = "teams", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of budgets that select these teams, or a project of theirs. Without budgets and teams: of all budgets."},
+    {.name = "allow_private", .kind = FIELD_BOOL, .help = "Clear HTTP, clear mail and private addresses are refused without it."},
+};
+static const struct kind_reference alert_references[] = {
+    {"budgets", NULL, true, KIND_BUDGETS}, {"teams", NULL, true, KIND_TEAMS},
+};
+static const struct kind_default alert_defaults[] = {{NULL, "allow_private", "false"}};
+
 /* ---- the kinds --------------------------------------------------------------------------------- */
 
 const struct field_table provider_fields = TABLE("provider", provider_rows);
@@ -358,6 +386,7 @@ const struct field_table key_fields = TABLE("key", key_rows);
 const struct field_table price_fields = TABLE("price", price_rows);
 const struct field_table quota_fields = TABLE("quota", quota_rows);
 const struct field_table budget_fields = TABLE("budget", budget_rows);
+const struct field_table alert_fields = TABLE("alert", alert_rows);
 
 static const struct field_row document_rows[] = {
     {.name = "providers", .kind = FIELD_LIST, .item = &provider_fields, .help = "Upstreams."},
@@ -373,6 +402,7 @@ static const struct field_row document_rows[] = {
     {.name = "prices", .kind = FIELD_LIST, .item = &price_fields, .help = "What providers' models cost."},
     {.name = "quotas", .kind = FIELD_LIST, .item = &quota_fields, .help = "How much in how long, over all workers."},
     {.name = "budgets", .kind = FIELD_LIST, .item = &budget_fields, .help = "What may be spent in a period, over all workers."},
+    {.name = "alerts", .kind = FIELD_LIST, .item = &alert_fields, .help = "Who is told when a budget's thresholds are crossed."},
 };
 const struct field_table document_table = TABLE("configuration", document_rows);
 
@@ -402,6 +432,7 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(price_defaults), true, price_check},
     {KIND_QUOTAS, "quotas", "quota", &quota_fields, ROWS(limit_references), ROWS(quota_defaults), false, check_quota},
     {KIND_BUDGETS, "budgets", "budget", &budget_fields, ROWS(limit_references), ROWS(budget_defaults), false, check_budget},
+    {KIND_ALERTS, "alerts", "alert", &alert_fields, ROWS(alert_references), ROWS(alert_defaults), false, alert_check},
 };
 // clang-format on
 
@@ -421,6 +452,12 @@ kind_at(enum kind_id id)
 }
 
 bool
+kind_has_credential(const struct kind *kind)
+{
+    return kind->id == KIND_PROVIDERS || kind->id == KIND_ALERTS;
+}
+
+bool
 kind_name_ok(const struct kind *kind, struct slice name, const char **ret_why)
 {
     unsigned char id[16];
@@ -434,44 +471,6 @@ kind_name_ok(const struct kind *kind, struct slice name, const char **ret_why)
 }
 
 /* ---- rules across members -------------------------------------------------------------------- */
-
-static int refuse(struct buf *why, const char *path, const char *member, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static int
-refuse(struct buf *why, const char *path, const char *member, const char *format, ...)
-{
-    va_list args;
-    buf_clear(why);
-    int err = buf_addf(why, "%s%s%s%s", path, path[0] && member[0] ? "." : "", member,
-                       path[0] || member[0] ? ": " : "");
-    va_start(args, format);
-    if (!err)
-        err = buf_vaddf(why, format, args);
-    va_end(args);
-    return err ? err : ERR_SYNTAX;
-}
-
-/* The guard that counts looks at the connected address; this one tells the operator early. */
-static bool
-host_is_private(struct slice host)
-{
-    char text[64];
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    while (slice_ends(host, SLICE(".")))
-        host.len--;
-    if (slice_eq_nocase(host, SLICE("localhost")) ||
-        (host.len > 10 && slice_eq_nocase(slice_from(host, host.len - 10), SLICE(".localhost"))))
-        return true;
-    if (host.len >= sizeof(text))
-        return false;
-    snprintf(text, sizeof(text), "%.*s", SLICE_ARG(host));
-    if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
-        return address_is_private((const struct sockaddr *)&v6);
-    /* inet_aton also reads 127.1, 0x7f.1 and 2130706433, as resolvers do. */
-    return inet_aton(text, &v4.sin_addr) == 1 && address_is_private((const struct sockaddr *)&v4);
-}
 
 static int
 check_headers(const struct json *headers, const char *path, struct buf *why)
@@ -500,13 +499,13 @@ check_headers(const struct json *headers, const char *path, struct buf *why)
     int err = 0;
     while (!err && json_each(map, &iter, &name, &value)) {
         if (!http_is_token(slice_of(name)))
-            err = refuse(why, path, "headers", "'%s' is not a field name", name);
+            err = rule_refuse(why, path, "headers", "'%s' is not a field name", name);
         else if (!http_is_field_value(json_str(value)))
-            err = refuse(why, path, "headers", "the value of '%s' is not a field value", name);
+            err = rule_refuse(why, path, "headers", "the value of '%s' is not a field value", name);
         for (size_t i = 0; i < COUNT(ours) && !err; i++)
             if (slice_eq_nocase(slice_of(name), slice_of(ours[i])))
-                err = refuse(why, path, "headers",
-                             "'%s' is set by the gateway; secrets go into `credential`", name);
+                err = rule_refuse(why, path, "headers",
+                                  "'%s' is set by the gateway; secrets go into `credential`", name);
     }
     json_free(map);
     return err;
@@ -522,7 +521,7 @@ check_needs(const struct json *item, struct slice name, const char *path, struct
     const struct provider_kind_row *row = provider_kind_row(kind);
     for (size_t i = 0; i < COUNT(row->needs) && row->needs[i]; i++)
         if (!json_get(item, row->needs[i]))
-            return refuse(why, path, row->needs[i], "needed by kind %s", row->name);
+            return rule_refuse(why, path, row->needs[i], "needed by kind %s", row->name);
     return 0;
 }
 
@@ -537,12 +536,12 @@ check_provider(const struct json *item, const char *path, struct buf *why)
     if (err)
         return err;
     if (slice_is(kind, "simulator") && (base.at || json_get(item, "credential")))
-        return refuse(why, path, base.at ? "base_url" : "credential",
-                      "kind simulator lives inside the worker and takes none");
-    if (base.at && url_parse(base, &url, &reason) == 0 && host_is_private(url.host) &&
+        return rule_refuse(why, path, base.at ? "base_url" : "credential",
+                           "kind simulator lives inside the worker and takes none");
+    if (base.at && url_parse(base, &url, &reason) == 0 && field_is_private_host(url.host) &&
         !json_is_true(json_get(item, "allow_private")))
-        return refuse(why, path, "base_url",
-                      "a private address; add `allow_private: true` when that is meant");
+        return rule_refuse(why, path, "base_url",
+                           "a private address; add `allow_private: true` when that is meant");
     return check_headers(json_get(item, "headers"), path, why);
 }
 
@@ -555,7 +554,7 @@ check_model(const struct json *item, const char *path, struct buf *why)
     int64_t sum = 0, weight;
     char place[64];
     if (json_size(targets) == 0)
-        return refuse(why, path, "targets", "at least one is needed");
+        return rule_refuse(why, path, "targets", "at least one is needed");
     for (size_t i = 0; i < json_size(targets); i++) {
         const struct json *t = json_at(targets, i);
         if (json_to_int(json_get(t, "weight"), &weight) != 0)
@@ -567,15 +566,15 @@ check_model(const struct json *item, const char *path, struct buf *why)
                 slice_eq(json_str(json_get(t, "model")),
                          json_str(json_get(json_at(targets, k), "model")))) {
                 snprintf(place, sizeof(place), "targets[%zu]", i);
-                return refuse(why, path, place, "the same target as targets[%zu]", k);
+                return rule_refuse(why, path, place, "the same target as targets[%zu]", k);
             }
     }
     if (sum == 0)
-        return refuse(why, path, "targets", "the weights must not all be zero");
+        return rule_refuse(why, path, "targets", "the weights must not all be zero");
     for (size_t i = 0; i < json_size(fallbacks); i++)
         if (slice_eq(json_str(json_at(fallbacks, i)), name)) {
             snprintf(place, sizeof(place), "fallbacks[%zu]", i);
-            return refuse(why, path, place, "a model cannot fall back to itself");
+            return rule_refuse(why, path, place, "a model cannot fall back to itself");
         }
     return 0;
 }
@@ -588,9 +587,9 @@ check_tags(const struct json *item, const char *path, struct buf *why)
     struct json *value;
     while (json_each(json_get(item, "tags"), &iter, &name, &value)) {
         if (!field_is_name(slice_of(name), &reason) || strlen(name) > 64)
-            return refuse(why, path, "tags", "'%.64s': %s, at most 64 bytes", name, reason);
+            return rule_refuse(why, path, "tags", "'%.64s': %s, at most 64 bytes", name, reason);
         if (!field_is_text(json_str(value), &reason))
-            return refuse(why, path, "tags", "'%s': %s", name, reason);
+            return rule_refuse(why, path, "tags", "'%s': %s", name, reason);
     }
     return 0;
 }
@@ -604,7 +603,7 @@ check_scope(const struct json *scope, const char *path, const char *member, stru
     for (size_t i = 0; i < COUNT(lists); i++) {
         snprintf(place, sizeof(place), "%s%s%s", member, member[0] ? "." : "", lists[i]);
         if (json_size(json_get(scope, lists[i])) > LIMIT_SCOPE_LIST)
-            return refuse(why, path, place, "at most %d are allowed", LIMIT_SCOPE_LIST);
+            return rule_refuse(why, path, place, "at most %d are allowed", LIMIT_SCOPE_LIST);
     }
     return 0;
 }
@@ -613,7 +612,7 @@ static int
 check_charge(const struct json *item, const char *path, struct buf *why)
 {
     if (json_get(item, "margin_percent") && json_get(item, "discount_percent"))
-        return refuse(why, path, "discount_percent", "not together with margin_percent");
+        return rule_refuse(why, path, "discount_percent", "not together with margin_percent");
     return 0;
 }
 
@@ -637,8 +636,8 @@ refuse_permission(struct buf *why, const char *path, const char *place, struct s
             memcpy(best, text, sizeof(best));
         }
     }
-    return refuse(why, path, place, "no permission is called '%.*s'%s%s%s", SLICE_ARG(given),
-                  best[0] ? "; did you mean '" : "", best, best[0] ? "'?" : "");
+    return rule_refuse(why, path, place, "no permission is called '%.*s'%s%s%s", SLICE_ARG(given),
+                       best[0] ? "; did you mean '" : "", best, best[0] ? "'?" : "");
 }
 
 static int
@@ -648,7 +647,7 @@ check_role(const struct json *item, const char *path, struct buf *why)
     struct permissions all = {{0}};
     char place[64];
     if (builtin_role_find(json_str(json_get(item, "name"))))
-        return refuse(why, path, "name", "a built-in role is called so; it cannot be changed");
+        return rule_refuse(why, path, "name", "a built-in role is called so; it cannot be changed");
     for (size_t i = 0; i < json_size(list); i++) {
         snprintf(place, sizeof(place), "permissions[%zu]", i);
         if (permissions_add(&all, json_str(json_at(list, i))) == 0)
@@ -661,7 +660,8 @@ static int
 check_binding(const struct json *item, const char *path, struct buf *why)
 {
     if (json_get(item, "team") && json_get(item, "project"))
-        return refuse(why, path, "project", "a binding is for a team or for a project, not both");
+        return rule_refuse(why, path, "project",
+                           "a binding is for a team or for a project, not both");
     return 0;
 }
 
@@ -676,14 +676,15 @@ check_issuer(const struct json *item, const char *path, struct buf *why)
         const char *reason;
         if (!text.at || private || url_parse(text, &url, &reason) != 0)
             continue;
-        if (!url.https || host_is_private(url.host))
-            return refuse(why, path, urls[i],
-                          "not https, or a private address; add `allow_private: true` when that is "
-                          "meant");
+        if (!url.https || field_is_private_host(url.host))
+            return rule_refuse(
+                why, path, urls[i],
+                "not https, or a private address; add `allow_private: true` when that is "
+                "meant");
     }
     if (!json_get(item, "team") == !json_get(item, "team_claim"))
-        return refuse(why, path, "team",
-                      "give a team, or the claim that names one: one of the two");
+        return rule_refuse(why, path, "team",
+                           "give a team, or the claim that names one: one of the two");
     return check_scope(item, path, "", why);
 }
 
@@ -705,10 +706,11 @@ check_selector(const struct json *item, const char *path, struct buf *why)
     struct json *value, *map = tags ? json_ref((struct json *)(uintptr_t)tags) : NULL;
     int err = 0;
     if (tags && (json_size(tags) == 0 || json_size(tags) > LIMIT_SELECTOR_TAGS))
-        err = refuse(why, path, "tag", "name 1 to %d tags", LIMIT_SELECTOR_TAGS);
+        err = rule_refuse(why, path, "tag", "name 1 to %d tags", LIMIT_SELECTOR_TAGS);
     while (!err && map && json_each(map, &iter, &name, &value))
         if (!field_is_name(slice_of(name), &reason) || !json_str(value).len)
-            err = refuse(why, path, "tag", "'%.64s': a tag's name and its value are needed", name);
+            err = rule_refuse(why, path, "tag", "'%.64s': a tag's name and its value are needed",
+                              name);
     json_free(map);
     return err;
 }
@@ -719,9 +721,9 @@ check_quota(const struct json *item, const char *path, struct buf *why)
     for (size_t i = 0; i < QUOTA_RATES; i++)
         if (json_get(item, quota_rates[i].member))
             return check_selector(item, path, why);
-    return refuse(why, path, "",
-                  "limits nothing: give requests_per_minute, tokens_per_day, "
-                  "concurrent_requests or the like");
+    return rule_refuse(why, path, "",
+                       "limits nothing: give requests_per_minute, tokens_per_day, "
+                       "concurrent_requests or the like");
 }
 
 static int
@@ -729,10 +731,10 @@ check_thresholds(const struct json *list, const char *path, struct buf *why)
 {
     int64_t last = 0, n;
     if (json_size(list) > 16)
-        return refuse(why, path, "thresholds", "at most 16 are allowed");
+        return rule_refuse(why, path, "thresholds", "at most 16 are allowed");
     for (size_t i = 0; i < json_size(list); i++) {
         if (json_to_int(json_at(list, i), &n) != 0 || n <= last)
-            return refuse(why, path, "thresholds", "must rise");
+            return rule_refuse(why, path, "thresholds", "must rise");
         last = n;
     }
     return 0;
@@ -745,11 +747,12 @@ check_budget(const struct json *item, const char *path, struct buf *why)
     char text[JSON_DECIMAL_BYTES];
     int64_t amount = 0;
     if (!usd == !tokens)
-        return refuse(why, path, "limit_usd", "give limit_usd or limit_tokens, one of the two");
+        return rule_refuse(why, path, "limit_usd",
+                           "give limit_usd or limit_tokens, one of the two");
     if (usd && (json_decimal(usd, text) != 0 || money_parse_usd(slice_of(text), &amount) != 0 ||
                 amount <= 0))
-        return refuse(why, path, "limit_usd",
-                      "must be above zero; to allow nothing, disable the key or the team");
+        return rule_refuse(why, path, "limit_usd",
+                           "must be above zero; to allow nothing, disable the key or the team");
     int err = check_thresholds(json_get(item, "thresholds"), path, why);
     return err ? err : check_selector(item, path, why);
 }

@@ -26,6 +26,7 @@ enum kind_id {
     KIND_PRICES,
     KIND_QUOTAS,
     KIND_BUDGETS,
+    KIND_ALERTS,
     KIND_COUNT
 };
 
@@ -67,7 +68,7 @@ struct kind {
 extern const struct kind kinds[KIND_COUNT];
 extern const struct field_table provider_fields, model_fields, team_fields, project_fields,
     user_fields, role_fields, group_fields, binding_fields, issuer_fields, key_fields, price_fields,
-    quota_fields, budget_fields;
+    quota_fields, budget_fields, alert_fields;
 /* All lists as members of one map: the schema of a configuration document. */
 extern const struct field_table document_table;
 
@@ -83,6 +84,8 @@ extern const struct quota_rate quota_rates[QUOTA_RATES];
 const struct kind *kind_find(struct slice plural); /* or NULL */
 /* "teams", KIND_TEAMS of every name below */
 const struct kind *kind_at(enum kind_id id);
+/* Whether its items have a credential: sealed, or a reference to one. */
+bool kind_has_credential(const struct kind *kind);
 /* Whether a text can be a name of this kind; else *ret_why says what is wrong. */
 bool kind_name_ok(const struct kind *kind, struct slice name, const char **ret_why);
 

@@ -27,14 +27,14 @@ static const struct builtin_role builtin_roles[] = {
     {"owner", "Everything.", "*"},
     {"admin", "Everything but to make roles and to touch what is above it.",
      "*.read providers.* models.* teams.* projects.* users.* groups.* bindings.* issuers.* keys.* prices.* "
-     "quotas.* budgets.* config.* tokens.* secrets.* ledger.rerate"},
+     "quotas.* budgets.* alerts.* config.* tokens.* secrets.* ledger.rerate"},
     {"team-admin", "A team's keys, projects, budgets, quotas and members' roles; meant for a team.",
      "teams.read projects.* keys.* bindings.* quotas.* budgets.* usage.read ledger.read"},
     {"developer", "Makes and rotates keys, sees usage; meant for a team or a project.",
      "teams.read projects.read keys.read keys.create keys.rotate quotas.read budgets.read usage.read"},
     {"auditor", "Sees everything, changes nothing.", "*.read"},
     {"billing", "Usage, the ledger, prices and budgets.",
-     "usage.read ledger.* prices.read budgets.* quotas.read teams.read projects.read"},
+     "usage.read ledger.* prices.read budgets.* alerts.read quotas.read teams.read projects.read"},
 };
 // clang-format on
 

@@ -1,8 +1,8 @@
 #include "controlplane/rules/price.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "controlplane/rules/rule.h"
 #include "lib/base/money.h"
 
 static const struct {
@@ -157,24 +157,6 @@ price_write(struct json *map, const struct section_price *p)
 
 /* --- the rules -------------------------------------------------------------------------------- */
 
-static int refuse(struct buf *why, const char *path, const char *member, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static int
-refuse(struct buf *why, const char *path, const char *member, const char *format, ...)
-{
-    va_list args;
-    int err;
-
-    buf_clear(why);
-    err = buf_addf(why, "%s%s%s: ", path, path[0] ? "." : "", member);
-    va_start(args, format);
-    if (!err)
-        err = buf_vaddf(why, format, args);
-    va_end(args);
-    return err ? err : ERR_SYNTAX;
-}
-
 static bool
 has_amount(const struct json *map, int from, int to)
 {
@@ -195,9 +177,9 @@ check_needed(const struct json *item, const char *path, struct buf *why)
         return 0;
     for (int i = 0; i < 2; i++)
         if (!json_get(item, members[needed[i]].name))
-            return refuse(why, path, members[needed[i]].name,
-                          "needed, unless it is billed by something else than tokens or "
-                          "`free: true` is meant");
+            return rule_refuse(why, path, members[needed[i]].name,
+                               "needed, unless it is billed by something else than tokens or "
+                               "`free: true` is meant");
     return 0;
 }
 
@@ -211,7 +193,7 @@ check_amounts(const struct json *map, const char *path, const char *inside, stru
     if (price_read(map, &rates, &wrong) == 0)
         return 0;
     (void)snprintf(member, sizeof(member), "%s%s", inside, wrong);
-    return refuse(why, path, member, "must not be negative, nor over 9,000,000 dollars");
+    return rule_refuse(why, path, member, "must not be negative, nor over 9,000,000 dollars");
 }
 
 static int64_t
@@ -239,13 +221,13 @@ check_variant(const struct json *list, size_t at, const char *path, struct buf *
     (void)snprintf(place, sizeof(place), "variants[%zu]", at);
     (void)snprintf(inside, sizeof(inside), "%s.", place);
     if (!over_of(v) && slice_is(tier_of(v), "standard"))
-        return refuse(why, path, place, "needs a service_tier or an input_tokens_over");
+        return rule_refuse(why, path, place, "needs a service_tier or an input_tokens_over");
     if (!has_amount(v, 0, USAGE_CLASSES))
-        return refuse(why, path, place, "gives no price");
+        return rule_refuse(why, path, place, "gives no price");
     for (size_t k = 0; k < at; k++)
         if (over_of(json_at(list, k)) == over_of(v) &&
             slice_eq(tier_of(json_at(list, k)), tier_of(v)))
-            return refuse(why, path, place, "the same circumstances as variants[%zu]", k);
+            return rule_refuse(why, path, place, "the same circumstances as variants[%zu]", k);
     return check_amounts(v, path, inside, why);
 }
 
@@ -263,8 +245,8 @@ check_levels(const struct json *list, const char *path, struct buf *why)
         if (known)
             continue;
         if (n == LIMIT_PRICE_LEVELS)
-            return refuse(why, path, "variants", "at most %d different input_tokens_over",
-                          LIMIT_PRICE_LEVELS);
+            return rule_refuse(why, path, "variants", "at most %d different input_tokens_over",
+                               LIMIT_PRICE_LEVELS);
         seen[n++] = over;
     }
     return 0;
@@ -281,9 +263,10 @@ price_check(const struct json *item, const char *path, struct buf *why)
     if (json_is_true(json_get(item, "free"))) {
         for (int c = 0; c < USAGE_CLASSES; c++)
             if (json_get(item, members[c].name))
-                return refuse(why, path, members[c].name, "a price that is free has no prices");
+                return rule_refuse(why, path, members[c].name,
+                                   "a price that is free has no prices");
         if (json_size(variants))
-            return refuse(why, path, "variants", "a price that is free has no prices");
+            return rule_refuse(why, path, "variants", "a price that is free has no prices");
     } else if ((err = check_needed(item, path, why)) != 0 ||
                (err = check_amounts(item, path, "", why)) != 0) {
         return err;
@@ -293,6 +276,6 @@ price_check(const struct json *item, const char *path, struct buf *why)
     if (!err)
         err = check_levels(variants, path, why);
     if (!err && star < model.len && star != model.len - 1)
-        err = refuse(why, path, "model", "'*' is allowed at the end only");
+        err = rule_refuse(why, path, "model", "'*' is allowed at the end only");
     return err;
 }

@@ -325,22 +325,27 @@ credential_parse(struct slice text, enum credential_form *ret_form, const char *
     return 0;
 }
 
-static int
-provider_context(struct slice provider, struct buf *into)
+static struct credential_owner
+of_provider(struct slice name)
 {
-    buf_init(into, 512);
-    int err = buf_add_str(into, "provider/");
-    return err ? err : buf_add_slice(into, provider);
+    return (struct credential_owner){"provider", name};
 }
 
 static int
-fingerprint(struct secrets *s, struct slice provider, struct slice literal,
+owner_context(struct credential_owner owner, struct buf *into)
+{
+    buf_init(into, 512);
+    return buf_addf(into, "%s/%.*s", owner.noun, SLICE_ARG(owner.name));
+}
+
+static int
+fingerprint(struct secrets *s, struct credential_owner owner, struct slice literal,
             char ret_hex[static FINGERPRINT_BYTES + 1])
 {
     struct buf text;
     unsigned char mac[SHA256_BYTES];
     buf_init(&text, LIMIT_CREDENTIAL_BYTES + 1024);
-    int err = buf_add_slice(&text, provider);
+    int err = buf_addf(&text, "%s/%.*s", owner.noun, SLICE_ARG(owner.name));
     if (!err)
         err = buf_add(&text, "", 1);
     if (!err)
@@ -357,10 +362,11 @@ fingerprint(struct secrets *s, struct slice provider, struct slice literal,
 }
 
 static int
-seal_for_provider(struct secrets *s, struct slice provider, struct slice plain, struct buf *into)
+seal_for_owner(struct secrets *s, struct credential_owner owner, struct slice plain,
+               struct buf *into)
 {
     struct buf context;
-    int err = provider_context(provider, &context);
+    int err = owner_context(owner, &context);
     if (!err)
         err = secrets_seal(s, buf_slice(&context), plain, into);
     buf_free(&context);
@@ -385,12 +391,12 @@ stored_form(struct slice sealed, const char *print)
 }
 
 int
-secrets_store_credential(struct secrets *s, struct slice provider, struct slice literal,
+secrets_store_credential(struct secrets *s, struct credential_owner owner, struct slice literal,
                          const struct json *stored, struct json **ret_stored)
 {
     char print[FINGERPRINT_BYTES + 1];
     struct buf sealed;
-    int err = fingerprint(s, provider, literal, print);
+    int err = fingerprint(s, owner, literal, print);
     if (err)
         return err;
     if (slice_is(json_str(json_get(stored, "fingerprint")), print)) {
@@ -398,7 +404,7 @@ secrets_store_credential(struct secrets *s, struct slice provider, struct slice 
         return *ret_stored ? 0 : ERR_NOMEM;
     }
     buf_init(&sealed, 0);
-    err = seal_for_provider(s, provider, literal, &sealed);
+    err = seal_for_owner(s, owner, literal, &sealed);
     if (!err) {
         *ret_stored = stored_form(buf_slice(&sealed), print);
         err = *ret_stored ? 0 : ERR_NOMEM;
@@ -504,7 +510,7 @@ look(struct secrets *s, struct resolved *r, bool *ret_changed)
         return 0;
     }
     buf_clear(&r->sealed);
-    err = seal_for_provider(s, slice_of(r->provider), secret_reveal(&value), &r->sealed);
+    err = seal_for_owner(s, of_provider(slice_of(r->provider)), secret_reveal(&value), &r->sealed);
     if (err) {
         secret_free(&value);
         return err;
@@ -534,6 +540,30 @@ append_reference(struct secrets *s, struct slice provider, struct slice referenc
     return err;
 }
 
+/* The bytes of a stored credential that was given as a literal. */
+static int
+append_sealed(struct slice coded, struct buf *into)
+{
+    size_t len;
+    char *room = buf_reserve(into, coded.len + 4); /* what base64_decode may touch */
+    int err = room ? base64_decode(coded, room, &len) : ERR_NOMEM;
+    if (!err)
+        buf_commit(into, len);
+    return err;
+}
+
+/* Names the credential that is not to be had; gives err. */
+static int
+tell(struct credential_owner owner, struct slice reference, int err, struct buf *why)
+{
+    if (err && err != ERR_NOMEM &&
+        buf_addf(why, "%s '%.*s': its credential %.*s %s", owner.noun, SLICE_ARG(owner.name),
+                 SLICE_ARG(reference),
+                 err == ERR_AGAIN ? "was not fetched yet" : "cannot be resolved now") != 0)
+        return ERR_NOMEM;
+    return err;
+}
+
 int
 secrets_provider_credential(struct secrets *s, struct slice provider, const struct json *body,
                             struct buf *into, struct buf *why)
@@ -541,22 +571,46 @@ secrets_provider_credential(struct secrets *s, struct slice provider, const stru
     const struct json *credential = json_get(body, "credential");
     struct slice sealed = json_str(json_get(credential, "sealed"));
     struct slice reference = json_str(credential);
-    size_t len;
+    int err = 0;
+    if (sealed.at)
+        err = append_sealed(sealed, into);
+    else if (reference.at)
+        err = append_reference(s, provider, reference, into);
+    return tell(of_provider(provider), reference, err, why);
+}
+
+static int
+reveal_sealed(struct secrets *s, struct credential_owner owner, struct slice coded,
+              struct secret *ret_value)
+{
+    struct buf context, sealed;
+    buf_init(&sealed, 0);
+    int err = owner_context(owner, &context);
+    if (!err)
+        err = append_sealed(coded, &sealed);
+    if (!err)
+        err = secrets_unseal(s, buf_slice(&context), buf_slice(&sealed), ret_value);
+    buf_free(&context);
+    buf_free(&sealed);
+    return err;
+}
+
+int
+secrets_reveal_credential(struct secrets *s, struct credential_owner owner, const struct json *body,
+                          struct secret *ret_value, struct buf *why)
+{
+    const struct json *credential = json_get(body, "credential");
+    struct slice sealed = json_str(json_get(credential, "sealed"));
+    struct slice reference = json_str(credential);
     int err = 0;
     if (sealed.at) {
-        char *room = buf_reserve(into, sealed.len + 4); /* what base64_decode may touch */
-        err = room ? base64_decode(sealed, room, &len) : ERR_NOMEM;
-        if (!err)
-            buf_commit(into, len);
+        err = reveal_sealed(s, owner, sealed, ret_value);
     } else if (reference.at) {
-        err = append_reference(s, provider, reference, into);
+        pthread_mutex_lock(&s->lock);
+        err = resolve(s, reference, ret_value);
+        pthread_mutex_unlock(&s->lock);
     }
-    if (err && err != ERR_NOMEM &&
-        buf_addf(why, "provider '%.*s': its credential %.*s %s", SLICE_ARG(provider),
-                 SLICE_ARG(reference),
-                 err == ERR_AGAIN ? "was not fetched yet" : "cannot be resolved now") != 0)
-        return ERR_NOMEM;
-    return err;
+    return tell(owner, reference, err, why);
 }
 
 /* ---- what secret managers said --------------------------------------------------------------- */

@@ -1,9 +1,9 @@
 /*
- * Secrets of the control plane: the pepper of API keys, providers' credentials, answers kept for
+ * Secrets of the control plane: the pepper of API keys, credentials of items, answers kept for
  * repeated calls. Everything is sealed under the fleet's seal key (AES-256-GCM) before it reaches
  * PostgreSQL or a snapshot; nothing here is ever logged.
  *
- * A provider's `credential` is one of
+ * The `credential` of a provider or an alert is one of
  *   a literal      sealed before it is stored; the body then holds {"sealed","fingerprint"}; shown
  * as the marker "sealed:FINGERPRINT", which applies as no change; env:NAME       the control
  * plane's environment (not HEADGATE_* and PG*: those are our own); file:NAME      a file of the
@@ -70,12 +70,23 @@ enum credential_form { CREDENTIAL_LITERAL, CREDENTIAL_REFERENCE, CREDENTIAL_MARK
  * malformed, forbidden or unknown reference. */
 MUST_CHECK int credential_parse(struct slice text, enum credential_form *ret_form,
                                 const char **ret_why);
-/* A literal to the stored form {"sealed","fingerprint"} of provider `name`. When `stored` (the
- * body's old member, may be NULL) already holds the same credential, a copy of it is given, so that
- * applying the same file twice changes nothing. */
-MUST_CHECK int secrets_store_credential(struct secrets *s, struct slice provider,
+/* Whose a credential is: "provider", "openai". It is sealed under "NOUN/NAME", so that what is one
+ * item's is no other's. */
+struct credential_owner {
+    const char *noun;
+    struct slice name;
+};
+/* A literal to the stored form {"sealed","fingerprint"}. When `stored` (the body's old member, may
+ * be NULL) already holds the same credential, a copy of it is given, so that applying the same file
+ * twice changes nothing. */
+MUST_CHECK int secrets_store_credential(struct secrets *s, struct credential_owner owner,
                                         struct slice literal, const struct json *stored,
                                         struct json **ret_stored);
+/* The credential of a stored body itself, for the control plane's own use; empty when it has none.
+ * The caller frees. ERR_NOT_FOUND, ERR_AGAIN: as below. */
+MUST_CHECK int secrets_reveal_credential(struct secrets *s, struct credential_owner owner,
+                                         const struct json *body, struct secret *ret_value,
+                                         struct buf *why);
 /* The credential of a stored provider body, sealed for the snapshot (context "provider/NAME"),
  * appended to *into; nothing is appended when it has none. Equal values give equal bytes for the
  * life of this process, so an unchanged credential does not make a new section. ERR_NOT_FOUND: a

@@ -41,8 +41,9 @@ ARROWS = {
     "controlplane/publish": [*LIB, "proto", "controlplane/rules", "controlplane/secrets",
                              "controlplane/store", "controlplane/ledger", "controlplane/leases"],
     "controlplane/leases": [*LIB, "controlplane/rules", "controlplane/store"],
+    "controlplane/alerts": [*LIB, "controlplane/rules", "controlplane/secrets", "controlplane/store"],
     "controlplane/ledger": [*LIB, "proto", "controlplane/rules", "controlplane/store"],
-    "controlplane/jobs": [*LIB, "controlplane", "controlplane/rules", "controlplane/store",
+    "controlplane/jobs": [*LIB, "controlplane", "controlplane/alerts", "controlplane/rules", "controlplane/store",
                           "controlplane/secrets", "controlplane/publish", "controlplane/leases",
                           "controlplane/ledger"],
     "controlplane/api": [*LIB, "controlplane", "controlplane/rules", "controlplane/store",
@@ -50,7 +51,7 @@ ARROWS = {
                          "controlplane/ledger", "controlplane/jobs"],
     # The command line is a client of the REST API: it has no back door.
     "controlplane/cli": ["lib/base", "lib/json", "lib/net", "lib/http"],
-    "controlplane": [*LIB, "controlplane/api", "controlplane/rules", "controlplane/store",
+    "controlplane": [*LIB, "controlplane/alerts", "controlplane/api", "controlplane/rules", "controlplane/store",
                      "controlplane/secrets", "controlplane/publish", "controlplane/leases",
                      "controlplane/ledger", "controlplane/jobs"],
 }
@@ -66,6 +67,7 @@ HOMES = {
     "protobuf-c/": ["lib/control"],
     "libpq": ["controlplane/store"],
     "yaml.h": ["controlplane/cli"],
+    "curl/": ["controlplane/alerts"],
     "hiredis/": ["dataplane/state"],
 }
 

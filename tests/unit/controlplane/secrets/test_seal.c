@@ -57,25 +57,36 @@ test_forms_of_a_credential(void **state)
     }
 }
 
+static struct credential_owner
+owner(const char *name)
+{
+    return (struct credential_owner){"provider", slice_of(name)};
+}
+
 static void
 test_a_literal_is_sealed_and_recognised_again(void **state)
 {
     (void)state;
     struct secrets *s = secrets_new(key, NULL);
-    struct json *first = NULL, *same = NULL, *other = NULL, *elsewhere = NULL;
-    assert_int_equal(secrets_store_credential(s, SLICE("p"), SLICE("top"), NULL, &first), 0);
-    assert_int_equal(secrets_store_credential(s, SLICE("p"), SLICE("top"), first, &same), 0);
-    assert_int_equal(secrets_store_credential(s, SLICE("p"), SLICE("other"), first, &other), 0);
-    assert_int_equal(secrets_store_credential(s, SLICE("q"), SLICE("top"), NULL, &elsewhere), 0);
+    struct json *first = NULL, *same = NULL, *other = NULL, *elsewhere = NULL, *alert = NULL;
+    const struct credential_owner of_alert = {"alert", SLICE("p")};
+    assert_int_equal(secrets_store_credential(s, owner("p"), SLICE("top"), NULL, &first), 0);
+    assert_int_equal(secrets_store_credential(s, owner("p"), SLICE("top"), first, &same), 0);
+    assert_int_equal(secrets_store_credential(s, owner("p"), SLICE("other"), first, &other), 0);
+    assert_int_equal(secrets_store_credential(s, owner("q"), SLICE("top"), NULL, &elsewhere), 0);
+    assert_int_equal(secrets_store_credential(s, of_alert, SLICE("top"), NULL, &alert), 0);
     assert_true(json_equal(first, same)); /* the very same sealed bytes: no change */
     assert_false(json_equal(first, other));
-    /* Equal credentials of two providers do not show as equal. */
+    /* Equal credentials of two items do not show as equal. */
     assert_false(slice_eq(json_str(json_get(first, "fingerprint")),
                           json_str(json_get(elsewhere, "fingerprint"))));
+    assert_false(slice_eq(json_str(json_get(first, "fingerprint")),
+                          json_str(json_get(alert, "fingerprint"))));
     json_free(first);
     json_free(same);
     json_free(other);
     json_free(elsewhere);
+    json_free(alert);
     secrets_free(s);
 }
 
@@ -113,6 +124,49 @@ check_value(struct secrets *s, const char *credential, const char *want)
     buf_free(&again);
     buf_free(&why);
     json_free(body);
+}
+
+static void
+check_revealed(struct secrets *s, struct credential_owner of, const struct json *body, int err,
+               const char *want)
+{
+    struct secret plain = {0};
+    struct buf why;
+    buf_init(&why, 0);
+    assert_int_equal(secrets_reveal_credential(s, of, body, &plain, &why), err);
+    if (!err)
+        assert_true(slice_is(secret_reveal(&plain), want));
+    secret_free(&plain);
+    buf_free(&why);
+}
+
+/* For its owner alone: a body that was moved to another item opens nothing. */
+static void
+test_the_control_planes_own_use(void **state)
+{
+    (void)state;
+    struct secrets *s = secrets_new(key, NULL);
+    const struct credential_owner alert = {"alert", SLICE("a")}, other = {"alert", SLICE("b")};
+    struct json *body = json_new_map(), *sealed = NULL;
+    assert_int_equal(secrets_store_credential(s, alert, SLICE("top"), NULL, &sealed), 0);
+    assert_int_equal(json_set(body, "credential", sealed), 0);
+    check_revealed(s, alert, body, 0, "top");
+    check_revealed(s, other, body, ERR_AUTH, NULL);
+    check_revealed(s, owner("a"), body, ERR_AUTH, NULL);
+    json_free(body);
+    assert_int_equal(setenv("TEST_ALERT_SECRET", "of the environment", 1), 0);
+    body = body_with("env:TEST_ALERT_SECRET");
+    check_revealed(s, alert, body, 0, "of the environment");
+    assert_int_equal(unsetenv("TEST_ALERT_SECRET"), 0);
+    check_revealed(s, alert, body, ERR_NOT_FOUND, NULL);
+    json_free(body);
+    body = body_with("vault:kv/a#k");
+    check_revealed(s, alert, body, ERR_AGAIN, NULL);
+    json_free(body);
+    body = json_new_map();
+    check_revealed(s, alert, body, 0, "");
+    json_free(body);
+    secrets_free(s);
 }
 
 static void
@@ -206,6 +260,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms_of_a_credential),
         cmocka_unit_test(test_a_literal_is_sealed_and_recognised_again),
+        cmocka_unit_test(test_the_control_planes_own_use),
         cmocka_unit_test(test_references_are_resolved_and_refreshed),
         cmocka_unit_test(test_without_a_directory_no_file),
         cmocka_unit_test(test_keys_and_tokens_are_minted),
