@@ -41,6 +41,7 @@ def objects(where):
         "prices": {"name": "matrix/x", "provider": "matrix", "model": "x", "free": True},
         "quotas": {"name": f"{where}-q", "team": where, "requests_per_minute": 1000000},
         "budgets": {"name": f"{where}-bu", "team": where, "limit_usd": "1000000", "period": "month"},
+        "alerts": {"name": "matrix-a", "kind": "webhook", "url": "https://matrix.invalid/", "credential": "0123456789abcdef"},
     }
 
 
@@ -91,6 +92,8 @@ class Callers:
             return special["apply_config"]
         if "rollback" in path:
             return special["rollback"]
+        if operation == "test_alert":
+            return None
         if method == "PATCH" or (method == "POST" and "{name}/" in path):
             return {}
         return objects(where)[path.split("/")[3]] if method in ("POST", "PUT") else None

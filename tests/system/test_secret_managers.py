@@ -58,7 +58,7 @@ def readable(fakes, name, text):
 def row(gateway, name):
     answer = gateway.admin("GET", "/secrets")
     assert answer.status_code == 200, answer.text
-    return next(r for r in answer.json()["data"] if r["provider"] == name)
+    return next(r for r in answer.json()["data"] if (r["kind"], r["name"]) == ("provider", name))
 
 
 def sent(gateway, upstream, name):
