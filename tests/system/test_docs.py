@@ -26,7 +26,8 @@ def test_the_reference_is_that_of_the_server(schema):
 
 @pytest.mark.parametrize("page", ["configuration.md", "quickstart.md"])
 def test_yaml_examples_apply(fresh_gateway, page):
-    gateway = fresh_gateway(workers=1, environment={"OPENAI_API_KEY": "sk-not-a-real-key"})
+    gateway = fresh_gateway(workers=1, environment={"OPENAI_API_KEY": "sk-not-a-real-key", "MAIL_PASSWORD": "not a real one",
+                                                    "HOOK_SECRET": "not a real secret"})
     examples = re.findall(r"```yaml\n(.*?)```", (reference.DOCS / page).read_text(), re.S)
     assert examples
     for text in examples:
