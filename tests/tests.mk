@@ -158,5 +158,14 @@ $(B)/tests/bench_ingest: tests/bench/ingest.c $(B)/libcontrolplane.a $(B)/libhea
 bench-ledger: $(B)/bin/headgate-controlplane $(B)/tests/bench_ingest ## Records a second that the ledger books
 	@B=$(B) $(PYTHON) tests/bench/ledger.py $(BENCH)
 
-.PHONY: bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks check-model lint \
+# --- very many keys ----------------------------------------------------------------------------------
+
+$(B)/tests/bench_keys: tests/bench/keys.c $(B)/libcontrolplane.a $(B)/libheadgate.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+bench-keys: all $(B)/tests/bench_keys $(VENV)/.done ## A million keys: look-up, memory, and how fast a change is everywhere
+	@B=$(B) $(VENV)/bin/python tests/bench/keys.py $(BENCH)
+
+.PHONY: bench-keys bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks check-model lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets

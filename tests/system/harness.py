@@ -301,9 +301,9 @@ class Gateway:
         version = (self.home / "postgres" / "PG_VERSION").read_text().strip()
         return f"/usr/lib/postgresql/{version}/bin/{name}"
 
-    def _as_owner(self, *command, **more):
+    def _as_owner(self, *command, seconds=60, **more):
         prefix = ["runuser", "-u", self.run_as, "--"] if self.run_as else []
-        done = subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=60, check=False,
+        done = subprocess.run([*prefix, *command], capture_output=True, text=True, timeout=seconds, check=False,
                               env=clean_environment({"LC_ALL": "C.UTF-8"}), **more)
         assert done.returncode == 0, done.stderr
         return done.stdout
