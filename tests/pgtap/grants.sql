@@ -21,6 +21,7 @@ INSERT INTO reviewed VALUES
     ('publisher_epoch', 'SELECT USAGE'),
     ('snapshots', 'DELETE INSERT SELECT'),
     ('snapshot_sections', 'DELETE INSERT SELECT'),
+    ('control_planes', 'DELETE INSERT SELECT UPDATE'),
     ('workers', 'DELETE INSERT SELECT UPDATE'),
     -- usage and the ledger: append-only, but for sums that are kept beside
     ('usage_events', 'INSERT SELECT'),
