@@ -7,6 +7,7 @@
 #define CONTROLPLANE_PLANE_H
 
 #include "controlplane/alerts/deliver.h"
+#include "controlplane/jobs/books.h"
 #include "controlplane/store/db.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
@@ -45,6 +46,7 @@ struct plane {
     int64_t started_ms;                       /* monotonic */
     atomic_ullong requests, request_failures; /* of the admin API, for metrics */
     struct alert_counts alerts;
+    struct books_status books;
 };
 
 /* A connection to the application's database for the calling thread; connects lazily. NULL: no

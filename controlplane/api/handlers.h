@@ -28,6 +28,8 @@ api_handler system_whoami, system_can, permissions_list;
 api_handler system_health, system_ready, system_metrics;
 /* usage.c */
 api_handler usage_summary, usage_events, ledger_accounts;
+/* books.c */
+api_handler ledger_verify_now;
 /* rerate.c */
 api_handler ledger_rerate_now;
 /* pricebook.c */

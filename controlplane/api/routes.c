@@ -115,6 +115,7 @@ const struct route api_routes[] = {
     {"GET",    "/api/v1/usage",                         "usage.read",     API_READ | API_SCOPED, NULL,           usage_summary,      NULL,                "Usage in sums", "group_by time_zone format " USAGE_FILTERS},
     {"GET",    "/api/v1/usage/events",                  "usage.read",     API_READ | API_SCOPED, NULL,           usage_events,       NULL,                "Every upstream attempt, newest first", "limit cursor request_id " USAGE_FILTERS},
     {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ | API_SCOPED, NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
+    {"GET",    "/api/v1/ledger/verify",                 "ledger.read",    API_READ,  NULL,           ledger_verify_now,  NULL,                "Prove the books whole, or name what is wrong", "from to"},
     {"POST",   "/api/v1/ledger/rerate",                 "ledger.rerate",  API_WRITE, &rerate_body,   ledger_rerate_now,  "ledger.rerate",     "Post what is booked at the prices now in force", NULL},
     {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},
     {"GET",    "/readyz",                               "public",         API_READ,  NULL,           system_ready,       NULL,                "It can serve", NULL},

@@ -186,6 +186,20 @@ metrics_of_alerts(struct buf *out, const struct alert_counts *c)
                         (int64_t)atomic_load(&c->given_up));
 }
 
+static int
+metrics_of_books(struct buf *out, const struct books_status *s)
+{
+    int64_t checked_ms = atomic_load(&s->checked_ms);
+    if (!checked_ms)
+        return 0;
+    int err = metric(out, "gauge", "ledger_problems",
+                     "What the last nightly look found wrong in the books (the log names it).",
+                     atomic_load(&s->problems));
+    return err ? err
+               : metric(out, "gauge", "ledger_checked_timestamp_seconds", "When that was.",
+                        checked_ms / 1000);
+}
+
 int
 system_metrics(struct api_request *r, struct api_reply *reply)
 {
@@ -205,6 +219,8 @@ system_metrics(struct api_request *r, struct api_reply *reply)
         err = metrics_of_publisher(out, r->plane->publisher);
     if (!err)
         err = metrics_of_alerts(out, &r->plane->alerts);
+    if (!err)
+        err = metrics_of_books(out, &r->plane->books);
     if (!err)
         err = metrics_of_database(r, out);
     if (!err)

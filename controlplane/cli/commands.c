@@ -114,6 +114,8 @@ const struct command commands[] = {
      events_run, NULL, false},
     {"ledger", "list the accounts of the cost ledger with their balances", "", "headgate ledger",
      list_run, &listing_accounts, false},
+    {"ledger verify", "prove the books whole, or name each thing that is wrong", "",
+     "headgate ledger verify --from 2026-11-01", ledger_verify_run, NULL, false},
     {"ledger rerate", "post what is booked anew, at the prices now in force", "",
      "headgate ledger rerate --provider local --model 'm1*' --from 2026-11-01 --to 2026-12-01 --dry-run",
      ledger_rerate_run, NULL, false},

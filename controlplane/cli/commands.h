@@ -22,7 +22,7 @@ command_run usage_run, events_run;
 /* import.c */
 command_run import_litellm_run;
 /* rerate.c */
-command_run ledger_rerate_run;
+command_run ledger_rerate_run, ledger_verify_run;
 /* reconcile.c */
 command_run ledger_reconcile_run;
 command_run secrets_refresh_run;

@@ -9,6 +9,7 @@
 
 #include "controlplane/alerts/deliver.h"
 #include "controlplane/alerts/outbox.h"
+#include "controlplane/jobs/books.h"
 #include "controlplane/jobs/issuers.h"
 #include "controlplane/jobs/planes.h"
 #include "controlplane/jobs/references.h"
@@ -22,8 +23,9 @@
 
 #define TICK_MS 1000
 
-/* What must not wait for a stranger's server has a thread of its own. */
-enum lane_id { LANE_OWN, LANE_NETWORK, LANE_MANAGERS, LANE_ALERTS, LANES };
+/* What must not wait for a stranger's server, or for a long look at the books, has a thread of its
+ * own. */
+enum lane_id { LANE_OWN, LANE_NETWORK, LANE_MANAGERS, LANE_ALERTS, LANE_BOOKS, LANES };
 
 struct lane {
     enum lane_id id;
@@ -32,6 +34,7 @@ struct lane {
     struct db *db;
     struct managers *managers; /* of LANE_MANAGERS, once it was needed */
     struct tls_client *tls;    /* of LANE_ALERTS, likewise */
+    int64_t night;             /* of LANE_BOOKS: the last one that was looked at */
     pthread_t thread;
     bool started;
 };
@@ -160,6 +163,21 @@ forget_deliveries(struct lane *j)
     return outbox_forget(j->db);
 }
 
+static int
+check_books(struct lane *j)
+{
+    struct publisher_status s = {0};
+    int64_t now_ms = clock_wall_ms(), before = j->night;
+    if (j->plane->publisher)
+        publisher_status(j->plane->publisher, &s);
+    if (!books_are_due(now_ms, &j->night) || !s.leader)
+        return 0;
+    int err = books_check(j->db, now_ms, &j->plane->books);
+    if (err)
+        j->night = before; /* again at the next turn */
+    return err;
+}
+
 struct schedule {
     enum lane_id lane;
     const char *name;
@@ -180,6 +198,7 @@ static const struct schedule table[] = {
     {LANE_NETWORK, "refresh_issuers", TICK_MS, refresh_issuers, 0, false},
     {LANE_MANAGERS, "refresh_references", TICK_MS, refresh_references, 0, false},
     {LANE_ALERTS, "deliver_alerts", TICK_MS, deliver_alerts, 0, false},
+    {LANE_BOOKS, "check_books", 60000, check_books, 0, false},
 };
 #define JOB_COUNT (sizeof(table) / sizeof(table[0]))
 

@@ -36,6 +36,7 @@ INSERT INTO reviewed VALUES
     ('ledger_balance_differences', 'SELECT'),
     ('ledger_usage_differences', 'SELECT'),
     ('ledger_alarms', 'SELECT'),
+    ('alert_deliveries', 'DELETE INSERT SELECT UPDATE'),
     -- budgets
     ('lease_epoch', 'SELECT USAGE'),
     ('lease_holders', 'DELETE INSERT SELECT UPDATE'),

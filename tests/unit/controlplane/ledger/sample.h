@@ -4,6 +4,7 @@
 #define TESTS_UNIT_CONTROLPLANE_LEDGER_SAMPLE_H
 
 #include "controlplane/ledger/ingest.h"
+#include "controlplane/ledger/verify.h"
 #include "lib/base/clock.h"
 #include "lib/base/rand.h"
 #include "tests/unit/controlplane/database.h"
@@ -44,6 +45,26 @@ empty(void **state)
                      "SET session_replication_role = DEFAULT") == 0
                ? 0
                : -1;
+}
+
+static inline void
+show_problem(void *ctx, const struct books_problem *p)
+{
+    (void)ctx;
+    print_error("%s %s %s: %s\n", p->kind, p->attempt, p->account, p->detail);
+}
+
+/* How much is wrong with the books of the last days, by the program's own look at them. */
+static inline int64_t
+problems(void)
+{
+    struct books_verdict v;
+    int64_t now_ms = clock_wall_ms();
+    int err =
+        books_verify(app, now_ms - INT64_C(3 * 86400000), now_ms + 60000, show_problem, NULL, &v);
+
+    assert_int_equal(err, 0);
+    return v.problems;
 }
 
 struct sample {

@@ -7,6 +7,7 @@
 static void
 assert_books_are_sound(void)
 {
+    assert_int_equal(problems(), 0);
     assert_int_equal(database_int(app, "SELECT count(*) FROM usage_cost_differences"), 0);
     assert_int_equal(database_int(app, "SELECT count(*) FROM ledger_usage_differences"), 0);
     assert_int_equal(database_int(app, "SELECT count(*) FROM ledger_balance_differences"), 0);

@@ -66,6 +66,7 @@ number(const char *sql)
 static void
 assert_books_are_whole(void)
 {
+    assert_int_equal(problems(), 0);
     assert_int_equal(number("SELECT count(*) FROM ledger_balance_differences"), 0);
     assert_int_equal(number("SELECT count(*) FROM ledger_usage_differences"), 0);
     assert_int_equal(number("SELECT coalesce(sum(amount_nanos), 0)::bigint FROM ledger_entries"),
