@@ -74,7 +74,7 @@ LIB_C := $(sort $(wildcard lib/*/*.c))
 DATA_C := $(sort $(filter-out dataplane/main.c,$(wildcard dataplane/*.c dataplane/*/*.c)))
 CONTROL_C := $(sort $(filter-out controlplane/main.c,$(wildcard controlplane/*.c \
 	$(filter-out controlplane/cli/%,$(wildcard controlplane/*/*.c)))))
-CLI_C := $(sort $(filter-out controlplane/cli/main.c,$(wildcard controlplane/cli/*.c)))
+CLI_C := $(sort $(filter-out controlplane/cli/main.c,$(wildcard controlplane/cli/*.c controlplane/compat/*.c)))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIB_O := $(call obj,$(LIB_C)) $(patsubst $(B)/gen/%.c,$(B)/obj/gen/%.o,$(GEN_C)) $(LLHTTP_OBJ)

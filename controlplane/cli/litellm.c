@@ -1,5 +1,6 @@
 #include "controlplane/cli/litellm.h"
 
+#include "controlplane/compat/litellm.h"
 #include "lib/base/money.h"
 
 #include <inttypes.h>
@@ -9,36 +10,6 @@
 
 #define PICO_PLACES 12
 #define NAME_BYTES 128
-
-/* What stands before the '/' of litellm_params.model. env: the variable that is read where no
- * api_key is given. */
-static const struct vendor {
-    const char *prefix, *kind, *env;
-} vendors[] = {
-    {"openai", "openai", "OPENAI_API_KEY"},
-    {"azure", "azure-openai", "AZURE_API_KEY"},
-    {"anthropic", "anthropic", "ANTHROPIC_API_KEY"},
-    {"gemini", "gemini", "GEMINI_API_KEY"},
-    {"vertex_ai", "vertex", NULL},
-    {"bedrock", "bedrock", NULL},
-    {"cohere", "cohere", "COHERE_API_KEY"},
-    {"cohere_chat", "cohere", "COHERE_API_KEY"},
-    {"mistral", "mistral", "MISTRAL_API_KEY"},
-    {"groq", "groq", "GROQ_API_KEY"},
-    {"together_ai", "together", "TOGETHERAI_API_KEY"},
-    {"deepseek", "deepseek", "DEEPSEEK_API_KEY"},
-    {"xai", "xai", "XAI_API_KEY"},
-    {"openrouter", "openrouter", "OPENROUTER_API_KEY"},
-    {"fireworks_ai", "fireworks", "FIREWORKS_AI_API_KEY"},
-    {"cerebras", "cerebras", "CEREBRAS_API_KEY"},
-    {"perplexity", "perplexity", "PERPLEXITYAI_API_KEY"},
-    {"huggingface", "huggingface", "HUGGINGFACE_API_KEY"},
-    {"ollama", "ollama", NULL},
-    {"ollama_chat", "ollama", NULL},
-    {"hosted_vllm", "vllm", NULL},
-    {"vllm", "vllm", NULL},
-};
-#define VENDORS (sizeof(vendors) / sizeof(vendors[0]))
 
 /* Models that LiteLLM knows without a prefix. */
 static const struct {
@@ -117,34 +88,25 @@ is_env(struct slice s)
 
 /* --- providers -------------------------------------------------------------------------------- */
 
-static const struct vendor *
-vendor_of(struct slice prefix)
-{
-    for (size_t i = 0; i < VENDORS; i++)
-        if (slice_is(prefix, vendors[i].prefix))
-            return &vendors[i];
-    return NULL;
-}
-
 /* Takes the vendor off *model. NULL: unknown. */
-static const struct vendor *
+static const struct litellm_vendor *
 take_vendor(struct slice *model)
 {
     struct slice rest = *model, prefix = slice_cut(&rest, '/');
-    const struct vendor *v = rest.at ? vendor_of(prefix) : NULL;
+    const struct litellm_vendor *v = rest.at ? litellm_vendor(prefix) : NULL;
     if (v) {
         *model = rest;
         return v;
     }
     for (size_t i = 0; !rest.at && i < sizeof(bare) / sizeof(bare[0]); i++)
         if (slice_starts(*model, slice_of(bare[i].begins)))
-            return vendor_of(slice_of(bare[i].prefix));
+            return litellm_vendor(slice_of(bare[i].prefix));
     return NULL;
 }
 
 /* Bedrock's models may say how they are called. */
 static struct slice
-without_route(const struct vendor *v, struct slice model)
+without_route(const struct litellm_vendor *v, struct slice model)
 {
     static const char *const routes[] = {"converse/", "converse_like/", "invoke/"};
     for (size_t i = 0; strcmp(v->kind, "bedrock") == 0 && i < sizeof(routes) / sizeof(*routes); i++)
@@ -154,7 +116,7 @@ without_route(const struct vendor *v, struct slice model)
 }
 
 static int
-set_credential(struct import *m, struct json *provider, const struct vendor *v,
+set_credential(struct import *m, struct json *provider, const struct litellm_vendor *v,
                const struct json *params)
 {
     struct slice key = text_of(params, "api_key");
@@ -195,7 +157,8 @@ set_text(struct import *m, struct json *provider, const char *member, const stru
 }
 
 static int
-describe(struct import *m, struct json *provider, const struct vendor *v, const struct json *params)
+describe(struct import *m, struct json *provider, const struct litellm_vendor *v,
+         const struct json *params)
 {
     int given = set_text(m, provider, "base_url", params, "api_base"), err = given < 0 ? given : 0;
     bool is_openai = strcmp(v->kind, "openai") == 0;
@@ -230,7 +193,7 @@ is_same(const struct json *a, const struct json *b)
 
 /* The provider that is so, made where there is none; its name, which lies in m->providers. */
 static int
-provider_for(struct import *m, const struct vendor *v, const struct json *params,
+provider_for(struct import *m, const struct litellm_vendor *v, const struct json *params,
              struct slice *ret_name)
 {
     struct json *p = json_new_map();
@@ -320,17 +283,13 @@ set_price(struct import *m, struct json *price, const char *member, const struct
 static int
 add_price(struct import *m, struct slice provider, struct slice model, const struct json *params)
 {
-    static const char *const members[][2] = {
-        {"input_per_mtok_usd", "input_cost_per_token"},
-        {"output_per_mtok_usd", "output_cost_per_token"},
-        {"cached_input_per_mtok_usd", "cache_read_input_token_cost"},
-        {"cache_write_per_mtok_usd", "cache_creation_input_token_cost"}};
     struct json *price = json_new_map();
     int err = price ? 0 : ERR_NOMEM;
-    for (size_t i = 0; !err && i < sizeof(members) / sizeof(members[0]); i++)
-        err = set_price(m, price, members[i][0], params, members[i][1]);
+    for (size_t i = 0; !err && i < LITELLM_PRICES; i++)
+        err = set_price(m, price, litellm_prices[i].member, params, litellm_prices[i].per_token);
     bool any = !err && json_size(price) > 0;
-    if (any && (!json_get(price, members[0][0]) || !json_get(price, members[1][0]))) {
+    if (any && (!json_get(price, litellm_prices[0].member) ||
+                !json_get(price, litellm_prices[1].member))) {
         any = false; /* what is not said is not free */
         err = leave(m,
                     "model_list[%zu]: a price needs input_cost_per_token and output_cost_per_token",
@@ -351,18 +310,17 @@ add_price(struct import *m, struct slice provider, struct slice model, const str
 static int
 add_quota(struct import *m, struct slice name, const struct json *params)
 {
-    static const char *const members[][2] = {{"requests_per_minute", "rpm"},
-                                             {"tokens_per_minute", "tpm"}};
     int err = 0;
-    for (size_t i = 0; !err && i < 2; i++) {
+    for (size_t i = 0; !err && i < LITELLM_RATES; i++) {
+        const struct litellm_rate *rate = &litellm_rates[i];
         struct json *quota = find(m->quotas, "model", name);
         int64_t n, before = 0;
-        if (!json_get(params, members[i][1]))
+        if (!rate->deployment || !json_get(params, rate->deployment))
             continue;
-        if (json_to_int(json_get(params, members[i][1]), &n) != 0 || n < 1 ||
-            n > INT64_C(1000000000000)) {
+        if (json_to_int(json_get(params, rate->deployment), &n) != 0 || n < 1 ||
+            n > LIMIT_LITELLM_RATE) {
             err = leave(m, "model_list[%zu].litellm_params.%s: is no positive number", m->at,
-                        members[i][1]);
+                        rate->deployment);
             continue;
         }
         if (!quota) {
@@ -383,9 +341,9 @@ add_quota(struct import *m, struct slice name, const struct json *params)
             err = json_append(m->quotas, made);
             quota = json_at(m->quotas, json_size(m->quotas) - 1);
         }
-        (void)(json_to_int(json_get(quota, members[i][0]), &before) != 0);
+        (void)(json_to_int(json_get(quota, rate->member), &before) != 0);
         if (!err)
-            err = json_set_int(quota, members[i][0], before + n);
+            err = json_set_int(quota, rate->member, before + n);
     }
     return err;
 }
@@ -444,7 +402,7 @@ add_entry(struct import *m, struct json *entry)
         return refuse(m, "model_list[%zu].model_name: is missing, or no text", m->at);
     if (json_kind(params) != JSON_MAP || !model.len)
         return refuse(m, "model_list[%zu].litellm_params.model: is missing, or no text", m->at);
-    const struct vendor *v = take_vendor(&model);
+    const struct litellm_vendor *v = take_vendor(&model);
     if (!v)
         return leave(m, "model_list[%zu]: '%.*s': no kind of provider is known for it", m->at,
                      given.len < 100 ? (int)given.len : 100, given.at);

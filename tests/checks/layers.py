@@ -48,9 +48,10 @@ ARROWS = {
                           "controlplane/ledger"],
     "controlplane/api": [*LIB, "controlplane", "controlplane/rules", "controlplane/store",
                          "controlplane/secrets", "controlplane/publish", "controlplane/leases",
-                         "controlplane/ledger", "controlplane/jobs"],
+                         "controlplane/ledger", "controlplane/jobs", "controlplane/compat"],
+    "controlplane/compat": ["lib/base", "lib/json"],
     # The command line is a client of the REST API: it has no back door.
-    "controlplane/cli": ["lib/base", "lib/json", "lib/net", "lib/http"],
+    "controlplane/cli": ["lib/base", "lib/json", "lib/net", "lib/http", "controlplane/compat"],
     "controlplane": [*LIB, "controlplane/alerts", "controlplane/api", "controlplane/rules", "controlplane/store",
                      "controlplane/secrets", "controlplane/publish", "controlplane/leases",
                      "controlplane/ledger", "controlplane/jobs"],
