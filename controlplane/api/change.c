@@ -207,6 +207,25 @@ change_write(struct api_request *r, struct api_reply *reply, const struct change
     return err;
 }
 
+int
+change_commit(struct api_request *r, struct api_reply *reply, const struct changes *c)
+{
+    struct revision_note note = {
+        .author = r->actor, .note = "", .source = "api", .rollback_of = -1};
+    int64_t revision = 0;
+    if (c->count == 0) { /* nothing to change makes no revision */
+        reply->unchanged = true;
+        return 0;
+    }
+    int err = change_write(r, reply, c, &note, NULL, &revision);
+    if (err)
+        return err;
+    reply->audit_detail = json_new_map();
+    if (!reply->audit_detail || change_detail(reply->audit_detail, c, revision) != 0)
+        return api_fail(r, reply, ERR_NOMEM);
+    return 0;
+}
+
 /* ---- showing --------------------------------------------------------------------------------- */
 
 static struct json *

@@ -14,7 +14,6 @@
 #include "controlplane/plane.h"
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
-#include "lib/base/rand.h"
 #include "lib/base/secret.h"
 
 struct apply {
@@ -154,25 +153,10 @@ static int
 add_change(struct apply *a, const struct kind *kind, const char *name, const struct item *stored,
            struct json *after, const char *path, struct minted *minted)
 {
-    unsigned char id[16];
-    struct change *c = changes_add(&a->changes);
-    if (!c) {
-        json_free(after);
+    struct change *c = changes_put(&a->changes, kind, name, stored, after);
+    if (!c)
         return ERR_NOMEM;
-    }
-    c->kind = kind;
-    c->after = after;
-    c->name = slice_dup(slice_of(name));
     snprintf(c->path, sizeof(c->path), "%s", path);
-    uuid7(id);
-    uuid_format(id, c->id);
-    if (stored) {
-        c->before = json_copy(stored->body);
-        memcpy(c->id, stored->id, sizeof(c->id));
-        memcpy(c->created_at, stored->created_at, sizeof(c->created_at));
-    }
-    if (!c->name || (stored && !c->before))
-        return ERR_NOMEM;
     int err = minted ? add_key(a, c, minted) : 0;
     return err || !after ? err : warn_about(a, c);
 }

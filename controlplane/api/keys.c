@@ -68,9 +68,9 @@ retire(struct json *body, const struct json *digest, int64_t grace_s)
     return err;
 }
 
-static int
-rotated_body(struct api_request *r, const struct item *key, int64_t grace_s,
-             struct minted *ret_minted, struct json **ret_body)
+int
+keys_rotated_body(struct api_request *r, const struct item *key, int64_t grace_s,
+                  struct minted *ret_minted, struct json **ret_body)
 {
     struct json *body = json_copy(key->body);
     int err = body ? 0 : ERR_NOMEM;
@@ -100,7 +100,7 @@ keys_rotate(struct api_request *r, struct api_reply *reply)
     if (!err && json_get(r->body, "grace_s") &&
         json_to_int(json_get(r->body, "grace_s"), &grace_s) != 0)
         err = api_fail(r, reply, ERR_IO);
-    if (!err && (err = rotated_body(r, &key, grace_s, &minted, &body)) != 0)
+    if (!err && (err = keys_rotated_body(r, &key, grace_s, &minted, &body)) != 0)
         err = api_fail(r, reply, err);
     if (!err)
         err = resource_write(r, reply, kind, key.name, &key, body, "rotate");

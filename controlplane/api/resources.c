@@ -9,7 +9,6 @@
 #include "controlplane/api/handlers.h"
 #include "controlplane/api/limits.h"
 #include "controlplane/api/resources.h"
-#include "lib/base/rand.h"
 #include "lib/base/secret.h"
 
 static const struct kind *
@@ -45,9 +44,8 @@ reply_item(struct api_request *r, struct api_reply *reply, const struct kind *ki
     return 0;
 }
 
-/* 0; ERR_DENIED: it may be seen, but not that; ERR_NOT_FOUND: not even seen. */
-static int
-reach(struct api_request *r, const struct kind *kind, const struct item *item)
+int
+resource_reach(struct api_request *r, const struct kind *kind, const struct item *item)
 {
     char read[PERMISSION_TEXT_BYTES];
     int err = authority_over(r, r->route->permission, kind, item->name, item->body);
@@ -66,7 +64,7 @@ resource_find(struct api_request *r, struct api_reply *reply, const struct kind 
     int err = items_find(r->db, kind, name, ret_item);
     r->asked = true;
     if (!err)
-        err = reach(r, kind, ret_item);
+        err = resource_reach(r, kind, ret_item);
     if (err == ERR_DENIED)
         return api_problem(reply, 403, "forbidden", "no permission %s for %s '%s'",
                            r->route->permission, kind->noun, ret_item->name);
@@ -146,38 +144,12 @@ int
 resource_write(struct api_request *r, struct api_reply *reply, const struct kind *kind,
                const char *name, const struct item *stored, struct json *after, const char *verb)
 {
-    unsigned char id[16];
     struct changes c = {0};
-    struct change *one = changes_add(&c);
-    int64_t revision = 0;
-    struct revision_note note = {
-        .author = r->actor, .note = "", .source = "api", .rollback_of = -1};
-    int err = 0;
-    if (!one) {
-        json_free(after);
-        return api_fail(r, reply, ERR_NOMEM);
-    }
-    one->kind = kind;
-    one->verb = verb;
-    one->name = slice_dup(slice_of(name));
-    one->after = after;
-    one->before = stored ? json_copy(stored->body) : NULL;
-    uuid7(id);
-    uuid_format(id, one->id);
-    if (stored) {
-        memcpy(one->id, stored->id, sizeof(one->id));
-        memcpy(one->created_at, stored->created_at, sizeof(one->created_at));
-    }
-    if (!one->name || (stored && !one->before))
-        err = api_fail(r, reply, ERR_NOMEM);
-    if (!err)
-        err = change_write(r, reply, &c, &note, NULL, &revision);
+    struct change *one = changes_put(&c, kind, name, stored, after);
+    if (one)
+        one->verb = verb;
+    int err = one ? change_commit(r, reply, &c) : api_fail(r, reply, ERR_NOMEM);
     set_object(reply, kind, name);
-    if (!err) {
-        reply->audit_detail = json_new_map();
-        if (!reply->audit_detail || change_detail(reply->audit_detail, &c, revision) != 0)
-            err = api_fail(r, reply, ERR_NOMEM);
-    }
     changes_free(&c);
     return err;
 }

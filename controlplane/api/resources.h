@@ -8,6 +8,10 @@
  * is as if it were not there. 0 or a problem; the caller frees. */
 MUST_CHECK int resource_find(struct api_request *r, struct api_reply *reply,
                              const struct kind *kind, struct item *ret_item);
+/* Whether the caller may do to it what the route's permission says: 0; ERR_DENIED: it may be seen,
+ * but not that; ERR_NOT_FOUND: not even seen; or the database's error. */
+MUST_CHECK int resource_reach(struct api_request *r, const struct kind *kind,
+                              const struct item *item);
 /* Writes one change (after is taken) and notes it for the audit log. verb: of the permission that
  * it takes, or NULL for that of its action. 0 or a problem. */
 MUST_CHECK int resource_write(struct api_request *r, struct api_reply *reply,
@@ -17,6 +21,9 @@ MUST_CHECK int resource_write(struct api_request *r, struct api_reply *reply,
 MUST_CHECK int resource_show(struct api_request *r, struct api_reply *reply,
                              const struct kind *kind, const char *name);
 
+/* The body of a key with a new secret; the one before goes on for grace_s. 0 or an error. */
+MUST_CHECK int keys_rotated_body(struct api_request *r, const struct item *key, int64_t grace_s,
+                                 struct minted *ret_minted, struct json **ret_body);
 /* Adds to views of keys when each was last used. 0 or an error. */
 MUST_CHECK int keys_add_last_used(struct db *db, struct json *views);
 

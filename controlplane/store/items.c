@@ -84,6 +84,15 @@ items_find(struct db *db, const struct kind *kind, struct slice name_or_id, stru
     return err;
 }
 
+/* item_place() in SQL; a binding for a project belongs to the project's team too. Of the parameters
+ * $2 and $3: the lists of a filter. */
+#define PLACES                                                                                     \
+    "($2::jsonb IS NULL OR "                                                                       \
+    "$2::jsonb ? coalesce(CASE WHEN kind = 'teams' THEN name ELSE body ->> 'team' END, "           \
+    "(SELECT p.body ->> 'team' FROM config_items AS p WHERE p.kind = 'projects' "                  \
+    "AND p.name = i.body ->> 'project'), '') OR "                                                  \
+    "$3::jsonb ? coalesce(CASE WHEN kind = 'projects' THEN name ELSE body ->> 'project' END, ''))"
+
 int
 items_page(struct db *db, const struct kind *kind, const char *after, struct slice team,
            const struct item_filter *filter, int64_t limit, struct items *ret_list)
@@ -91,21 +100,69 @@ items_page(struct db *db, const struct kind *kind, const char *after, struct sli
     char count[24], *team_text = team.at ? slice_dup(team) : NULL;
     struct db_rows *rows = NULL;
     snprintf(count, sizeof(count), "%lld", (long long)limit);
-    const char *const params[] = {kind->plural, after,         team_text,
-                                  count,        filter->teams, filter->projects};
-    /* item_place() in SQL; a binding for a project belongs to the project's team too. */
-    int err = db_query(
-        db,
-        "SELECT " COLUMNS " FROM config_items AS i WHERE kind = $1 AND name > $2 "
-        "AND ($3::text IS NULL OR body ->> 'team' = $3) AND ($5::jsonb IS NULL OR "
-        "$5::jsonb ? coalesce(CASE WHEN kind = 'teams' THEN name ELSE body ->> 'team' END, "
-        "(SELECT p.body ->> 'team' FROM config_items AS p WHERE p.kind = 'projects' "
-        "AND p.name = i.body ->> 'project'), '') OR "
-        "$6::jsonb ? coalesce(CASE WHEN kind = 'projects' THEN name ELSE body ->> 'project' END, "
-        "'')) ORDER BY name LIMIT $4::bigint",
-        params, 6, &rows);
+    const char *const params[] = {kind->plural, filter->teams, filter->projects,
+                                  after,        team_text,     count};
+    int err = db_query(db,
+                       "SELECT " COLUMNS " FROM config_items AS i WHERE kind = $1 AND " PLACES
+                       " AND name > $4 AND ($5::text IS NULL OR body ->> 'team' = $5) "
+                       "ORDER BY name LIMIT $6::bigint",
+                       params, 6, &rows);
     free(team_text);
     return err ? err : take_all(rows, ret_list);
+}
+
+#define SEARCHED                                                                                   \
+    " FROM config_items AS i WHERE kind = $1 AND " PLACES " AND ($4::text IS NULL OR name = $4) "  \
+    "AND ($5::text IS NULL OR body ->> 'team' = $5) "                                              \
+    "AND ($6::text IS NULL OR body ->> 'user' = $6) "                                              \
+    "AND ($7::text IS NULL OR body -> 'teams' ? $7)"
+
+int
+items_search(struct db *db, const struct kind *kind, const struct item_query *q,
+             struct items *ret_list, int64_t *ret_total)
+{
+    char offset[24], limit[24];
+    struct db_rows *rows = NULL;
+    snprintf(offset, sizeof(offset), "%lld", (long long)q->offset);
+    snprintf(limit, sizeof(limit), "%lld", (long long)q->limit);
+    const char *const params[] = {kind->plural,
+                                  q->filter ? q->filter->teams : NULL,
+                                  q->filter ? q->filter->projects : NULL,
+                                  q->name,
+                                  q->team,
+                                  q->user,
+                                  q->member_of,
+                                  offset,
+                                  limit};
+    int err = ret_total ? db_query(db, "SELECT count(*)" SEARCHED, params, 7, &rows) : 0;
+    if (!err && ret_total)
+        *ret_total = db_int(rows, 0, 0);
+    db_rows_free(rows);
+    rows = NULL;
+    if (!err)
+        err = db_query(db,
+                       q->newest_first
+                           ? "SELECT " COLUMNS SEARCHED " ORDER BY i.created_at DESC, name "
+                             "OFFSET $8::bigint LIMIT $9::bigint"
+                           : "SELECT " COLUMNS SEARCHED " ORDER BY name OFFSET $8::bigint "
+                             "LIMIT $9::bigint",
+                       params, 9, &rows);
+    return err ? err : take_all(rows, ret_list);
+}
+
+int
+items_find_key(struct db *db, const char *digest, struct item *ret_item)
+{
+    struct db_rows *rows = NULL;
+    *ret_item = (struct item){0};
+    int err = db_query(db,
+                       "SELECT " COLUMNS " FROM config_items WHERE kind = 'keys' "
+                       "AND body ->> 'digest' = $1",
+                       &digest, 1, &rows);
+    if (!err)
+        err = db_count(rows) == 0 ? ERR_NOT_FOUND : take_row(rows, 0, ret_item);
+    db_rows_free(rows);
+    return err;
 }
 
 int

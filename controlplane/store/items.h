@@ -37,6 +37,19 @@ struct item_filter {
 MUST_CHECK int items_page(struct db *db, const struct kind *kind, const char *after,
                           struct slice team, const struct item_filter *filter, int64_t limit,
                           struct items *ret_list);
+/* A part of a kind, by what its items say; NULL: anything. */
+struct item_query {
+    const char *name, *team, *user;
+    const char *member_of; /* users: of this team */
+    const struct item_filter *filter;
+    bool newest_first; /* else by name */
+    int64_t offset, limit;
+};
+/* *ret_total (may be NULL): how many there are on all pages. */
+MUST_CHECK int items_search(struct db *db, const struct kind *kind, const struct item_query *q,
+                            struct items *ret_list, int64_t *ret_total);
+/* The key whose digest has this hex: 0 or ERR_NOT_FOUND. */
+MUST_CHECK int items_find_key(struct db *db, const char *digest, struct item *ret_item);
 /* All of a kind, or (names != NULL: a list of texts) those of them that exist; sorted by name. */
 MUST_CHECK int items_load(struct db *db, const struct kind *kind, const struct json *names,
                           struct items *ret_list);

@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/rand.h"
 
 #define STAMP(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
@@ -32,6 +35,29 @@ changes_add(struct changes *c)
     struct change *added = &c->at[c->count++];
     *added = (struct change){0};
     return added;
+}
+
+struct change *
+changes_put(struct changes *c, const struct kind *kind, const char *name, const struct item *stored,
+            struct json *after)
+{
+    unsigned char id[16];
+    struct change *one = changes_add(c);
+    if (!one) {
+        json_free(after);
+        return NULL;
+    }
+    one->kind = kind;
+    one->after = after;
+    one->name = slice_dup(slice_of(name));
+    uuid7(id);
+    uuid_format(id, one->id);
+    if (stored) {
+        one->before = json_copy(stored->body);
+        memcpy(one->id, stored->id, sizeof(one->id));
+        memcpy(one->created_at, stored->created_at, sizeof(one->created_at));
+    }
+    return one->name && (!stored || one->before) ? one : NULL;
 }
 
 int

@@ -31,6 +31,10 @@ struct changes {
 void changes_free(struct changes *c);
 /* A zeroed new one at the end, or NULL. */
 struct change *changes_add(struct changes *c);
+/* A new one at the end, of an item of this name: `after` is taken, also when there is no memory
+ * (NULL); stored: what it replaces or, without `after`, deletes; NULL: it is created. */
+struct change *changes_put(struct changes *c, const struct kind *kind, const char *name,
+                           const struct item *stored, struct json *after);
 
 struct revision_note {
     const char *author, *note;

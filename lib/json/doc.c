@@ -100,6 +100,12 @@ json_new_int(int64_t v)
 }
 
 struct json *
+json_new_number(double v)
+{
+    return ours(json_real(v));
+}
+
+struct json *
 json_new_bool(bool v)
 {
     return ours(json_boolean(v));

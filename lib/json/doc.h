@@ -35,6 +35,7 @@ struct json *json_new_map(void);
 struct json *json_new_list(void);
 struct json *json_new_text(struct slice s); /* NULL also for invalid UTF-8 */
 struct json *json_new_int(int64_t v);
+struct json *json_new_number(double v); /* for the shapes of others only; finite */
 struct json *json_new_bool(bool v);
 struct json *json_new_null(void);
 /* Takes value (frees it on failure; NULL value is ERR_NOMEM). */
