@@ -31,6 +31,7 @@ struct plane_config {
     long secrets_refresh_s;      /* how often secret managers are asked */
     bool secrets_allow_private;  /* also at private addresses, without TLS */
     long threads;                /* of the admin API */
+    bool litellm_shim;           /* LiteLLM's management calls are there too */
     long anchor_s;               /* seconds between exports of the audit log's head */
 };
 

@@ -65,6 +65,7 @@ parse(struct serve *s, int argc, char **argv)
         {.name = "credentials-dir", .kind = OPTION_TEXT, .into = &c->credentials_dir, .value = "DIR", .help = "files that file: credentials name"},
         {.name = "secrets-refresh-s", .kind = OPTION_NUMBER, .into = &c->secrets_refresh_s, .value = "SECONDS", .env = "HEADGATE_SECRETS_REFRESH_S", .min = 1, .max = 86400, .help = "between two questions to a secret manager for the same reference"},
         {.name = "secrets-allow-private", .kind = OPTION_FLAG, .into = &c->secrets_allow_private, .env = "HEADGATE_SECRETS_ALLOW_PRIVATE", .help = "secret managers may have private addresses, and speak without TLS"},
+        {.name = "litellm-shim", .kind = OPTION_FLAG, .into = &c->litellm_shim, .env = "HEADGATE_LITELLM_SHIM", .help = "the admin API also takes LiteLLM's management calls (/key/generate and the like)"},
         {.name = "log-level", .kind = OPTION_TEXT, .into = &s->log_level, .value = "LEVEL", .env = "HEADGATE_LOG_LEVEL", .help = "debug, info, warn, error"},
         {.name = "threads", .kind = OPTION_NUMBER, .into = &c->threads, .value = "N", .min = 1, .max = 64, .help = "of the admin API, one database connection each"},
         {.name = "audit-anchor-s", .kind = OPTION_NUMBER, .into = &c->anchor_s, .value = "SECONDS", .min = 1, .max = 86400, .help = "between exports of the audit log's head (when it moved)"},

@@ -47,6 +47,8 @@ struct api_reply {
     const char *text_type;
     char etag[40]; /* "" none; given without quotes */
     char location[256];
+    char ignored[128]; /* members of the body that had no effect: x-headgate-ignored */
+    char next[40];     /* what begins the next page: x-headgate-next */
     int retry_after_s; /* 0: none */
     bool discard;      /* a dry run: roll back what the handler did, write no audit row */
     bool unchanged;    /* nothing was done: no audit row */
@@ -91,8 +93,9 @@ typedef int api_handler(struct api_request *r, struct api_reply *reply); /* 0, o
 
 enum api_access {
     API_READ = 1,
-    API_WRITE = 2,  /* in a transaction, audited */
-    API_SCOPED = 4, /* also for callers with the permission for a team or a project only */
+    API_WRITE = 2,   /* in a transaction, audited */
+    API_SCOPED = 4,  /* also for callers with the permission for a team or a project only */
+    API_LITELLM = 8, /* only there when asked for; errors have LiteLLM's shape (litellm.h) */
 };
 
 struct route {

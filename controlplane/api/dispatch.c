@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "controlplane/api/authority.h"
+#include "controlplane/api/litellm.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
@@ -31,13 +32,32 @@ struct dispatch {
 
 /* ---- who calls, and may they ----------------------------------------------------------------- */
 
-bool
-api_token_plausible(struct slice authorization)
+static bool
+is_token(struct slice text)
 {
-    struct slice rest = authorization;
+    return text.len == TOKEN_TEXT_BYTES && slice_starts(text, SLICE(TOKEN_PREFIX));
+}
+
+/* The one token that a call shows to a route; at == NULL: none, or more than one. LiteLLM's field
+ * holds it with or without the scheme. */
+static struct slice
+token_of(const struct api_call *call, const struct route *route)
+{
+    static const struct slice none = {NULL, 0};
+    bool litellm = route && route->access & API_LITELLM && call->litellm_key.at;
+    struct slice rest = litellm ? call->litellm_key : call->authorization;
+    if (call->authorizations > (litellm ? 0 : 1))
+        return none;
+    if (litellm && is_token(rest))
+        return rest;
     struct slice scheme = slice_cut(&rest, ' ');
-    return slice_eq_nocase(scheme, SLICE("bearer")) && rest.len == TOKEN_TEXT_BYTES &&
-           slice_starts(rest, SLICE(TOKEN_PREFIX));
+    return slice_eq_nocase(scheme, SLICE("bearer")) && is_token(rest) ? rest : none;
+}
+
+bool
+api_token_plausible(const struct api_call *call, const struct route *route)
+{
+    return token_of(call, route).at != NULL;
 }
 
 static int
@@ -51,10 +71,9 @@ static int
 authenticate(struct dispatch *d)
 {
     unsigned char digest[SHA256_BYTES];
-    struct slice authorization = d->call->authorization;
-    if (d->call->authorizations > 1 || !api_token_plausible(authorization))
+    struct slice token = token_of(d->call, d->request.route);
+    if (!token.at)
         return unauthorized(d);
-    struct slice token = slice_from(authorization, authorization.len - TOKEN_TEXT_BYTES);
     hash_sha256(token.at, token.len, digest);
     int err = token_find(d->request.db, digest, &d->caller);
     if (!err && d->caller.expired)
@@ -411,7 +430,8 @@ static int
 dispatch_any(struct dispatch *d, struct api_answer *answer)
 {
     struct api_request *r = &d->request;
-    r->route = api_route_find(r->method, r->path, r->params, answer->allow, sizeof(answer->allow));
+    r->route = api_route_find(r->plane->config.litellm_shim, r->method, r->path, r->params,
+                              answer->allow, sizeof(answer->allow));
     if (r->route && strcmp(r->route->permission, "public") == 0)
         return r->route->handler(r, &d->reply);
     /* Strangers do not learn which paths there are. */
@@ -432,15 +452,20 @@ render(struct dispatch *d, struct api_answer *answer)
 {
     struct api_reply *reply = &d->reply;
     bool problem = reply->status >= 400 && json_get(reply->body, "code");
+    bool theirs = problem && d->request.route && d->request.route->access & API_LITELLM;
     answer->status = reply->status;
     answer->retry_after_s = reply->retry_after_s;
     answer->replayed = d->replayed;
     memcpy(answer->etag, reply->etag, sizeof(answer->etag));
     memcpy(answer->location, reply->location, sizeof(answer->location));
+    memcpy(answer->ignored, reply->ignored, sizeof(answer->ignored));
+    memcpy(answer->next, reply->next, sizeof(answer->next));
     if (answer->status != 405)
         answer->allow[0] = '\0';
     int err = 0;
-    if (problem)
+    if (theirs)
+        err = litellm_error(d->request.route, &reply->body);
+    else if (problem)
         err = json_set_str(reply->body, "request_id", d->call->request_id);
     if (!err && reply->body)
         err = json_write(reply->body, false, 0, &answer->body);
@@ -452,7 +477,7 @@ render(struct dispatch *d, struct api_answer *answer)
         return;
     }
     if (reply->body)
-        answer->content_type = problem ? "application/problem+json" : "application/json";
+        answer->content_type = problem && !theirs ? "application/problem+json" : "application/json";
     else if (reply->text.len > 0)
         answer->content_type =
             reply->text_type ? reply->text_type : "text/plain; version=0.0.4; charset=utf-8";

@@ -15,14 +15,15 @@ struct api_call {                /* texts are borrowed during dispatch() */
     struct slice accept;
     struct slice body;
     const char *request_id;
-    size_t authorizations; /* how many such fields there were: more than one is refused */
+    size_t authorizations;    /* how many such fields there were: more than one is refused */
+    struct slice litellm_key; /* x-litellm-api-key; of routes in LiteLLM's shapes */
 };
 
 struct api_answer {
     int status;
     const char *content_type; /* NULL: no body */
     struct buf body;
-    char etag[40], location[256], allow[64];
+    char etag[40], location[256], allow[64], ignored[128], next[40];
     int retry_after_s;
     bool replayed; /* the kept answer of an earlier call with this Idempotency-Key */
 };
@@ -31,16 +32,17 @@ void api_dispatch(struct plane *plane, struct db *db, const struct api_call *cal
                   struct api_answer *ret_answer);
 void api_answer_free(struct api_answer *a);
 
-/* Whether an Authorization value has the form of one of our tokens: what does not is refused before
- * its body is read. */
-bool api_token_plausible(struct slice authorization);
-/* A route by method and path, with its parameters (raw). *ret_allow: the methods that the path has,
- * when only the method is wrong. NULL: none. */
-const struct route *api_route_find(struct slice method, struct slice path, struct slice params[4],
-                                   char *ret_allow, size_t allow_room);
+/* Whether what a call shows to this route (NULL: none) has the form of one of our tokens: what does
+ * not is refused before its body is read. */
+bool api_token_plausible(const struct api_call *call, const struct route *route);
+/* A route by method and path, with its parameters (raw). litellm: those of LiteLLM's shapes are
+ * there. *ret_allow: the methods that the path has, when only the method is wrong. NULL: none. */
+const struct route *api_route_find(bool litellm, struct slice method, struct slice path,
+                                   struct slice params[4], char *ret_allow, size_t allow_room);
 /* Whether a path is there for everybody, whatever the method: strangers may know that it is. */
 bool api_path_is_public(struct slice path);
-/* Decodes %XX (and '+'), terminated in the arena: 0, ERR_SYNTAX (malformed, or a NUL), ERR_NOMEM.
+/* Decodes %XX (and '+'), terminated in the arena: 0, ERR_SYNTAX (malformed, a NUL, no UTF-8),
+ * ERR_NOMEM.
  */
 MUST_CHECK int api_percent_decode(struct arena *a, struct slice text, bool plus_is_space,
                                   struct slice *ret_text);

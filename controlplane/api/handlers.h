@@ -40,6 +40,15 @@ api_handler budgets_override;
 api_handler secrets_list, secrets_refresh_now;
 /* alerts.c */
 api_handler deliveries_list, alerts_test;
+/* litellm_keys.c, litellm_teams.c, litellm_users.c, litellm_spend.c: LiteLLM's calls */
+api_handler litellm_key_generate, litellm_key_update, litellm_key_delete, litellm_key_info,
+    litellm_key_list, litellm_key_block, litellm_key_unblock, litellm_key_regenerate;
+api_handler litellm_team_new, litellm_team_update, litellm_team_delete, litellm_team_info,
+    litellm_team_list, litellm_team_list_v2, litellm_member_add, litellm_member_delete,
+    litellm_team_block, litellm_team_unblock;
+api_handler litellm_user_new, litellm_user_update, litellm_user_delete, litellm_user_info,
+    litellm_user_list;
+api_handler litellm_spend_logs, litellm_global_spend, litellm_model_info, litellm_models;
 /* fleet.c */
 api_handler workers_list, snapshots_list;
 /* planes.c */

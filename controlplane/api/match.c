@@ -23,14 +23,14 @@ match_path(const char *pattern, struct slice path, struct slice params[4])
 }
 
 const struct route *
-api_route_find(struct slice method, struct slice path, struct slice params[4], char *ret_allow,
-               size_t allow_room)
+api_route_find(bool litellm, struct slice method, struct slice path, struct slice params[4],
+               char *ret_allow, size_t allow_room)
 {
     size_t used = 0;
     ret_allow[0] = '\0';
     for (size_t i = 0; i < api_route_count; i++) {
         const struct route *route = &api_routes[i];
-        if (!match_path(route->path, path, params))
+        if ((route->access & API_LITELLM && !litellm) || !match_path(route->path, path, params))
             continue;
         if (slice_is(method, route->method))
             return route;

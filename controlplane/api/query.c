@@ -7,6 +7,7 @@
 #include "controlplane/api/dispatch.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
+#include "lib/base/utf8.h"
 
 #define LIMIT_CURSOR_BYTES 1024
 
@@ -18,6 +19,17 @@ hex_digit(char c)
     if (c >= 'a' && c <= 'f')
         return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* A name that is not UTF-8 is nobody's, and PostgreSQL would take offence. */
+static bool
+is_utf8(struct slice text)
+{
+    uint32_t code;
+    for (size_t i = 0, n; i < text.len; i += n)
+        if ((n = utf8_take(text.at + i, text.len - i, &code)) == 0)
+            return false;
+    return true;
 }
 
 int
@@ -45,7 +57,7 @@ api_percent_decode(struct arena *a, struct slice text, bool plus_is_space, struc
     }
     out[n] = '\0';
     *ret_text = slice_make(out, n);
-    return 0;
+    return is_utf8(*ret_text) ? 0 : ERR_SYNTAX;
 }
 
 struct slice

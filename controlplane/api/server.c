@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "controlplane/api/dispatch.h"
+#include "controlplane/api/litellm.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
 #include "lib/http/server.h"
@@ -23,6 +24,7 @@ struct job {
     STAILQ_ENTRY(job) link;
     struct api_server *server;
     struct http_stream *stream; /* NULL: the client has gone; only the loop's thread looks */
+    const struct route *route;  /* or NULL */
     bool submitted;
     struct buf body;
     struct arena arena; /* copies of the head: the stream may go while a thread works */
@@ -64,7 +66,7 @@ job_free(struct job *j)
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 struct fields {
-    struct http_field at[12];
+    struct http_field at[14];
     size_t count;
 };
 
@@ -94,6 +96,10 @@ reply(struct http_stream *s, const struct api_answer *a, const char *request_id)
         add_field(&f, "location", a->location);
     if (a->allow[0])
         add_field(&f, "allow", a->allow);
+    if (a->ignored[0])
+        add_field(&f, "x-headgate-ignored", a->ignored);
+    if (a->next[0])
+        add_field(&f, "x-headgate-next", a->next);
     if (a->replayed)
         add_field(&f, "idempotency-replayed", "true");
     if (a->retry_after_s > 0) {
@@ -104,18 +110,22 @@ reply(struct http_stream *s, const struct api_answer *a, const char *request_id)
         http_abort(s);
 }
 
-/* A refusal that needs no thread: the form of RFC 9457 all the same. */
+/* A refusal that needs no thread: the form is that of a handler's all the same. */
 static void
-refuse(struct http_stream *s, const char *request_id, int status, const char *code,
-       const char *detail)
+refuse(struct http_stream *s, const char *request_id, const struct route *route, int status,
+       const char *code, const char *detail)
 {
     struct api_answer a = {.status = status, .content_type = "application/problem+json"};
+    bool litellm = route && route->access & API_LITELLM;
     a.retry_after_s = status == 503 ? 1 : 0;
     buf_init(&a.body, 2048);
-    if (buf_addf(&a.body,
-                 "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
-                 "\"code\":\"%s\",\"request_id\":\"%s\"}",
-                 code, http_reason(status), status, detail, code, request_id) != 0)
+    if (litellm)
+        a.content_type = "application/json";
+    if (litellm ? litellm_error_text(status, detail, &a.body)
+                : buf_addf(&a.body,
+                           "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":"
+                           "\"%s\",\"code\":\"%s\",\"request_id\":\"%s\"}",
+                           code, http_reason(status), status, detail, code, request_id))
         buf_clear(&a.body);
     reply(s, &a, request_id);
     api_answer_free(&a);
@@ -205,6 +215,9 @@ copy_head(struct job *j, const struct http_head *head)
     c->target = arena_copy(&j->arena, head->path);
     c->authorization = copy_field(j, head, "authorization");
     c->authorizations = http_field_count(head, "authorization");
+    c->litellm_key = copy_field(j, head, "x-litellm-api-key");
+    if (http_field_count(head, "x-litellm-api-key") > 1)
+        c->authorizations += 2;
     c->content_type = copy_field(j, head, "content-type");
     c->if_match = copy_field(j, head, "if-match");
     c->accept = copy_field(j, head, "accept");
@@ -233,28 +246,33 @@ job_new(struct api_server *s, struct http_stream *stream, const struct http_head
     return NULL;
 }
 
-static bool
-is_public(const struct http_head *head)
+static const struct route *
+route_of(const struct api_server *s, const struct http_head *head)
 {
-    struct slice rest = head->path;
-    return api_path_is_public(slice_cut(&rest, '?'));
+    struct slice rest = head->path, params[4] = {{0}};
+    char allow[64];
+    return api_route_find(s->plane->config.litellm_shim, head->method, slice_cut(&rest, '?'),
+                          params, allow, sizeof(allow));
 }
 
 static void *
 on_request(void *ctx, struct http_stream *stream, const struct http_head *head)
 {
     struct job *j = job_new(ctx, stream, head);
+    const struct route *route = route_of(ctx, head);
     if (!j) {
-        refuse(stream, "", 503, "unavailable", "no memory left: try again");
+        refuse(stream, "", route, 503, "unavailable", "no memory left: try again");
         return NULL;
     }
     /* Who shows nothing like a token is not worth reading a body from. */
-    if (!is_public(head) && !api_token_plausible(j->call.authorization)) {
-        refuse(stream, j->request_id, 401, "unauthorized",
+    struct slice rest = head->path;
+    if (!api_path_is_public(slice_cut(&rest, '?')) && !api_token_plausible(&j->call, route)) {
+        refuse(stream, j->request_id, route, 401, "unauthorized",
                "send an admin token: Authorization: Bearer hgat_...");
         job_free(j);
         return NULL;
     }
+    j->route = route;
     return j;
 }
 
@@ -267,7 +285,8 @@ on_body(void *x, struct http_stream *stream, struct slice bytes)
         s->held += bytes.len;
         return;
     }
-    refuse(stream, j->request_id, 503, "overloaded", "too many large calls at once: try again");
+    refuse(stream, j->request_id, j->route, 503, "overloaded",
+           "too many large calls at once: try again");
     job_free(j);
 }
 
@@ -278,7 +297,8 @@ on_body_end(void *x, struct http_stream *stream)
     j->call.body = buf_slice(&j->body);
     if (submit(j->server, j))
         return;
-    refuse(stream, j->request_id, 503, "overloaded", "too many calls are waiting: try again");
+    refuse(stream, j->request_id, j->route, 503, "overloaded",
+           "too many calls are waiting: try again");
     job_free(j);
 }
 

@@ -341,6 +341,24 @@ query_accounts(struct db *db, const struct usage_filter *f, const char *after, i
 }
 
 int
+query_spend(struct db *db, const char *dimension, const char *wanted, struct db_rows **ret_rows)
+{
+    struct usage_group g;
+    struct statement s;
+    int err = query_group(dimension, &g);
+
+    if (err)
+        return err;
+    statement_init(&s, "SELECT w.name, coalesce(sum(cost_nanos), 0)::bigint FROM ");
+    add_with(&s, "jsonb_to_recordset($%zu::jsonb) ", wanted);
+    add(&s, "AS w (name text, created timestamptz, start timestamptz) LEFT JOIN usage_hourly ON ");
+    add(&s, dimensions[g.dimension].hourly);
+    add(&s, " = w.name AND hour >= greatest(date_trunc('hour', w.created), w.start) "
+            "GROUP BY w.name");
+    return run(db, &s, ret_rows);
+}
+
+int
 query_last_used(struct db *db, const char *names, struct db_rows **ret_rows)
 {
     const char *const params[] = {names};

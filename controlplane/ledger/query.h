@@ -121,6 +121,12 @@ enum usage_column {
 MUST_CHECK int query_accounts(struct db *db, const struct usage_filter *f, const char *after,
                               int64_t limit, struct db_rows **ret_rows);
 
+/* name, nanodollars: what each of these keys, teams or users ("key", "team", "user") used since it
+ * was made and, where it is given, since the hour `start`. wanted: a JSON list of {"name",
+ * "created", "start"}. */
+MUST_CHECK int query_spend(struct db *db, const char *dimension, const char *wanted,
+                           struct db_rows **ret_rows);
+
 /* name, hour of its last use ("" for none): of each key of the JSON list that exists. What a key of
  * the same name did before this one was made is not its. */
 MUST_CHECK int query_last_used(struct db *db, const char *names, struct db_rows **ret_rows);

@@ -50,8 +50,9 @@ def call(gateway, method, path, template=None, **more):
     return check(gateway.admin(method, path, **more), method, "/api/v1" + (template or path))
 
 
+# LiteLLM's calls are off here: test_litellm_shim.py has them.
 @pytest.mark.parametrize("path", sorted(p for p, ops in OPENAPI["paths"].items()
-                                        if "get" in ops and "{" not in p))
+                                        if "get" in ops and "{" not in p and ops["get"]["tags"] != ["LiteLLM compatibility"]))
 def test_every_list_has_its_documented_form(gateway, path):
     gateway.chat()
     if path.startswith("/api/v1"):

@@ -45,6 +45,22 @@ def objects(where):
     }
 
 
+def litellm(where):
+    """What LiteLLM's calls are asked, so that who is let in changes nothing that another cell depends on: names are
+    taken, durations are none, what would be deleted is in use."""
+    return {
+        "/key/generate": {"key_alias": f"{where}-k", "team_id": where}, "/key/update": {"key": f"{where}-k", "duration": "x"},
+        "/key/delete": {"keys": [f"{where}-k"]}, "/key/info": {"key": f"{where}-k"}, "/key/block": {"key": f"{where}-k"},
+        "/key/unblock": {"key": f"{where}-k"}, "/key/regenerate": {"key": f"{where}-k"}, "/key/{key}/regenerate": {},
+        "/team/new": {"team_id": where}, "/team/update": {"team_id": where, "budget_duration": "x"},
+        "/team/delete": {"team_ids": [where]}, "/team/info": {"team_id": where}, "/team/block": {"team_id": where},
+        "/team/unblock": {"team_id": where}, "/team/member_add": {"team_id": where, "member": {"role": "user"}},
+        "/team/member_delete": {"team_id": where, "user_id": "no-role"},
+        "/user/new": {"user_id": "somebody"}, "/user/update": {"user_id": "somebody", "budget_duration": "x"},
+        "/user/delete": {"user_ids": ["somebody"]}, "/user/info": {"user_id": "somebody"},
+    }
+
+
 def kinds():
     """The kinds that this version has, in the order of the document."""
     known = [k for k in OPENAPI["components"]["schemas"]["Document"]["properties"]]
@@ -68,6 +84,8 @@ class Callers:
         document["users"] += [{"name": who.replace("@", "-at-")} for who in [*users, "no-role"]]
         document["bindings"] += [{"name": "of-" + who.replace("@", "-at-"), "role": role, **part,
                                   "users": [who.replace("@", "-at-")]} for who, (role, part) in users.items()]
+        # So that no call can delete the keys.
+        document["quotas"] += [{"name": f"of-{w}-k", "key": f"{w}-k", "requests_per_minute": 1000} for w in ("own", "other")]
         gateway.apply(document)
         self.tokens = {who: self.token(user=who.replace("@", "-at-")) for who in [*users, "no-role"]}
         self.tokens.update({"bad": "hgat_" + "x" * 43, "inference-key": gateway.key,
@@ -88,6 +106,8 @@ class Callers:
                    "rerate": {"provider": "matrix", "model": "*", "from": "2026-01-01", "to": "2026-01-02", "dry_run": True}}
         if operation in special:
             return special[operation]
+        if not path.startswith("/api/"):
+            return litellm(where)[path] if method == "POST" else None
         if "config/apply" in path:
             return special["apply_config"]
         if "rollback" in path:
@@ -103,12 +123,15 @@ class Callers:
         self.prepare(operation)
         kind = path.split("/")[3] if path.startswith("/api/v1/") else ""
         name = "doomed" if kind == "tokens" else objects(where).get(kind, {}).get("name", "x")
-        url = path.replace("{name}", name.replace("/", "%2F")).replace("{revision}", "1")
+        url = path.replace("{name}", name.replace("/", "%2F")).replace("{revision}", "1").replace("{key}", f"{where}-k")
+        query = litellm(where).get(path) if method == "GET" else None
         headers = {"if-match": '"999999"'}
         if who != "none":
             headers["authorization"] = "Bearer " + self.tokens[who]
-        answer = httpx.request(method, self.gateway.admin_url + url, headers=headers, timeout=30,
+        answer = httpx.request(method, self.gateway.admin_url + url, headers=headers, timeout=30, params=query,
                                verify=harness.TRUST, json=self.body(operation, method, path, where))
+        if operation == "litellm_team_block":
+            self.gateway.admin("PATCH", f"/teams/{where}", json={"disabled": False}, headers={"if-match": "*"})
         assert answer.status_code < 500, f"{operation} by {who}: {answer.text}"
         return answer
 
@@ -123,7 +146,7 @@ class Callers:
 
 @pytest.fixture(scope="module")
 def callers():
-    gateway = harness.Gateway(workers=1)
+    gateway = harness.Gateway(workers=1, environment={"HEADGATE_LITELLM_SHIM": "1"})
     try:
         gateway.up()
         yield Callers(gateway)
@@ -165,7 +188,8 @@ def test_the_table_is_sorted_and_denies_by_default():
     """What a reviewer relies on, held by itself: strangers are let in nowhere but at the probes, and nobody with a
     part gets at what is outside of it."""
     assert GOLDEN.read_text() == written(golden())
-    public = {op for op, _, path in operations() if not path.startswith("/api/")}
+    public = {op for op, method, path in operations() if OPENAPI["paths"][path][method.lower()].get("security") == []}
+    assert public == {"healthz", "readyz", "metrics"}
     free = {op for op, _, path in operations() if path in ("/api/v1/whoami", "/api/v1/can", "/api/v1/permissions")}
     # A team's own list is filtered: it is let in, and shows nothing of others (test_authority.c).
     lists = {op for op, method, path in operations() if method == "GET" and "{" not in path}
@@ -195,6 +219,26 @@ def test_f177_foreign_and_missing_get_the_same_answer(callers):
             answers.append((answer.status_code, str(document).replace(asked, "NAME")))
         assert answers[0] == answers[1], op
         assert answers[0][0] in (403, 404), op
+
+
+def test_f177_foreign_and_missing_get_the_same_answer_from_litellms_calls(callers):
+    token = {"authorization": "Bearer " + callers.tokens["team-admin@team"]}
+    other = callers.gateway.admin("GET", "/keys/other-k").json()
+    for path, body in litellm("other").items():
+        method = "POST" if "post" in OPENAPI["paths"][path] else "GET"
+        if path.split("/")[1] == "user" or path.endswith("/new") or "member" in path or path == "/key/generate":
+            continue
+        for names in (("other-k", "other"), (other["id"], "other")):
+            answers = []
+            for asked in (names, ("x" * len(names[0]), "xxxxx")):
+                def of(value, asked=asked):
+                    return value if value == "x" else asked["key" not in path] if isinstance(value, str) else [of(v) for v in value]
+                members = {k: of(v) for k, v in body.items()}
+                url = callers.gateway.admin_url + path.replace("{key}", asked[0])
+                more = {"json": members} if method == "POST" else {"params": members}
+                answer = httpx.request(method, url, headers=token, timeout=30, verify=harness.TRUST, **more)
+                answers.append((answer.status_code, answer.text))
+            assert answers[0] == answers[1] and answers[0][0] in (403, 404), (path, answers)
 
 
 def test_f158_usage_and_ledger_show_ones_own(callers):

@@ -20,7 +20,10 @@ import harness
 
 ROLES = ("owner", "admin", "team-admin", "developer", "auditor", "billing")
 EXAMPLES = int(os.environ.get("HEADGATE_SCHEMATHESIS_EXAMPLES", "3"))
-OPERATIONS = sum(map(len, yaml.safe_load((harness.ROOT / "docs" / "openapi.yaml").read_text())["paths"].values()))
+# Off here, and what they refuse depends on more than a schema says: test_litellm_shim.py and test_litellm.c have them.
+OTHERS = "LiteLLM compatibility"
+DOCUMENTED = yaml.safe_load((harness.ROOT / "docs" / "openapi.yaml").read_text())["paths"]
+OPERATIONS = sum(OTHERS not in o["tags"] for operations in DOCUMENTED.values() for o in operations.values())
 SEED = int(os.environ.get("HEADGATE_TEST_SEED", "20261126"))
 
 CONFIG = """
@@ -96,7 +99,7 @@ def run(role):
                                         hooks=pathlib.Path(__file__).with_name("schemathesis_hooks.py")))
         before = who(gateway, token)
         done = subprocess.run(
-            [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run",
+            [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", "--exclude-tag", OTHERS,
              str(harness.ROOT / "docs" / "openapi.yaml")],
             cwd=folder, env=harness.clean_environment(), capture_output=True, text=True, timeout=1500, check=False)
         assert who(gateway, token) == before, f"{role}: the caller changed itself on the way"
