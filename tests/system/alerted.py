@@ -83,11 +83,13 @@ class Controller(aiosmtpd.controller.Controller):
 
 
 class MailServer:
-    """aiosmtpd on 127.0.0.1: STARTTLS (or TLS from the first byte) and a password, both required."""
+    """aiosmtpd on 127.0.0.1: STARTTLS (or TLS from the first byte) and a password, both required; without
+    certificates it has no TLS, and takes everything."""
 
     def __init__(self, certs, user="alerts", password="a password", implicit=False):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*certs)
+        if certs:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certs)
         self.got, self.refusals, self.passwords = [], [], []
         server = self
 
@@ -102,10 +104,14 @@ class MailServer:
             given = (data.login.decode(), data.password.decode())
             server.passwords.append(given)
             return aiosmtpd.smtp.AuthResult(success=given == (user, password), handled=False)
-        more = {"ssl_context": context} if implicit else {"tls_context": context, "require_starttls": True}
-        self.controller = Controller(
-            Handler(), hostname="127.0.0.1", port=0, authenticator=authenticate, auth_required=True,
-            auth_require_tls=not implicit, **more)
+        if not certs:
+            more = {}
+        elif implicit:
+            more = {"ssl_context": context, "auth_required": True}
+        else:
+            more = {"tls_context": context, "auth_required": True, "require_starttls": True}
+        self.controller = Controller(Handler(), hostname="127.0.0.1", port=0, authenticator=authenticate,
+                                     auth_require_tls=bool(certs) and not implicit, **more)
         self.controller.start()
         self.port = self.controller.server.sockets[0].getsockname()[1]
 

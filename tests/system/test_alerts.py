@@ -238,10 +238,10 @@ def test_mail(stand):
 def test_a_test_message(stand):
     """`headgate alert test` says how it went; it is tried once, and is no crossing."""
     other = pathlib.Path(tempfile.mkdtemp(prefix="hgb-", dir="/tmp"))
-    stranger = alerted.MailServer(alerted.certificate(other))
+    stranger, bare = alerted.MailServer(alerted.certificate(other)), alerted.MailServer(None)
     try:
         alerts = [webhook(stand, "tested", "tested"), mail_alert(stand, "wrong", stand.mail, "wrong password"),
-                  mail_alert(stand, "stranger", stranger),
+                  mail_alert(stand, "stranger", stranger), mail_alert(stand, "bare", bare),
                   {**mail_alert(stand, "lost", stand.mail), "smtp": {"host": "nowhere.invalid", "user": "alerts"}}]
         applied = stand.apply({"budgets": [{"name": "idle", "limit_tokens": 1000000, "period": "day"}],
                                "alerts": [{**a, "budgets": ["idle"]} for a in alerts]})
@@ -249,11 +249,12 @@ def test_a_test_message(stand):
         assert "the test message was taken" in stand.cli("alert", "test", "tested")
         body = verified(stand.receiver.at("/tested")[0])
         assert body["type"] == "alert.test"
-        for name, why in (("wrong", "535"), ("stranger", "certificate"), ("lost", "resolve")):
+        for name, why in (("wrong", "535"), ("stranger", "certificate"), ("bare", "SSL"), ("lost", "resolve")):
             done = stand.run("alert", "test", name)
             assert done.returncode == 1 and why in done.stderr, (name, done.stderr)
         assert ("alerts", "wrong password") in stand.mail.passwords
-        assert not stranger.passwords and not stranger.got  # nothing is told to who cannot prove its name
+        for server in (stranger, bare):  # nothing is told to who cannot prove its name, or has no TLS
+            assert not server.passwords and not server.got
         row = deliveries(stand, alert="wrong")[0]
         assert (row["state"], row["attempts"], row["type"], row["budget"]) == ("failed", 1, "alert.test", None)
         assert stand.run("alert", "test", "nobody").returncode == 1
@@ -263,6 +264,7 @@ def test_a_test_message(stand):
         assert audit[0]["object"].startswith("alerts/")
     finally:
         stranger.close()
+        bare.close()
         for path in other.iterdir():
             path.unlink()
         other.rmdir()
@@ -308,7 +310,7 @@ def test_what_is_refused_and_warned_about(stand):
     assert in_use.status_code == 409 and "alert 'used'" in in_use.json()["detail"]
 
 
-def test_a_private_address_is_seen_after_the_name(stand):
+def test_f175_a_private_address_is_seen_after_the_name(stand):
     """A name passes the form; the address that it resolves to does not pass the guard, and nobody hears anything."""
     heard = len(stand.receiver.got), len(stand.mail.passwords)
     name = socket.gethostname()

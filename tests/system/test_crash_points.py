@@ -13,11 +13,14 @@ import collections
 import json
 import os
 import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import httpx
 import pytest
 
+import alerted
 import harness
 import reconcile
 from planes import DataPlane, Program, free_address, own_directory
@@ -196,3 +199,43 @@ def test_f131_control_plane_dies_at_every_point(stand):
     finally:
         control.close()
         plane.close()
+
+
+@pytest.mark.timeout(300)
+def test_the_control_plane_dies_between_sending_an_alert_and_writing_it_down():
+    """It is sent again, with the same id; what comes behind it is told once."""
+    build()
+    open_folder = pathlib.Path(tempfile.mkdtemp(prefix="hgc-", dir="/tmp"))
+    open_folder.chmod(0o777)
+    once = open_folder / "died"
+    fake, receiver = harness.FakeProvider(), alerted.Receiver()
+    gateway = harness.Gateway(workers=1, bin_dir=CRASH_BIN, environment={"HEADGATE_CRASH_AT": "alert.sent:1",
+                                                                         "HEADGATE_CRASH_ONCE": str(once)})
+
+    def spend(dollars):
+        tokens = round(dollars * 100000)
+        harness.until(lambda: gateway.chat("fake/m", max_tokens=tokens, x_mock=f"usage=0/{tokens}").status_code == 200,
+                      20, "a request that is served")
+
+    def state(percent):
+        return gateway.sql(f"SELECT state, attempts FROM alert_deliveries WHERE percent = {percent}")
+    try:
+        gateway.up()
+        gateway.apply({**fake.provider(), "budgets": [{"name": "b", "limit_usd": "1", "period": "month", "thresholds": [10, 50]}],
+                       "alerts": [{"name": "a", "kind": "webhook", "url": receiver.url, "allow_private": True,
+                                   "credential": "a key of some length"}]})
+        spend(0.2)
+        harness.until(once.exists, 20, "the death")
+        assert len(receiver.got) == 1 and state(10) == [["pending", "1"]]
+        # As if the dead one's claim were a minute old.
+        gateway.sql("UPDATE alert_deliveries SET claimed_at = now() - interval '1 hour' WHERE claimed_at IS NOT NULL")
+        harness.until(lambda: state(10) == [["sent", "2"]], 30, "the next control plane's delivery")
+        spend(0.4)
+        harness.until(lambda: state(50) == [["sent", "1"]], 20, "the second crossing")
+        heard = [(g.headers["webhook-id"], json.loads(g.body)["data"]["percent"]) for g in receiver.got]
+        assert [percent for _, percent in heard] == [10, 10, 50] and heard[0] == heard[1], heard
+    finally:
+        gateway.close()
+        fake.close()
+        receiver.close()
+        shutil.rmtree(open_folder)

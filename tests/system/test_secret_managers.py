@@ -14,7 +14,9 @@ import threading
 
 import httpx
 import pytest
+import standardwebhooks
 
+import alerted
 import harness
 import managers
 from harness import FakeProvider, until
@@ -192,6 +194,33 @@ def test_vault_by_a_token_that_is_renewed(fresh_gateway, fakes, upstream, settin
     answer = gateway.admin("POST", "/providers", json={"name": "thief", "kind": "openai-compatible", "base_url": upstream.url,
                                                        "credential": "env:VAULT_TOKEN"})
     assert answer.status_code == 400 and "credential" in answer.text, answer.text
+
+
+def test_what_an_alert_signs_with(fresh_gateway, fakes):
+    """A manager's secret is an alert's too: shown by reference, used by value, the next one when it is another."""
+    gateway, receiver = fresh_gateway(environment=of_vault(fakes, VAULT_TOKEN="hvs.given")), alerted.Receiver()
+    fakes.tokens["hvs.given"] = True
+
+    def signed_with(key):
+        fakes.vault["alerts"] = {"hook": key}
+        gateway.cli("secrets", "refresh")
+        gateway.cli("alert", "test", "ops")
+        got = receiver.got[-1]
+        return standardwebhooks.Webhook(key).verify(got.body, {k.lower(): v for k, v in got.headers.items()})
+    try:
+        fakes.vault["alerts"] = {"hook": "whsec_"}
+        gateway.apply({"alerts": [{"name": "ops", "kind": "webhook", "url": receiver.url, "allow_private": True,
+                                   "credential": "vault:secret/alerts#hook"}]})
+        gateway.cli("secrets", "refresh")
+        done = gateway.run("alert", "test", "ops")
+        assert done.returncode == 1 and "its credential: after whsec_ comes" in done.stderr and not receiver.got
+        for key in ("whsec_" + "a" * 32, "whsec_" + "b" * 32):
+            assert signed_with(key)["type"] == "alert.test"
+            assert key not in gateway.log("controlplane") + gateway.admin("GET", "/secrets").text + gateway.dump()
+        (state,) = [r for r in gateway.admin("GET", "/secrets").json()["data"] if r["kind"] == "alert"]
+        assert (state["name"], state["reference"], state["state"]) == ("ops", "vault:secret/alerts#hook", "resolved")
+    finally:
+        receiver.close()
 
 
 def test_vault_by_kubernetes(fresh_gateway, fakes, upstream):
