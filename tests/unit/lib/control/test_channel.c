@@ -521,6 +521,26 @@ test_one_that_hangs_is_passed_over(void **state)
     close_fleet(&e, planes);
 }
 
+/* Whether the leader is asked and nobody else. On a machine so busy that its answer is late another
+ * is asked too, and then once more is looked. */
+static bool
+is_asked_alone(struct ends *e, struct plane *planes, int leader)
+{
+    for (int tries = 0; tries < 20; tries++) {
+        unsigned heard[HOSTS];
+        bool alone = true;
+
+        for (int i = 0; i < HOSTS; i++)
+            heard[i] = atomic_load(&planes[i].heard);
+        assert_int_equal(ask_any(e, CHANNEL_LEADER, DEADLINE_MS), leader);
+        for (int i = 0; i < HOSTS; i++)
+            alone &= atomic_load(&planes[i].heard) == heard[i] + (i == leader);
+        if (alone)
+            return true;
+    }
+    return false;
+}
+
 /* What only one of them can answer is asked until it is found; each lane remembers its own. */
 static void
 test_who_refuses_sends_on(void **state)
@@ -531,16 +551,10 @@ test_who_refuses_sends_on(void **state)
     (void)state;
     open_fleet(&e, planes, "lead");
     for (int leader = 0; leader < HOSTS; leader++) {
-        unsigned heard[HOSTS];
-
         for (int i = 0; i < HOSTS; i++)
             atomic_store(&planes[i].refuses, i != leader);
         assert_int_equal(ask_any(&e, CHANNEL_LEADER, DEADLINE_MS), leader);
-        for (int i = 0; i < HOSTS; i++)
-            heard[i] = atomic_load(&planes[i].heard);
-        assert_int_equal(ask_any(&e, CHANNEL_LEADER, DEADLINE_MS), leader);
-        for (int i = 0; i < HOSTS; i++) /* now it is known */
-            assert_int_equal(atomic_load(&planes[i].heard), heard[i] + (i == leader));
+        assert_true(is_asked_alone(&e, planes, leader)); /* now it is known */
     }
     for (int i = 0; i < HOSTS; i++)
         atomic_store(&planes[i].refuses, true);
