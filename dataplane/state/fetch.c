@@ -3,6 +3,7 @@
  * (a few at a time), compile on the helper thread, swap, save. A struct fetch lives from the
  * question to the end of the save; the follower knows it until the swap.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define PARALLEL 4    /* sections asked for at a time */
 #define LIMIT_SAVES 4 /* waiting for a slow disk; what is over is saved at a later version */
 #define LIMIT_WHY_BYTES 512
+#define TRIM_BYTES ((size_t)4 << 20) /* of sections; less is soon used again */
 
 struct slot { /* of a section that is being asked for */
     struct fetch *fetch;
@@ -101,6 +103,42 @@ end_refused(struct fetch *x, enum snapshot_refusal why, bool final, struct slice
     follow_refused(f, why, final, &mark, slice_make(text, len));
 }
 
+/* --- what is left over ----------------------------------------------------------------------- */
+
+static void
+trim_run(struct helper_job *job)
+{
+    (void)job;
+    malloc_trim(0);
+}
+
+static void
+trim_end(struct helper_job *job)
+{
+    free(job);
+}
+
+/* The end of one that went well. What many sections came in, and the policy before, is a good part
+ * of a worker's memory: the allocator gives such holes back to the system only when it is told to.
+ */
+static void
+finish(struct fetch *x)
+{
+    struct helper *helper = x->follow->disk;
+    struct helper_job *job = NULL;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < x->root.count; i++)
+        bytes += x->sections[i].len;
+    fetch_free(x);
+    if (bytes >= TRIM_BYTES && helper)
+        job = calloc(1, sizeof(*job));
+    if (!job)
+        return;
+    *job = (struct helper_job){.run = trim_run, .done = trim_end, .drop = trim_end};
+    helper_submit(helper, job);
+}
+
 /* --- saving ---------------------------------------------------------------------------------- */
 
 static struct fetch *
@@ -137,7 +175,7 @@ save_done(struct helper_job *job)
             loop_now_ms(f->o.loop) + 6 * (f->o.pull_ms ? f->o.pull_ms : FOLLOW_PULL_MS);
         log_error("policy.save_failed", F_INT("version", x->mark.version), F_ERR(x->save_err));
     }
-    fetch_free(x);
+    finish(x);
 }
 
 static void
@@ -154,7 +192,7 @@ save_start(struct fetch *x)
 
     if (!f->lkg || helper_pending(f->disk) >= LIMIT_SAVES) {
         f->disk_whole = false;
-        fetch_free(x);
+        finish(x);
         return;
     }
     x->lkg = f->lkg;

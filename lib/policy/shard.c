@@ -2,9 +2,11 @@
  * One shard of keys, packed. A million keys must cost well under 200 bytes each, and one must be
  * found in less time than its HMAC takes:
  *
- *   slots     sorted by digest: 32 bytes, and where its record is in the blob
- *   buckets   by the bits after the first byte: where to look among the slots (2 to 4 candidates;
- *             digests are uniform, and nobody without the pepper chooses one)
+ *   slots     sorted by digest, with gaps: 32 bytes, where its record is in the blob, its team. The
+ *             bits after the first byte say where to look; what was there is in one of the next few
+ *             slots, before the first gap (digests are uniform, and nobody without the pepper
+ *             chooses one). So a look-up misses the cache once for the slot, and then, both at the
+ *             same time, for the record and the team.
  *   blob      records: flags, name, what it belongs to (numbers into the lists below), ...
  *   names     of teams, projects and users, once each a shard: a binding says what they mean
  */
@@ -28,6 +30,7 @@ enum {
     FLAG_LISTS = 128
 };
 
+#define SPARE_SLOTS 32          /* behind the last home */
 #define LIMIT_SHARD_KEYS 200000 /* fifty times the mean of a million keys */
 
 enum owner { OWNER_TEAM, OWNER_PROJECT, OWNER_USER, OWNERS };
@@ -36,40 +39,37 @@ static const char *const owner_names[OWNERS] = {"team", "project", "user"};
 
 struct owner_name {
     uint32_t at, len;   /* in the blob */
-    uint32_t first_key; /* one that names it, for messages */
+    uint32_t first_key; /* the slot of one that names it, for messages */
 };
 
-/* Side by side: a look-up misses the cache for either only once. */
+#define NO_KEY UINT32_MAX
+
 struct key_slot {
     unsigned char digest[SHA256_BYTES];
-    uint32_t offset;
+    uint32_t offset; /* NO_KEY: a gap */
+    uint32_t team;
 };
 
 struct key_shard {
     atomic_uint refs;
     size_t count;
-    struct key_slot *slots;
-    uint32_t *buckets;
-    unsigned bits; /* log2 of the number of buckets */
+    struct key_slot *slots; /* the last one is a gap */
+    uint32_t homes;         /* slots that a key may belong into; more stand behind them */
+    size_t slot_count;
     char *blob;
     size_t blob_len;
     struct owner_name *owners[OWNERS];
     size_t owner_count[OWNERS];
 };
 
-static const unsigned char *
-digest_at(const struct key_shard *s, size_t i)
-{
-    return s->slots[i].digest;
-}
-
-static uint32_t
-bucket_of(const struct key_shard *s, const unsigned char *digest)
+/* Where a key belongs, or, when that is taken, soon after. Never falls when digests rise. */
+static size_t
+home_of(const struct key_shard *s, const unsigned char *digest)
 {
     uint32_t after = (uint32_t)digest[1] << 24 | (uint32_t)digest[2] << 16 |
                      (uint32_t)digest[3] << 8 | digest[4];
 
-    return s->bits ? after >> (32 - s->bits) : 0;
+    return (size_t)((uint64_t)after * s->homes >> 32);
 }
 
 /* --- records: written once, walked by a cursor that trusts them ------------------------------ */
@@ -77,6 +77,7 @@ bucket_of(const struct key_shard *s, const unsigned char *digest)
 struct builder {
     struct key_shard *shard;
     unsigned number;
+    size_t next; /* behind the last key's slot */
     struct buf blob;
     struct map owners[OWNERS]; /* name -> 1 + its number */
     size_t owner_room[OWNERS];
@@ -160,7 +161,7 @@ owner_number(struct builder *b, enum owner kind, struct slice name, uint32_t *re
     }
     *ret_number = (uint32_t)s->owner_count[kind];
     s->owners[kind][*ret_number] =
-        (struct owner_name){(uint32_t)b->blob.len, (uint32_t)name.len, (uint32_t)s->count};
+        (struct owner_name){(uint32_t)b->blob.len, (uint32_t)name.len, (uint32_t)b->next};
     copy = arena_copy(&b->arena, name);
     if (!copy.at || buf_add_slice(&b->blob, name) != 0 ||
         map_put(&b->owners[kind], copy, (void *)((uintptr_t)*ret_number + 1)) != 0)
@@ -181,7 +182,8 @@ check_digest(struct builder *b, const struct section_key *k)
         return BAD(b, k, ERR_SYNTAX, "the digest belongs to another shard");
     if (s->count == 0)
         return 0;
-    order = memcmp(digest_at(s, s->count - 1), k->digest.at, SHA256_BYTES);
+    assert(s->slots && b->next > 0);
+    order = memcmp(s->slots[b->next - 1].digest, k->digest.at, SHA256_BYTES);
     if (order == 0)
         return BAD(b, k, ERR_EXISTS, "the digest is there twice");
     return order < 0 ? 0 : BAD(b, k, ERR_SYNTAX, "the digests are not sorted");
@@ -317,8 +319,6 @@ put_record(struct builder *b, const struct section_key *k, const uint32_t owners
 
     if (!err)
         err = put_slice(to, k->name);
-    if (!err)
-        err = put_number(to, owners[OWNER_TEAM]);
     if (!err && (flags & FLAG_PROJECT))
         err = put_number(to, owners[OWNER_PROJECT]);
     if (!err && (flags & FLAG_USER))
@@ -332,10 +332,34 @@ put_record(struct builder *b, const struct section_key *k, const uint32_t owners
     return err;
 }
 
+/* The next key's slot: its home, or the first one behind the key before it. NULL: no memory. */
+static struct key_slot *
+take_slot(struct builder *b, const unsigned char *digest)
+{
+    struct key_shard *s = b->shard;
+    size_t at = home_of(s, digest);
+
+    if (at < b->next)
+        at = b->next;
+    if (at + 1 >= s->slot_count) { /* one stays a gap */
+        size_t room = at + 1 + SPARE_SLOTS;
+        struct key_slot *more = realloc(s->slots, room * sizeof(*more));
+
+        if (!more)
+            return NULL;
+        memset(more + s->slot_count, 0xff, (room - s->slot_count) * sizeof(*more));
+        s->slots = more;
+        s->slot_count = room;
+    }
+    b->next = at;
+    return &s->slots[at];
+}
+
 static int
 add_key(struct builder *b, const struct section_key *k)
 {
     struct key_shard *s = b->shard;
+    struct key_slot *slot;
     const struct slice named[OWNERS] = {k->team, k->project, k->user};
     uint32_t owners[OWNERS] = {0};
     int err;
@@ -343,43 +367,37 @@ add_key(struct builder *b, const struct section_key *k)
     if ((err = check_digest(b, k)) != 0 || (err = check_names(b, k)) != 0 ||
         (err = check_lists(b, k)) != 0)
         return err;
+    slot = take_slot(b, (const unsigned char *)k->digest.at);
+    if (!slot)
+        return BAD(b, k, ERR_NOMEM, "no memory");
     for (size_t i = 0; !err && i < OWNERS; i++)
         if (named[i].len)
             err = owner_number(b, (enum owner)i, named[i], &owners[i]);
-    memcpy(s->slots[s->count].digest, k->digest.at, SHA256_BYTES);
-    s->slots[s->count].offset = (uint32_t)b->blob.len;
+    memcpy(slot->digest, k->digest.at, SHA256_BYTES);
+    slot->offset = (uint32_t)b->blob.len;
+    slot->team = owners[OWNER_TEAM];
     if (!err)
         err = put_record(b, k, owners);
     if (err)
         return BAD(b, k, ERR_NOMEM, "no memory");
+    b->next++;
     s->count++;
     return 0;
 }
 
-/* Room for exactly as many keys as there are: they are counted first. */
+/* A quarter of the homes stay gaps. Keys are counted first. */
 static int
 make_room(struct builder *b, size_t count)
 {
     struct key_shard *s = b->shard;
 
-    while (s->bits < 20 && (size_t)4 << s->bits <= count)
-        s->bits++;
-    s->slots = calloc(count + 1, sizeof(*s->slots));
-    s->buckets = calloc(((size_t)1 << s->bits) + 1, sizeof(*s->buckets));
-    return s->slots && s->buckets ? 0 : ERR_NOMEM;
-}
-
-static void
-fill_buckets(struct key_shard *s)
-{
-    size_t buckets = (size_t)1 << s->bits;
-    size_t at = 0;
-
-    for (size_t i = 0; i < s->count; i++)
-        for (; at <= bucket_of(s, digest_at(s, i)); at++)
-            s->buckets[at] = (uint32_t)i;
-    for (; at <= buckets; at++)
-        s->buckets[at] = (uint32_t)s->count;
+    s->homes = (uint32_t)(count + count / 3 + 1);
+    s->slot_count = s->homes + SPARE_SLOTS;
+    s->slots = malloc(s->slot_count * sizeof(*s->slots));
+    if (!s->slots)
+        return ERR_NOMEM;
+    memset(s->slots, 0xff, s->slot_count * sizeof(*s->slots));
+    return 0;
 }
 
 /* The blob and the lists at their exact size. */
@@ -477,7 +495,6 @@ shard_compile(struct slice bytes, unsigned number, struct key_shard **ret_shard,
         shard_unref(b.shard);
         return err;
     }
-    fill_buckets(b.shard);
     *ret_shard = b.shard;
     return 0;
 }
@@ -495,7 +512,6 @@ shard_unref(struct key_shard *s)
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     free(s->slots);
-    free(s->buckets);
     free(s->blob);
     for (size_t i = 0; i < OWNERS; i++)
         free(s->owners[i]);
@@ -511,8 +527,7 @@ shard_count(const struct key_shard *s)
 size_t
 shard_memory(const struct key_shard *s)
 {
-    size_t n = sizeof(*s) + (s->count + 1) * sizeof(*s->slots) +
-               (((size_t)1 << s->bits) + 1) * sizeof(*s->buckets) + s->blob_len + 1;
+    size_t n = sizeof(*s) + s->slot_count * sizeof(*s->slots) + s->blob_len + 1;
 
     for (size_t i = 0; i < OWNERS; i++)
         n += s->owner_count[i] * sizeof(struct owner_name);
@@ -623,7 +638,6 @@ binding_digest(const struct key_binding *b)
 static void
 fill_owners(const struct key_binding *b, unsigned flags, const char **at, struct policy_key *k)
 {
-    k->team = b->meaning[OWNER_TEAM][get_number(at)];
     if (flags & FLAG_PROJECT) {
         const struct policy_project *p = b->meaning[OWNER_PROJECT][get_number(at)];
 
@@ -658,12 +672,14 @@ fill_lists(const char *at, struct policy_key *k)
 }
 
 static void
-fill_key(const struct key_binding *b, size_t i, struct policy_key *k)
+fill_key(const struct key_binding *b, const struct key_slot *slot, struct policy_key *k)
 {
-    const char *at = b->shard->blob + b->shard->slots[i].offset;
-    unsigned flags = (unsigned char)*at++;
+    const char *at = b->shard->blob + slot->offset;
+    unsigned flags;
 
-    memcpy(k->digest, digest_at(b->shard, i), SHA256_BYTES);
+    k->team = b->meaning[OWNER_TEAM][slot->team];
+    memcpy(k->digest, slot->digest, SHA256_BYTES);
+    flags = (unsigned char)*at++;
     k->all_models = flags & FLAG_ALL_MODELS;
     k->disabled = flags & FLAG_DISABLED;
     k->refuse_on_partition = flags & FLAG_REFUSE;
@@ -693,11 +709,10 @@ binding_find(const struct key_binding *b, const unsigned char digest[static SHA2
              struct policy_key *ret)
 {
     const struct key_shard *s = b->shard;
-    uint32_t bucket = bucket_of(s, digest);
 
-    for (size_t i = s->buckets[bucket]; i < s->buckets[bucket + 1]; i++)
-        if (secret_equal(digest_at(s, i), digest, SHA256_BYTES)) {
-            fill_key(b, i, ret);
+    for (const struct key_slot *at = s->slots + home_of(s, digest); at->offset != NO_KEY; at++)
+        if (secret_equal(at->digest, digest, SHA256_BYTES)) {
+            fill_key(b, at, ret);
             return true;
         }
     return false;

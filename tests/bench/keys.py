@@ -108,13 +108,16 @@ class Bench:
         digests.chmod(0o644)
         made = self.script(KEYS.format(lock=LOCK, teams=args.teams, changes=CHANGES, file=digests))
         keys_s = self.reach(made)
-        with_keys = self.workers_pss()
+        most = self.workers_pss()
         print(f"published: {args.teams:,} teams in {teams_s:.1f} s, {args.keys:,} keys in {keys_s:.1f} s")
+        found = harness.until(self.saved, 120, "the policy on the workers' disk", every=1)
+        with_keys = self.workers_pss()
         print(f"a worker's memory: {small / 1e6:.1f} MB, with the teams {with_teams / 1e6:.1f} MB, with the keys "
-              f"{with_keys / 1e6:.1f} MB: {(with_keys - with_teams) / args.keys:.0f} bytes a key, "
-              f"{(with_teams - small) / args.teams:.0f} a team")
+              f"{with_keys / 1e6:.1f} MB ({most / 1e6:.1f} MB until they are on its disk): "
+              f"{(with_keys - with_teams) / args.keys:.0f} bytes a key, {(with_teams - small) / args.teams:.0f} a team")
         print(f"the control plane's: {memory(g.pid('controlplane')) / 1e6:.0f} MB, at most "
               f"{memory(g.pid('controlplane'), 'VmHWM') / 1e6:.0f} MB")
+        self.lookups(found)
 
     def saved(self):
         """Workers write what they hold behind their traffic's back."""
@@ -123,8 +126,7 @@ class Bench:
         except subprocess.CalledProcessError:
             return None
 
-    def lookups(self):
-        found = harness.until(self.saved, 120, "the policy on the workers' disk", every=1)
+    def lookups(self, found):
         for what, name in (("digest_ns", "by its digest"), ("text_ns", "by its text, HMAC included"),
                            ("clock_ns", "of it the two looks at the clock")):
             t = found[what]
@@ -179,7 +181,6 @@ def main():
     try:
         bench.gateway.up()
         bench.load()
-        bench.lookups()
         bench.changes()
     finally:
         bench.gateway.close()

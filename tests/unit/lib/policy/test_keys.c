@@ -348,11 +348,59 @@ test_changed_price_reaches_the_model(void **state)
     fixture_free(&f);
 }
 
+/* Digests of no key's text, all of which belong into one slot, the last or the first: they stand
+ * behind it, however many they are, and what is not there is not found behind them. */
+static void
+test_keys_that_crowd(void **state)
+{
+    enum { CROWD = 500 };
+
+    (void)state;
+    for (int last = 0; last < 2; last++) {
+        unsigned char digest[SHA256_BYTES];
+        struct policy_key k;
+        struct fixture f;
+        struct policy *p;
+        char name[32];
+
+        fixture_init_empty(&f);
+        fixture_add_team(&f, "red");
+        fixture_add_team(&f, "blue");
+        memset(digest, last ? 0xff : 0, sizeof(digest));
+        digest[0] = 7;
+        for (unsigned i = 0; i < CROWD; i++) {
+            digest[30] = (unsigned char)(i >> 8);
+            digest[31] = (unsigned char)i;
+            snprintf(name, sizeof(name), "crowd-%u", i);
+            fixture_put_key(&f, &(struct section_key){.digest = slice_make(digest, SHA256_BYTES),
+                                                      .name = slice_of(name),
+                                                      .team = i % 2 ? SLICE("red") : SLICE("blue"),
+                                                      .all_models = true});
+        }
+        p = fixture_policy(&f, NULL);
+        for (unsigned i = 0; i < CROWD; i++) {
+            digest[30] = (unsigned char)(i >> 8);
+            digest[31] = (unsigned char)i;
+            snprintf(name, sizeof(name), "crowd-%u", i);
+            assert_true(binding_find(p->bindings[7], digest, &k));
+            assert_true(slice_is(k.name, name));
+            assert_true(slice_is(k.team->name, i % 2 ? "red" : "blue"));
+        }
+        digest[30] = 0x7f;
+        assert_false(binding_find(p->bindings[7], digest, &k));
+        memset(digest + 1, last ? 0 : 0xff, SHA256_BYTES - 1);
+        assert_false(binding_find(p->bindings[7], digest, &k));
+        policy_unref(p);
+        fixture_free(&f);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_of_many_is_found_and_small),
+        cmocka_unit_test(test_keys_that_crowd),
         cmocka_unit_test(test_all_members_survive_packing),
         cmocka_unit_test(test_disabled_by_any_owner),
         cmocka_unit_test(test_one_changed_key_rebuilds_one_shard),
