@@ -2,11 +2,11 @@
 #include <stdio.h>
 
 #include "controlplane/api/authority.h"
+#include "controlplane/api/can_ask.h"
 #include "controlplane/api/handlers.h"
 
-/* What is shown of a grant; "" members are null. NULL: no memory. */
-static struct json *
-grant_json(const struct grant *g)
+struct json *
+can_grant_json(const struct grant *g)
 {
     const char *const members[][2] = {
         {"role", g->role}, {"binding", g->binding}, {"group", g->group},
@@ -53,7 +53,7 @@ grants_json(const struct access *a)
     struct json *list = json_new_list();
     int err = list ? 0 : ERR_NOMEM;
     for (size_t i = 0; i < a->count && !err; i++)
-        err = json_append(list, grant_json(&a->at[i]));
+        err = json_append(list, can_grant_json(&a->at[i]));
     if (!err)
         return list;
     json_free(list);
@@ -93,7 +93,8 @@ read_action(struct api_request *r, struct api_reply *reply, struct question *q)
     struct slice action = api_query(r, "action");
     if (!action.at)
         return api_problem(reply, 400, "missing_parameter",
-                           "action: a permission, such as keys.create");
+                           "action: a permission, such as keys.create; or an endpoint, when the "
+                           "resource is model:NAME");
     q->action = action.at;
     q->permission = permission_find(action);
     if (q->permission < 0)
@@ -214,7 +215,7 @@ set_answer(struct json *body, const struct question *q)
         err = json_set(body, "resource",
                        q->resource.at ? json_new_text(q->resource) : json_new_null());
     if (!err)
-        err = json_set(body, "because", why ? grant_json(why) : json_new_null());
+        err = json_set(body, "because", why ? can_grant_json(why) : json_new_null());
     if (!err)
         err = why ? json_set(body, "missing", json_new_null()) : set_missing(body, q);
     return err;
@@ -224,6 +225,9 @@ int
 system_can(struct api_request *r, struct api_reply *reply)
 {
     struct question q = {0};
+    struct slice model;
+    if (can_is_about_model(api_query(r, "resource"), &model))
+        return can_ask(r, reply, model);
     int err = read_action(r, reply, &q);
     if (!err)
         err = read_subject(r, reply, &q);

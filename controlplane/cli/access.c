@@ -107,15 +107,20 @@ print_part(const struct json *because, const char *member, const char *before)
         printf("%s '%.*s'", before, SLICE_ARG(text));
 }
 
-/* "yes: role 'developer' for team 'a', by binding 'b', through group 'g'" */
+/* "yes: role 'developer' for team 'a', by binding 'b', through group 'g' (a note)" */
 static void
-print_reason(const struct json *because)
+print_reason(const struct json *answer)
 {
+    const struct json *because = json_get(answer, "because");
+    struct slice note = json_str(json_get(answer, "note"));
+    bool by_role = json_str(json_get(because, "role")).at != NULL;
     print_part(because, "role", "yes: role");
     print_part(because, "team", " for team");
     print_part(because, "project", ", project");
     print_part(because, "binding", ", by binding");
     print_part(because, "group", ", through group");
+    if (note.at)
+        printf(by_role ? " (%.*s)" : "yes: %.*s", SLICE_ARG(note));
     printf("\n");
 }
 
@@ -128,7 +133,7 @@ print_answer(const struct cli *c, const struct json *answer)
     if (c->json)
         e = cli_print_json(answer);
     else if (allowed)
-        print_reason(json_get(answer, "because"));
+        print_reason(answer);
     else
         printf("no: %.*s\n", SLICE_ARG(missing));
     return e == CLI_OK && !allowed ? CLI_FAILED : e;
@@ -143,7 +148,10 @@ can_run(const struct command *command, int argc, char **argv)
     const char *as = NULL;
     struct json *answer = NULL;
     const struct option_row rows[] = {
-        {.name = "as", .into = &as, .value = "NAME", .help = "a user; without it: the caller"},
+        {.name = "as",
+         .into = &as,
+         .value = "NAME",
+         .help = "a user, or keys/NAME; without it: the caller"},
     };
     int e = cli_begin(&c, command, rows, 1, 1, 2, argc, argv);
     if (e != CLI_GO_ON)

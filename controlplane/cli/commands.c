@@ -141,7 +141,7 @@ const struct command commands[] = {
     {"token revoke", "revoke an admin token", "NAME", "headgate token revoke ci", token_revoke_run, NULL, false},
     {"whoami", "tell whose token this is, and what it may do", "", "headgate whoami", whoami_run, NULL, false},
     {"can", "explain whether something is allowed; exit status 0 when it is", "ACTION [RESOURCE]",
-     "headgate can --as ada keys.create teams/research", can_run, NULL, false},
+     "headgate can --as ada chat.completions model:gpt-4o", can_run, NULL, false},
 
     {"snippets", "print code that calls this gateway", "", "headgate snippets --language python",
      snippets_run, NULL, false},

@@ -7,6 +7,7 @@
 
 #include "controlplane/publish/item_bytes.h"
 #include "controlplane/rules/pricebook.h"
+#include "controlplane/store/access.h"
 #include "lib/base/encode.h"
 #include "lib/base/log.h"
 #include "lib/control/section.h"
@@ -349,6 +350,53 @@ add_pricebook(struct job *j, struct buf *into)
     return err;
 }
 
+/* --- who has which role ------------------------------------------------------------------------
+ */
+
+/* The roles that say what may be asked of models. */
+static int
+load_roles(struct job *j, struct db_rows **ret)
+{
+    int err =
+        db_query(j->in->db, "SELECT name FROM config_items WHERE kind = 'roles' AND body ? 'allow'",
+                 NULL, 0, ret);
+
+    return err ? explain_db(j, err) : 0;
+}
+
+static bool
+is_named(const struct db_rows *names, const char *name)
+{
+    for (size_t i = 0; i < db_count(names); i++)
+        if (slice_is(db_slice(names, i, 0), name))
+            return true;
+    return false;
+}
+
+/* The bindings of such roles, with groups resolved: workers know users, not groups. */
+static int
+add_grants(struct job *j, struct buf *into)
+{
+    struct access all = {0};
+    struct db_rows *roles;
+    int err = load_roles(j, &roles);
+
+    if (err)
+        return err;
+    if (db_count(roles) && (err = access_load(j->in->db, NULL, &all)) != 0)
+        err = explain_db(j, err);
+    for (size_t i = 0; !err && i < all.count; i++) {
+        const struct grant *g = &all.at[i];
+        if (is_named(roles, g->role))
+            err = section_put_grant(
+                into, &(struct section_grant){slice_of(g->user), slice_of(g->role),
+                                              slice_of(g->team), slice_of(g->project)});
+    }
+    access_free(&all);
+    db_rows_free(roles);
+    return err;
+}
+
 static int
 add_fixed(struct job *j, enum section_id id, struct buf *into)
 {
@@ -361,6 +409,8 @@ add_fixed(struct job *j, enum section_id id, struct buf *into)
         err = add_pepper(j, into);
     if (!err && id == SECTION_PRICES)
         err = add_pricebook(j, into);
+    if (!err && id == SECTION_TEAMS)
+        err = add_grants(j, into);
     return err;
 }
 

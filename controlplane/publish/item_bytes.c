@@ -275,6 +275,20 @@ put_user(struct job *j, struct buf *into)
     return j->err ? j->err : section_put_user(into, &u);
 }
 
+/* Nothing for most roles, which are of the admin API alone. */
+static int
+put_role(struct job *j, struct buf *into)
+{
+    const struct json *allow = json_get(j->s->body, "allow"), *models = json_get(allow, "models");
+    struct section_role r = {.name = j->s->name, .all_models = !models};
+
+    if (!allow)
+        return 0;
+    r.models = texts(j, models, &r.model_count);
+    take_scope(j, allow, &r.scope);
+    return j->err ? j->err : section_put_role(into, &r);
+}
+
 static int64_t
 moment(struct job *j, const struct json *map, const char *member)
 {
@@ -564,9 +578,11 @@ put(struct job *j, struct buf *into, unsigned char *ret_digest)
         return put_budget(j, into);
     case KIND_ISSUERS:
         return put_issuer(j, into);
-    case KIND_ROLES: /* of the admin API: no worker asks */
-    case KIND_GROUPS:
+    case KIND_ROLES:
+        return put_role(j, into);
+    case KIND_GROUPS: /* what follows from them is put behind the items: compile.c */
     case KIND_BINDINGS:
+        return 0;
     case KIND_ALERTS:
     case KIND_COUNT:
         break;
@@ -614,7 +630,8 @@ item_section(enum kind_id kind)
         [KIND_PROVIDERS] = "providers", [KIND_MODELS] = "models",  [KIND_TEAMS] = "teams",
         [KIND_ISSUERS] = "teams",       [KIND_PROJECTS] = "teams", [KIND_USERS] = "teams",
         [KIND_KEYS] = "keys",           [KIND_PRICES] = "prices",  [KIND_QUOTAS] = "limits",
-        [KIND_BUDGETS] = "limits",
+        [KIND_BUDGETS] = "limits",      [KIND_ROLES] = "teams",    [KIND_GROUPS] = "teams",
+        [KIND_BINDINGS] = "teams",
     };
 
     return sections[kind] ? sections[kind] : "";

@@ -141,7 +141,8 @@ static const struct kind_default disabled_default[] = {{NULL, "disabled", "false
 static const struct field_row role_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name; not that of a built-in role."},
     {.name = "description", .kind = FIELD_TEXT, .max = 1000, .check = field_is_text, .help = "What it is for."},
-    {.name = "permissions", .kind = FIELD_TEXTS, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "keys.create, or patterns: keys.*, *.read."},
+    {.name = "permissions", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "keys.create, or patterns: keys.*, *.read."},
+    {.name = "allow", .kind = FIELD_MAP, .item = &allow_table, .help = "What its holders may ask of models, within what the key and its team allow. Who has a role with it needs one, bound there, that allows all of a request."},
 };
 
 static const struct field_row group_rows[] = {
@@ -648,12 +649,18 @@ check_role(const struct json *item, const char *path, struct buf *why)
     char place[64];
     if (builtin_role_find(json_str(json_get(item, "name"))))
         return rule_refuse(why, path, "name", "a built-in role is called so; it cannot be changed");
+    if (!list && !json_get(item, "allow"))
+        return rule_refuse(why, path, "permissions",
+                           "gives nothing: needed, unless the role has an `allow`");
+    if (json_get(item, "allow") && json_size(json_get(item, "allow")) == 0)
+        return rule_refuse(why, path, "allow",
+                           "is empty: say `models: [\"*\"]` where all is meant");
     for (size_t i = 0; i < json_size(list); i++) {
         snprintf(place, sizeof(place), "permissions[%zu]", i);
         if (permissions_add(&all, json_str(json_at(list, i))) == 0)
             return refuse_permission(why, path, place, json_str(json_at(list, i)));
     }
-    return 0;
+    return check_scope(json_get(item, "allow"), path, "allow", why);
 }
 
 static int

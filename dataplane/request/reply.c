@@ -37,6 +37,7 @@ const struct problem_row problems[PROBLEMS] = {
     [PROBLEM_SCOPE_ADDRESS]        = { 403, "address_not_allowed",      DENIED,  0 },
     [PROBLEM_SCOPE_ENDPOINT]       = { 403, "endpoint_not_allowed",     DENIED,  0 },
     [PROBLEM_SCOPE_PARAMETER]      = { 403, "parameter_not_allowed",    DENIED,  0 },
+    [PROBLEM_SCOPE_ROLE]           = { 403, "role_not_allowed",         DENIED,  0 },
     [PROBLEM_MODEL_NOT_FOUND]      = { 404, "model_not_found",          INVALID, 0 },
     [PROBLEM_PROVIDER_NOT_FOUND]   = { 404, "provider_not_found",       INVALID, 0 },
     [PROBLEM_PROVIDER_NEEDED]      = { 400, "provider_required",        INVALID, 0 },

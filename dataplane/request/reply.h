@@ -33,6 +33,7 @@ enum problem {
     PROBLEM_SCOPE_ADDRESS,
     PROBLEM_SCOPE_ENDPOINT,
     PROBLEM_SCOPE_PARAMETER,
+    PROBLEM_SCOPE_ROLE, /* no role of who asks allows it */
     PROBLEM_MODEL_NOT_FOUND,
     PROBLEM_PROVIDER_NOT_FOUND,
     PROBLEM_PROVIDER_NEEDED, /* and the request does not say which */

@@ -1,6 +1,7 @@
 /*
- * authorize: may this key use this model? A model that does not exist and one that the key may not
- * use give the same answer. The list of models is the answer to the same question for all of them.
+ * authorize: may this key, and who holds it, use this model? A model that does not exist and one
+ * that the key may not use give the same answer. The list of models is the answer to the same
+ * question for all of them.
  */
 #include "dataplane/dialects/capabilities.h"
 #include "dataplane/dialects/models.h"
@@ -123,6 +124,14 @@ check_max_tokens(struct request *r, int64_t most, const char *whose)
     return NEXT;
 }
 
+/* An embedding, a picture has no length to choose. */
+static bool
+has_length(const struct request *r)
+{
+    const struct codec *codec = r->endpoint->codec;
+    return !codec || (codec->forwards && !r->body.units->costs_nothing);
+}
+
 static enum verdict
 check_scope(struct request *r, struct slice packed, const char *whose)
 {
@@ -137,19 +146,106 @@ check_scope(struct request *r, struct slice packed, const char *whose)
         return reply_refuse_member(r, PROBLEM_SCOPE_PARAMETER, r->body.brief.tools_member,
                                    "The %s does not allow '%s'.", whose,
                                    r->body.brief.tools_member);
-    /* An embedding, a picture has no length to choose. */
-    const struct codec *codec = r->endpoint->codec;
-    if (scope.max_tokens && (!codec || (codec->forwards && !r->body.units->costs_nothing)))
+    if (scope.max_tokens && has_length(r))
         return check_max_tokens(r, scope.max_tokens, whose);
     return NEXT;
+}
+
+/* --- what the roles of who asks allow ----------------------------------------------------------
+ *
+ * One of them must allow all of the request: its endpoint and address, the model, the parameters.
+ */
+
+static bool
+role_reaches(const struct request *r, const struct policy_role *role)
+{
+    struct policy_scope scope;
+    policy_scope_read(role->scope, &scope);
+    return policy_scope_has_endpoint(&scope, slice_of(r->endpoint->name)) &&
+           (!scope.addresses.at ||
+            policy_scope_has_address(&scope, slice_of(http_peer(r->client))));
+}
+
+static enum verdict
+refuse_reach(struct request *r, const struct policy_role *some)
+{
+    const struct policy_key *key = r->who.key;
+    if (!some)
+        return reply_refuse(r, PROBLEM_SCOPE_ROLE,
+                            "The roles of user '%.*s' allow requests elsewhere, but none of team "
+                            "'%.*s' here.",
+                            SLICE_ARG(key->user), SLICE_ARG(key->team->name));
+    return reply_refuse(r, PROBLEM_SCOPE_ROLE,
+                        "No role of user '%.*s' allows '%s' from this address ('%.*s' does not).",
+                        SLICE_ARG(key->user), r->endpoint->name, SLICE_ARG(some->name));
+}
+
+/* Whether any role allows the endpoint at all. */
+static enum verdict
+check_reach(struct request *r)
+{
+    const struct policy_role *role, *some = NULL;
+    size_t cursor = 0;
+    if (r->who.key->grant_count == 0)
+        return NEXT;
+    while ((role = policy_key_role(r->who.key, &cursor)) != NULL) {
+        if (role_reaches(r, role))
+            return NEXT;
+        some = role;
+    }
+    return refuse_reach(r, some);
+}
+
+static bool
+fits(const struct request *r, struct slice packed)
+{
+    struct policy_scope scope;
+    const struct request_brief *brief = &r->body.brief;
+    policy_scope_read(packed, &scope);
+    if ((!scope.stream && brief->stream) || (!scope.tools && brief->tools_member))
+        return false;
+    return !scope.max_tokens || !has_length(r) ||
+           (brief->max_tokens_member && !brief->max_tokens_odd &&
+            brief->max_tokens <= scope.max_tokens);
+}
+
+/* By the role that comes nearest: the last one that allows the endpoint and the model. */
+static enum verdict
+refuse_parameters(struct request *r, const struct policy_role *near)
+{
+    const char *whose = arena_printf(&r->arena, "role '%.*s' of user '%.*s'", SLICE_ARG(near->name),
+                                     SLICE_ARG(r->who.key->user));
+    return whose ? check_scope(r, near->scope, whose) : refuse_memory(r);
+}
+
+static enum verdict
+check_roles(struct request *r)
+{
+    const struct policy_role *role, *near = NULL;
+    size_t cursor = 0;
+    if (r->who.key->grant_count == 0)
+        return NEXT;
+    while ((role = policy_key_role(r->who.key, &cursor)) != NULL) {
+        if (!role_reaches(r, role) || !policy_role_has_model(role, r->grant.name))
+            continue;
+        if (fits(r, role->scope))
+            return NEXT;
+        near = role;
+    }
+    if (near)
+        return refuse_parameters(r, near);
+    return reply_refuse_member(r, PROBLEM_SCOPE_ROLE, "model",
+                               "No role of user '%.*s' allows '%s' for this model.",
+                               SLICE_ARG(r->who.key->user), r->endpoint->name);
 }
 
 static enum verdict
 check_scopes(struct request *r)
 {
-    if (check_scope(r, r->who.key->scope, "key") == REPLY)
+    if (check_scope(r, r->who.key->scope, "key") == REPLY ||
+        check_scope(r, r->who.key->team->scope, "team") == REPLY)
         return REPLY;
-    return check_scope(r, r->who.key->team->scope, "team");
+    return check_roles(r);
 }
 
 /* --- a provider that is named, or the only one ------------------------------------------------ */
@@ -266,6 +362,8 @@ authorize(struct request *r)
     struct slice name = r->subject;
     if (r->who.key->team->disabled)
         return reply_refuse(r, PROBLEM_TEAM_DISABLED, "The team of this key is disabled.");
+    if (check_reach(r) == REPLY)
+        return REPLY;
     if (r->endpoint->codec && r->endpoint->codec->forwards)
         return authorize_forward(r);
     bool own = r->endpoint->way == WAY_OWN;

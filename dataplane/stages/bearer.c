@@ -63,6 +63,7 @@ take_user(struct request *r, const struct bearer *b, const struct policy_issuer 
         return refuse(r, "it does not name who asks");
     if (policy_user_is_disabled(r->policy, name))
         return refuse(r, "its user is disabled");
+    policy_set_holder(r->policy, name, &r->who.found);
     r->who.found.user = arena_copy(&r->arena, name);
     return r->who.found.user.at
                ? NEXT

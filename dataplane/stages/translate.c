@@ -256,7 +256,13 @@ may_degrade(const struct policy_key *key)
     struct policy_scope of_key, of_team;
     policy_scope_read(key->scope, &of_key);
     policy_scope_read(key->team->scope, &of_team);
-    return of_key.degrade || of_team.degrade;
+    bool may = of_key.degrade || of_team.degrade;
+    const struct policy_role *role;
+    for (size_t cursor = 0; !may && (role = policy_key_role(key, &cursor)) != NULL;) {
+        policy_scope_read(role->scope, &of_key);
+        may = of_key.degrade;
+    }
+    return may;
 }
 
 /* What a compatible provider calls something else, or does not take. */

@@ -179,6 +179,34 @@ section_put_issuer(struct buf *into, const struct section_issuer *i)
 }
 
 int
+section_put_role(struct buf *into, const struct section_role *r)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, r->name);
+    wire_bool(&w, 2, r->all_models);
+    put_texts(&w, 3, r->models, r->model_count);
+    put_scope(&w, 4, &r->scope);
+    wire_end(&w, 5, at);
+    return w.err;
+}
+
+int
+section_put_grant(struct buf *into, const struct section_grant *g)
+{
+    struct wire w = {into, 0};
+    size_t at = wire_begin(&w);
+
+    wire_text(&w, 1, g->user);
+    wire_text(&w, 2, g->role);
+    wire_text(&w, 3, g->team);
+    wire_text(&w, 4, g->project);
+    wire_end(&w, 6, at);
+    return w.err;
+}
+
+int
 section_put_price_version(struct buf *into, struct slice version)
 {
     struct wire w = {into, 0};
@@ -340,7 +368,8 @@ static const struct {
     {"teams", 2, SECTION_PROJECT},        {"teams", 3, SECTION_USER},
     {"prices", 1, SECTION_PRICE_VERSION}, {"prices", 2, SECTION_PRICE},
     {"limits", 1, SECTION_QUOTA},         {"limits", 2, SECTION_BUDGET},
-    {"teams", 4, SECTION_ISSUER},
+    {"teams", 4, SECTION_ISSUER},         {"teams", 5, SECTION_ROLE},
+    {"teams", 6, SECTION_GRANT},
 };
 
 static int
@@ -631,6 +660,36 @@ section_get_issuer(struct slice item, struct arena *a, struct section_issuer *re
         .key_count = m->n_keys,
     };
     return get_scope(m->scope, a, &ret->scope);
+}
+
+int
+section_get_role(struct slice item, struct arena *a, struct section_role *ret)
+{
+    const Headgate__Snapshot__Role *m =
+        message_read(&headgate__snapshot__role__descriptor, item, a);
+    const struct slice *models;
+
+    if (!m || !(models = texts(m->models, m->n_models, a)))
+        return ERR_SYNTAX;
+    *ret = (struct section_role){
+        .name = text(m->name),
+        .all_models = m->allow_all_models,
+        .models = models,
+        .model_count = m->n_models,
+    };
+    return get_scope(m->scope, a, &ret->scope);
+}
+
+int
+section_get_grant(struct slice item, struct arena *a, struct section_grant *ret)
+{
+    const Headgate__Snapshot__Grant *m =
+        message_read(&headgate__snapshot__grant__descriptor, item, a);
+
+    if (!m)
+        return ERR_SYNTAX;
+    *ret = (struct section_grant){text(m->user), text(m->role), text(m->team), text(m->project)};
+    return 0;
 }
 
 int

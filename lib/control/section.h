@@ -100,6 +100,18 @@ struct section_variant {
     struct section_rates rates;
 };
 
+struct section_role {
+    struct slice name;
+    bool all_models;
+    const struct slice *models;
+    size_t model_count;
+    struct section_scope scope;
+};
+
+struct section_grant {
+    struct slice user, role, team, project;
+};
+
 struct section_issuer_key {
     struct slice id, der;
     uint32_t kind; /* enum bearer_kind */
@@ -174,6 +186,8 @@ MUST_CHECK int section_put_team(struct buf *into, const struct section_team *t);
 MUST_CHECK int section_put_project(struct buf *into, const struct section_project *p);
 MUST_CHECK int section_put_user(struct buf *into, const struct section_user *u);
 MUST_CHECK int section_put_issuer(struct buf *into, const struct section_issuer *i);
+MUST_CHECK int section_put_role(struct buf *into, const struct section_role *r);
+MUST_CHECK int section_put_grant(struct buf *into, const struct section_grant *g);
 MUST_CHECK int section_put_price_version(struct buf *into, struct slice version); /* of the list */
 MUST_CHECK int section_put_price(struct buf *into, const struct section_price *p);
 MUST_CHECK int section_put_quota(struct buf *into, const struct section_quota *q);
@@ -191,6 +205,8 @@ enum section_item {
     SECTION_PROJECT,
     SECTION_USER,
     SECTION_ISSUER,
+    SECTION_ROLE,
+    SECTION_GRANT,
     SECTION_PRICE_VERSION, /* the item is the text itself */
     SECTION_PRICE,
     SECTION_KEY,
@@ -215,6 +231,8 @@ MUST_CHECK int section_get_team(struct slice item, struct arena *a, struct secti
 MUST_CHECK int section_get_project(struct slice item, struct arena *a, struct section_project *ret);
 MUST_CHECK int section_get_user(struct slice item, struct arena *a, struct section_user *ret);
 MUST_CHECK int section_get_issuer(struct slice item, struct arena *a, struct section_issuer *ret);
+MUST_CHECK int section_get_role(struct slice item, struct arena *a, struct section_role *ret);
+MUST_CHECK int section_get_grant(struct slice item, struct arena *a, struct section_grant *ret);
 MUST_CHECK int section_get_price(struct slice item, struct arena *a, struct section_price *ret);
 MUST_CHECK int section_get_quota(struct slice item, struct arena *a, struct section_quota *ret);
 MUST_CHECK int section_get_budget(struct slice item, struct arena *a, struct section_budget *ret);

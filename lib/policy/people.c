@@ -6,20 +6,13 @@
 
 #define LIMIT_TEAM_MODELS 4096
 
-struct place {
-    const char *list;
-    size_t at;
-    struct slice name;
-    struct buf *why;
-};
-
 #define BAD(p, err, format, ...)                                                                   \
     refuse((p)->why, (err), "%s[%zu] '%.*s': " format, (p)->list, (p)->at, SLICE_ARG((p)->name),   \
            ##__VA_ARGS__)
 
 /* Enters an item under its name, checked. */
 static int
-enter(struct policy_people *p, struct map *map, const struct place *at, void *item,
+enter(struct policy_people *p, struct map *map, const struct people_place *at, void *item,
       struct slice *ret_name)
 {
     if (!name_is_valid(at->name))
@@ -46,7 +39,8 @@ copy_scope(struct policy_people *p, const struct section_scope *from, struct sli
 }
 
 static int
-take_team(struct policy_people *p, struct place *at, struct slice item, struct arena *scratch)
+take_team(struct policy_people *p, struct people_place *at, struct slice item,
+          struct arena *scratch)
 {
     struct policy_team *to = arena_zalloc(&p->arena, sizeof(*to));
     struct section_team t;
@@ -79,7 +73,8 @@ take_team(struct policy_people *p, struct place *at, struct slice item, struct a
 }
 
 static int
-take_project(struct policy_people *p, struct place *at, struct slice item, struct arena *scratch)
+take_project(struct policy_people *p, struct people_place *at, struct slice item,
+             struct arena *scratch)
 {
     struct policy_project *to = arena_zalloc(&p->arena, sizeof(*to));
     struct section_project s;
@@ -97,7 +92,8 @@ take_project(struct policy_people *p, struct place *at, struct slice item, struc
 }
 
 static int
-take_user(struct policy_people *p, struct place *at, struct slice item, struct arena *scratch)
+take_user(struct policy_people *p, struct people_place *at, struct slice item,
+          struct arena *scratch)
 {
     struct policy_user *to = arena_zalloc(&p->arena, sizeof(*to));
     struct section_user s;
@@ -114,11 +110,9 @@ take_user(struct policy_people *p, struct place *at, struct slice item, struct a
     return enter(p, &p->users, at, to, &to->name);
 }
 
-typedef int take_item(struct policy_people *, struct place *, struct slice, struct arena *);
-
-static int
-each_item(struct policy_people *p, struct slice bytes, enum section_item kind, const char *list,
-          take_item *take, struct buf *why)
+int
+people_each(struct policy_people *p, struct slice bytes, enum section_item kind, const char *list,
+            people_take *take, struct buf *why)
 {
     struct item_walk w = {"teams", kind, bytes, 0, 0};
     struct arena scratch;
@@ -127,7 +121,7 @@ each_item(struct policy_people *p, struct slice bytes, enum section_item kind, c
 
     arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
     while ((err = item_next(&w, &item, why)) == 1) {
-        err = take(p, &(struct place){list, w.at, SLICE(""), why}, item, &scratch);
+        err = take(p, &(struct people_place){list, w.at, SLICE(""), why}, item, &scratch);
         arena_free(&scratch);
         if (err)
             break;
@@ -149,15 +143,18 @@ people_compile(struct slice bytes, struct policy_people **ret_people, struct buf
     map_init(&p->teams);
     map_init(&p->projects);
     map_init(&p->users);
+    map_init(&p->roles);
     map_init(&p->issuers);
     hash_sha256(bytes.at, bytes.len, p->digest);
-    err = each_item(p, bytes, SECTION_TEAM, "teams", take_team, why);
+    err = people_each(p, bytes, SECTION_TEAM, "teams", take_team, why);
     if (!err)
-        err = each_item(p, bytes, SECTION_PROJECT, "projects", take_project, why);
+        err = people_each(p, bytes, SECTION_PROJECT, "projects", take_project, why);
     if (!err)
-        err = each_item(p, bytes, SECTION_USER, "users", take_user, why);
+        err = people_each(p, bytes, SECTION_USER, "users", take_user, why);
     if (!err)
         err = issuers_compile(p, bytes, why);
+    if (!err)
+        err = roles_compile(p, bytes, why);
     if (err) {
         people_unref(p);
         return err;
@@ -174,6 +171,7 @@ people_unref(struct policy_people *p)
     map_free(&p->teams);
     map_free(&p->projects);
     map_free(&p->users);
+    map_free(&p->roles);
     issuers_free(p);
     arena_free(&p->arena);
     free(p);

@@ -108,10 +108,23 @@ key_allows(const struct policy_key *key, struct slice model_name)
     return false;
 }
 
+static bool
+roles_allow(const struct policy_key *key, struct slice model_name)
+{
+    const struct policy_role *role;
+    size_t cursor = 0;
+
+    while ((role = policy_key_role(key, &cursor)) != NULL)
+        if (policy_role_has_model(role, model_name))
+            return true;
+    return key->grant_count == 0;
+}
+
 bool
 policy_may_use(const struct policy_key *key, struct slice model_name)
 {
-    return key_allows(key, model_name) && team_allows(key->team, model_name);
+    return key_allows(key, model_name) && team_allows(key->team, model_name) &&
+           roles_allow(key, model_name);
 }
 
 /* --- models, providers, prices ------------------------------------------------------------- */

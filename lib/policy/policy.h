@@ -97,6 +97,15 @@ struct policy_tag {
     struct slice name, value;
 };
 
+/* What a role lets its holders ask of models. */
+struct policy_role {
+    struct slice name;
+    struct slice scope; /* packed: policy_scope_read() */
+    bool all_models;
+    const struct slice *models; /* names and globs */
+    size_t count;
+};
+
 /* What a key's or a team's requests are limited to, beside models: both must allow. */
 struct policy_scope {
     int64_t max_tokens; /* of an answer; 0: no limit */
@@ -106,7 +115,9 @@ struct policy_scope {
 };
 /* packed: of a key or team; "": no limits. */
 void policy_scope_read(struct slice packed, struct policy_scope *ret);
-/* "chat.completions" */
+/* What a request can be for, as scopes and records name it: "chat.completions", ...; NULL at the
+ * end. */
+extern const char *const policy_endpoint_names[];
 bool policy_scope_has_endpoint(const struct policy_scope *s, struct slice name);
 /* A numeric address, as http_peer() gives it. */
 bool policy_scope_has_address(const struct policy_scope *s, struct slice address);
@@ -131,7 +142,18 @@ struct policy_key {
     struct slice tags;  /* packed: policy_key_tag() */
     size_t tag_count;
     struct slice scope; /* packed: policy_scope_read() */
+    /* Of the user who holds it: the roles that say what may be asked of models, wherever they are
+     * bound. None: the roles say nothing, and key and team decide. */
+    const struct policy_grant *grants;
+    size_t grant_count;
     char id_text[37];
+};
+
+/* A role that somebody has, and where. */
+struct policy_grant {
+    const struct policy_role *role;
+    const struct policy_team *team; /* NULL: everywhere */
+    struct slice project;           /* empty: all of the team */
 };
 
 struct bearer; /* lib/sign/bearer.h */
@@ -177,13 +199,20 @@ const struct policy_issuer *policy_find_issuer(const struct policy *p, struct sl
 const struct policy_team *policy_find_team(const struct policy *p, struct slice name);
 /* Whether there is a user of this name that is disabled. */
 bool policy_user_is_disabled(const struct policy *p, struct slice name);
+/* Who holds a key that was not found here (a token's): its grants. */
+void policy_set_holder(const struct policy *p, struct slice user, struct policy_key *key);
+/* The next of the holder's roles that counts where the key belongs; start with *cursor = 0. NULL:
+ * there is none any more. A request needs one role that allows all of it, when grant_count > 0. */
+const struct policy_role *policy_key_role(const struct policy_key *key, size_t *cursor);
+bool policy_role_has_model(const struct policy_role *role, struct slice model_name);
 
 /* A configured model by name, else "provider/model" naming a provider directly. The second kind is
  * written into *scratch (with its one target in scratch_target) and returned. NULL: unknown. */
 const struct policy_model *policy_find_model(const struct policy *p, struct slice name,
                                              struct policy_model *scratch,
                                              struct policy_target *scratch_target);
-/* Whether key and team both allow the name as the client spelt it. */
+/* Whether key and team both allow the name as the client spelt it, and some role of the holder's.
+ */
 bool policy_may_use(const struct policy_key *key, struct slice model_name);
 /* "gpt-*" against "gpt-4o": '*' matches any run of bytes. Linear time. */
 bool glob_match(struct slice pattern, struct slice text);

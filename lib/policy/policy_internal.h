@@ -99,21 +99,39 @@ struct policy_project {
 struct policy_user {
     struct slice name;
     bool disabled;
+    struct policy_grant *grants;
+    size_t grant_count, grant_cap;
 };
 
 struct policy_people {
     atomic_uint refs;
     struct arena arena;
     unsigned char digest[SHA256_BYTES];
-    struct map teams, projects, users; /* by name */
-    struct map issuers;                /* by their claim */
+    struct map teams, projects, users, roles; /* by name */
+    struct map issuers;                       /* by their claim */
     struct policy_issuer **issuer_list;
     size_t issuer_count;
 };
 
+/* Where an item stands, for what is said of it. */
+struct people_place {
+    const char *list;
+    size_t at;
+    struct slice name;
+    struct buf *why;
+};
+typedef int people_take(struct policy_people *p, struct people_place *at, struct slice item,
+                        struct arena *scratch);
+/* Each item of a kind in the section "teams", until one is refused. */
+MUST_CHECK int people_each(struct policy_people *p, struct slice bytes, enum section_item kind,
+                           const char *list, people_take *take, struct buf *why);
+
 /* issuers.c */
 MUST_CHECK int issuers_compile(struct policy_people *p, struct slice bytes, struct buf *why);
 void issuers_free(struct policy_people *p);
+
+/* roles.c: after the teams, projects and users */
+MUST_CHECK int roles_compile(struct policy_people *p, struct slice bytes, struct buf *why);
 
 MUST_CHECK int people_compile(struct slice bytes, struct policy_people **ret_people,
                               struct buf *why);

@@ -20,6 +20,30 @@ enum {
     ALLOWS_DEGRADING = 32,
 };
 
+const char *const policy_endpoint_names[] = {
+    "chat.completions",
+    "completions",
+    "embeddings",
+    "models",
+    "responses",
+    "messages",
+    "generate_content",
+    "capabilities",
+    "rerank",
+    "count_tokens",
+    "moderations",
+    "images.generations",
+    "images.edits",
+    "images.variations",
+    "audio.speech",
+    "audio.transcriptions",
+    "audio.translations",
+    "files",
+    "batches",
+    "passthrough",
+    NULL,
+};
+
 const char *
 scope_problem(const struct section_scope *s)
 {

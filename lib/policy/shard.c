@@ -649,6 +649,8 @@ fill_owners(const struct key_binding *b, unsigned flags, const char **at, struct
 
         k->user = u->name;
         k->disabled = k->disabled || u->disabled;
+        k->grants = u->grants;
+        k->grant_count = u->grant_count;
     }
 }
 
@@ -686,6 +688,8 @@ fill_key(const struct key_binding *b, const struct key_slot *slot, struct policy
     k->expires_ms = 0;
     k->id = k->project = k->user = k->models = k->tags = k->scope = SLICE("");
     k->model_count = k->tag_count = 0;
+    k->grants = NULL;
+    k->grant_count = 0;
     k->name = get_slice(&at);
     fill_owners(b, flags, &at, k);
     if (flags & FLAG_EXPIRES) {

@@ -221,6 +221,28 @@ no_credential(void *ctx, struct slice provider, const struct json *body, struct 
 }
 
 /* What the rules should never have let in is refused with its place all the same. */
+/* Only a role that says what may be asked of models is for workers. */
+static void
+test_roles(void **state)
+{
+    struct section_role role;
+    struct slice rest, item;
+
+    (void)state;
+    assert_int_equal(convert(KIND_ROLES, "admin", "{\"permissions\":[\"keys.*\"]}", NULL), 0);
+    assert_int_equal(bytes.len, 0);
+    assert_int_equal(
+        convert(KIND_ROLES, "dev", "{\"allow\":{\"models\":[\"gpt-*\"],\"tools\":false}}", NULL),
+        0);
+    rest = buf_slice(&bytes);
+
+    assert_int_equal(section_next(SLICE("teams"), &rest, &item), SECTION_ROLE);
+    assert_int_equal(section_get_role(item, &arena, &role), 0);
+    assert_slice_is(role.name, "dev");
+    assert_slice_is(role.models[0], "gpt-*");
+    assert_true(!role.all_models && role.scope.no_tools && !role.scope.limits_endpoints);
+}
+
 static void
 test_bad_bodies(void **state)
 {
@@ -268,6 +290,7 @@ main(void)
         TEST(test_people),
         TEST(test_key),
         TEST(test_price),
+        TEST(test_roles),
         TEST(test_bad_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

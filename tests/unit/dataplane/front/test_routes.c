@@ -120,12 +120,31 @@ test_unescape(void **state)
     arena_free(&a);
 }
 
+/* What `headgate can` knows by name is what there is. */
+static void
+test_endpoint_names(void **state)
+{
+    (void)state;
+    size_t known = 0;
+    while (policy_endpoint_names[known])
+        known++;
+    assert_int_equal(known, ENDPOINT_KINDS);
+    for (size_t i = 0; i < ENDPOINT_KINDS; i++) {
+        size_t k = 0;
+        while (k < known && strcmp(policy_endpoint_names[k], front_endpoint_names[i]) != 0)
+            k++;
+        if (k == known)
+            fail_msg("%s is not known", front_endpoint_names[i]);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_unescape),
+        cmocka_unit_test(test_endpoint_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
