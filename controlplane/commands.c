@@ -1,4 +1,4 @@
-/* The commands that end: migrate, token, audit verify, keys, version. */
+/* The commands that end: migrate, token, audit verify, version; keys is in keys_command.c. */
 #include "controlplane/commands.h"
 
 #include <pwd.h>
@@ -342,44 +342,4 @@ command_audit(int argc, char **argv)
         return fail("audit", "--database is needed", "") + 1;
     quiet_log();
     return verify(&a);
-}
-
-/* ---- keys ------------------------------------------------------------------------------------ */
-
-int
-command_keys(int argc, char **argv)
-{
-    const struct options o = {.program = "headgate-controlplane keys",
-                              .summary =
-                                  "Make seal.key, sign.key and verify.key in DIR where they are "
-                                  "missing.",
-                              .arguments = "DIR",
-                              .min_args = 1,
-                              .max_args = 1};
-    unsigned char seal_key[SEAL_KEY_BYTES], secret[SIGN_SECRET_BYTES],
-        public_key[SIGN_PUBLIC_BYTES];
-    char path[4096], hex[2 * SIGN_PUBLIC_BYTES + 2];
-    size_t args = 0;
-    int parsed = options_parse(&o, argc, argv, &args);
-    if (parsed)
-        return parsed > 0 ? 0 : 2;
-    quiet_log();
-    int err = file_make_dirs(argv[1], 0700);
-    snprintf(path, sizeof(path), "%s/seal.key", argv[1]);
-    if (!err)
-        err = file_key(path, seal_key, sizeof(seal_key), true);
-    secret_wipe(seal_key, sizeof(seal_key));
-    snprintf(path, sizeof(path), "%s/sign.key", argv[1]);
-    if (!err)
-        err = file_key(path, secret, sizeof(secret), true);
-    if (!err)
-        err = sign_public(secret, public_key);
-    secret_wipe(secret, sizeof(secret));
-    if (!err) {
-        hex_encode(public_key, sizeof(public_key), hex);
-        hex[2 * SIGN_PUBLIC_BYTES] = '\n';
-        snprintf(path, sizeof(path), "%s/verify.key", argv[1]);
-        err = file_replace(path, slice_make(hex, 2 * SIGN_PUBLIC_BYTES + 1), 0644);
-    }
-    return err ? fail("keys", path, err_name(err)) : 0;
 }

@@ -19,7 +19,7 @@ static const struct {
     {"migrate", command_migrate, "Bring the database to this program's schema."},
     {"token", command_token, "Create, list or revoke admin tokens."},
     {"audit", command_audit, "Verify the audit log."},
-    {"keys", command_keys, "Make the fleet's key files."},
+    {"keys", command_keys, "Make the fleet's key files; replace the sealing key."},
     {"version", command_version, "Print the version."},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

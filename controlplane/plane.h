@@ -11,6 +11,7 @@
 #include "controlplane/store/db.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -37,7 +38,9 @@ struct plane_config {
 
 struct plane {
     struct plane_config config;
-    unsigned char seal_key[SEAL_KEY_BYTES];
+    struct keyring_source keys;           /* of sealing; what it says is in `secrets` */
+    atomic_bool reread_keys;              /* now, whether the file has changed or not */
+    char keys_problem[KEYRING_WHY_BYTES]; /* told in the log already; of the job that watches */
     unsigned char sign_secret[SIGN_SECRET_BYTES];
     unsigned char sign_public[SIGN_PUBLIC_BYTES];
     struct secrets *secrets;

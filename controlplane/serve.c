@@ -16,6 +16,7 @@
 #include "controlplane/jobs/jobs.h"
 #include "controlplane/plane.h"
 #include "controlplane/publish/publish.h"
+#include "controlplane/secrets/ring.h"
 #include "controlplane/secrets/seal.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -60,7 +61,7 @@ parse(struct serve *s, int argc, char **argv)
         {.name = "bus-tls-cert", .kind = OPTION_TEXT, .into = &c->bus_tls_cert, .value = "FILE", .help = "our certificate on the bus"},
         {.name = "bus-tls-key", .kind = OPTION_TEXT, .into = &c->bus_tls_key, .value = "FILE", .help = "its private key"},
         {.name = "sign-key", .kind = OPTION_TEXT, .into = &s->sign_key, .value = "FILE", .help = "signs snapshots (Ed25519 secret, hex)"},
-        {.name = "seal-key", .kind = OPTION_TEXT, .into = &s->seal_key, .value = "FILE", .help = "seals credentials (32 bytes, hex)"},
+        {.name = "seal-key", .kind = OPTION_TEXT, .into = &s->seal_key, .value = "FILE", .help = "seals credentials: a file of keys (hex, one a line; read again when it changes), env:NAME, aws-kms:CIPHERTEXT or vault-transit:MOUNT/KEY:CIPHERTEXT; without it HEADGATE_SEAL_KEY"},
         {.name = "state-dir", .kind = OPTION_TEXT, .into = &c->state_dir, .value = "DIR", .help = "what it keeps: published snapshots, audit heads"},
         {.name = "credentials-dir", .kind = OPTION_TEXT, .into = &c->credentials_dir, .value = "DIR", .help = "files that file: credentials name"},
         {.name = "secrets-refresh-s", .kind = OPTION_NUMBER, .into = &c->secrets_refresh_s, .value = "SECONDS", .env = "HEADGATE_SECRETS_REFRESH_S", .min = 1, .max = 86400, .help = "between two questions to a secret manager for the same reference"},
@@ -88,11 +89,12 @@ check_options(struct serve *s)
 {
     const struct plane_config *c = &s->plane.config;
     enum log_level level;
+    s->plane.keys.name = s->seal_key ? s->seal_key : keyring_default();
     const struct {
         const char *name, *value;
-    } needed[] = {{"--database", c->database}, {"--bus-pub", c->bus_pub},
-                  {"--bus-req", c->bus_req},   {"--sign-key", s->sign_key},
-                  {"--seal-key", s->seal_key}, {"--state-dir", c->state_dir}};
+    } needed[] = {{"--database", c->database},        {"--bus-pub", c->bus_pub},
+                  {"--bus-req", c->bus_req},          {"--sign-key", s->sign_key},
+                  {"--seal-key", s->plane.keys.name}, {"--state-dir", c->state_dir}};
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (!needed[i].value || !*needed[i].value)
             return fail(needed[i].name, "is needed");
@@ -124,12 +126,21 @@ static int
 read_keys(struct serve *s)
 {
     struct plane *p = &s->plane;
-    if (read_key(s->seal_key, p->seal_key, sizeof(p->seal_key)) != 0 ||
-        read_key(s->sign_key, p->sign_secret, sizeof(p->sign_secret)) != 0)
+    struct keyring ring;
+    char why[KEYRING_WHY_BYTES];
+    if (ring_load(&p->keys, p->config.secrets_allow_private, &ring, why) != 0) {
+        fprintf(stderr,
+                "headgate-controlplane serve: --seal-key %s: %s; `headgate-controlplane keys DIR` "
+                "makes key files\n",
+                p->keys.name, why);
+        return 1;
+    }
+    if (read_key(s->sign_key, p->sign_secret, sizeof(p->sign_secret)) != 0)
         return 1;
     if (sign_public(p->sign_secret, p->sign_public) != 0)
         return fail(s->sign_key, "is not an Ed25519 key");
-    p->secrets = secrets_new(p->seal_key, p->config.credentials_dir);
+    p->secrets = secrets_new(&ring, p->config.credentials_dir);
+    keyring_wipe(&ring);
     return p->secrets ? 0 : fail("no memory", "");
 }
 
@@ -167,7 +178,6 @@ start_publisher(struct serve *s, struct buf *why)
                                   .state_dir = c->state_dir,
                                   .secrets = s->plane.secrets,
                                   .sign_secret = s->plane.sign_secret,
-                                  .seal_key = s->plane.seal_key,
                                   .pub_url = c->bus_pub,
                                   .req_url = c->bus_req,
                                   .tls = c->bus_tls_ca ? &tls : NULL,
@@ -206,7 +216,6 @@ stop_parts(struct serve *s)
             loop_signal_free(s->signals[i]);
     timer_cancel(&s->drain_timer);
     loop_free(s->loop);
-    secret_wipe(s->plane.seal_key, sizeof(s->plane.seal_key));
     secret_wipe(s->plane.sign_secret, sizeof(s->plane.sign_secret));
 }
 
@@ -225,6 +234,7 @@ on_signal(void *ctx, int signo)
     struct serve *s = ctx;
     if (signo == SIGHUP) {
         api_server_reload(s->plane.api);
+        atomic_store(&s->plane.reread_keys, true);
         publisher_kick(s->plane.publisher);
         return;
     }

@@ -71,7 +71,9 @@ parse(struct flags *f, int argc, char **argv)
         TEXT("bus-cert", bus_cert, "FILE", NULL, "our certificate on the bus"),
         TEXT("bus-key", bus_key, "FILE", NULL, "its private key"),
         TEXT("verify-key", verify_key, "FILE", NULL, "public key of the snapshots, in hex"),
-        TEXT("seal-key", seal_key, "FILE", NULL, "key that opens sealed credentials, in hex"),
+        TEXT("seal-key", seal_key, "FILE", NULL,
+             "keys that open sealed credentials (hex, one a line; read again when it changes), or "
+             "env:NAME; without it HEADGATE_SEAL_KEY"),
         TEXT("user", user, "NAME", NULL, "give up root for this user once the sockets are bound"),
         TEXT("log-level", log_level, "LEVEL", "HEADGATE_LOG_LEVEL", "debug, info, warn or error"),
         {.name = "access-log",
@@ -107,7 +109,7 @@ parse(struct flags *f, int argc, char **argv)
     const struct options options = {
         .program = "headgate-dataplane",
         .summary = "The data plane: a supervisor and its workers. SIGTERM drains, SIGHUP reads the "
-                   "certificate again.",
+                   "certificate and the sealing keys again.",
         .arguments = "",
         .rows = rows,
         .count = sizeof(rows) / sizeof(rows[0]),
@@ -164,19 +166,16 @@ fault(const char *format, ...)
 static bool
 read_keys(const struct flags *f, struct worker_options *w)
 {
-    const struct {
-        const char *flag, *path;
-        unsigned char *into;
-    } rows[] = {{"--seal-key", f->seal_key, w->seal_key},
-                {"--verify-key", f->verify_key, w->verify_key}};
-    for (size_t i = 0; i < 2; i++) {
-        if (!rows[i].path)
-            return fault("%s FILE is missing", rows[i].flag);
-        int err = file_key(rows[i].path, rows[i].into, 32, false);
-        if (err)
-            return fault("%s %s: %s", rows[i].flag, rows[i].path,
-                         err == ERR_SYNTAX ? "not 64 hexadecimal digits" : err_name(err));
-    }
+    char why[KEYRING_WHY_BYTES];
+    int err;
+    w->keys.name = f->seal_key ? f->seal_key : keyring_default();
+    if (!w->keys.name || !f->verify_key)
+        return fault("--%s-key FILE is missing", w->keys.name ? "verify" : "seal");
+    if (keyring_load(&w->keys, NULL, &w->ring, why) != 0)
+        return fault("--seal-key %s: %s", w->keys.name, why);
+    if ((err = file_key(f->verify_key, w->verify_key, sizeof(w->verify_key), false)) != 0)
+        return fault("--verify-key %s: %s", f->verify_key,
+                     err == ERR_SYNTAX ? "not 64 hexadecimal digits" : err_name(err));
     return true;
 }
 
@@ -496,7 +495,7 @@ main(int argc, char **argv)
     if (!prepare(&f, &o, &tls, node))
         return 2;
     code = supervisor_run(&o);
-    secret_wipe(o.worker.seal_key, sizeof(o.worker.seal_key));
+    keyring_wipe(&o.worker.ring);
     for (int i = 0; i < argc; i++)
         free(copy[i]);
     return code;

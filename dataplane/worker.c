@@ -43,6 +43,8 @@ struct worker {
     char spool_dir[512], policy_dir[512];
     struct waker *waker;
     struct timer sample, drain;
+    struct keyring ring; /* of sealing keys */
+    struct keyring_source keys;
     int64_t leave_ms; /* the loop ends then at the latest */
     bool farewell_said;
     int exit_code;
@@ -135,11 +137,36 @@ sample_limits(struct worker *w)
     page->lease_waits = l.waits;
 }
 
+/* A file that was changed but cannot be used changes nothing: what we have still opens. */
+static bool
+read_ring(struct worker *w)
+{
+    char why[KEYRING_WHY_BYTES], ids[KEYRING_IDS_TEXT];
+    struct keyring ring;
+    if (keyring_load(&w->keys, NULL, &ring, why) != 0) {
+        log_error("worker.seal_keys", F_STR("source", w->keys.name), F_STR("why", why));
+        return false;
+    }
+    w->ring = ring;
+    keyring_wipe(&ring);
+    keyring_ids_text(&w->ring, ids);
+    log_info("worker.seal_keys", F_STR("ids", ids));
+    return true;
+}
+
+static void
+watch_ring(struct worker *w)
+{
+    if (keyring_is_news(&w->keys) && read_ring(w))
+        follow_set_ring(w->follow, &w->ring);
+}
+
 static void
 on_sample(void *ctx)
 {
     struct worker *w = ctx;
     struct metrics_page *page = w->o->page;
+    watch_ring(w);
     sample_policy(w);
     sample_spool(w);
     sample_http(w);
@@ -199,7 +226,7 @@ start_policy(struct worker *w)
         .tls = o->bus_tls,
         .public_keys = &o->verify_key,
         .key_count = 1,
-        .seal_key = o->seal_key,
+        .ring = &w->ring,
         .policy_dir = w->policy_dir,
         .node = o->node,
         .slot = o->slot,
@@ -359,6 +386,8 @@ static void
 on_hup(struct worker *w)
 {
     const char *why = NULL;
+    if (read_ring(w))
+        follow_set_ring(w->follow, &w->ring);
     if (!w->tls_server)
         return;
     if (tls_server_reload(w->tls_server, &why))
@@ -492,6 +521,10 @@ set_up(struct worker *w)
     if (!w->loop)
         return fault("loop", NULL);
     w->svc.loop = w->loop;
+    w->ring = o->ring;
+    w->keys = o->keys;
+    if (keyring_is_news(&w->keys))
+        (void)read_ring(w); /* the supervisor started us long after it read them */
     w->svc.contact_ms = clock_mono_ms();
     w->svc.limits = o->limits;
     w->svc.access_log = o->access_log;
@@ -542,6 +575,7 @@ tear_down(struct worker *w)
     signal(SIGHUP, SIG_IGN);
     if (w->waker)
         waker_free(w->waker);
+    keyring_wipe(&w->ring);
     loop_free(w->loop);
 }
 

@@ -10,6 +10,7 @@
 #include "dataplane/state/services.h"
 #include "dataplane/state/spool.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 #include "lib/control/channel.h"
 
 #include <stdbool.h>
@@ -26,7 +27,9 @@ struct worker_options {
     const char *state_dir, *node;
     const char *bus_pub, *bus_req; /* see channel_open(); NULL: no control plane, from disk only */
     const struct channel_tls *bus_tls;
-    unsigned char seal_key[SEAL_KEY_BYTES], verify_key[SIGN_PUBLIC_BYTES];
+    struct keyring ring;        /* of sealing keys, as the supervisor read it */
+    struct keyring_source keys; /* where it read it: looked at once a second */
+    unsigned char verify_key[SIGN_PUBLIC_BYTES];
     struct spool_limits spool;
     struct limits limits;
     int drain_ms;

@@ -65,7 +65,8 @@ try_reference(struct api_request *r, struct api_reply *reply, const struct chang
                        in->path[0] ? "." : "", SLICE_ARG(text),
                        slice_starts(text, SLICE("env:"))
                            ? "set it in the control plane's environment and start that again"
-                           : "put the file into the control plane's credentials directory");
+                           : "put the file into the control plane's credentials directory; a "
+                             "link must stay within it");
         if (!err)
             err = api_problem_at(reply, 400, "credential_unresolved", &why);
     }

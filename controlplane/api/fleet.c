@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "controlplane/api/api.h"
+#include "controlplane/api/fleet.h"
 #include "controlplane/api/handlers.h"
 #include "controlplane/plane.h"
 #include "controlplane/publish/publisher.h"
@@ -62,6 +63,21 @@ set_counts(struct json *out, const struct worker_state *w)
     return err;
 }
 
+struct json *
+fleet_words(struct slice text)
+{
+    struct json *out = json_new_list();
+    struct slice rest = text;
+    int err = out ? 0 : ERR_NOMEM;
+
+    while (!err && rest.at && rest.len > 0)
+        err = json_append(out, json_new_text(slice_cut(&rest, ' ')));
+    if (!err)
+        return out;
+    json_free(out);
+    return NULL;
+}
+
 static struct json *
 worker_json(const struct worker_state *w, int64_t now_ms)
 {
@@ -75,7 +91,8 @@ worker_json(const struct worker_state *w, int64_t now_ms)
         json_set_bool(out, "alive", now_ms - w->seen_ms < ALIVE_MS) == 0 &&
         set_counts(out, w) == 0 && set_time(out, "applied_at", w->applied_ms) == 0 &&
         json_set(out, "refused", refusal_json(w)) == 0 &&
-        json_set_bool(out, "draining", w->draining) == 0)
+        json_set_bool(out, "draining", w->draining) == 0 &&
+        json_set(out, "seal_keys", fleet_words(slice_of(w->seal_keys))) == 0)
         return out;
     json_free(out);
     return NULL;
@@ -107,6 +124,7 @@ take_row(const struct db_rows *r, size_t i, struct worker_state *w)
     snprintf(w->build, sizeof(w->build), "%s", db_text(r, i, 4));
     snprintf(w->refused_error, sizeof(w->refused_error), "%s", db_text(r, i, 12));
     snprintf(w->refused_detail, sizeof(w->refused_detail), "%s", db_text(r, i, 13));
+    snprintf(w->seal_keys, sizeof(w->seal_keys), "%s", db_text(r, i, 20));
 }
 
 #define MS(column) "(extract(epoch FROM " column ") * 1000)::bigint"
@@ -116,7 +134,8 @@ static const char worker_rows[] = "SELECT node, slot, pid, host, build, " MS("st
                    "applied_at") ", 0), refused_epoch, refused_version, "
                                  "refused_error, refused_detail, " MS(
                                      "refused_at") ", spool_records, spool_bytes, requests, "
-                                                   "open_streams, draining FROM workers LIMIT "
+                                                   "open_streams, draining, seal_keys FROM workers "
+                                                   "LIMIT "
                                                    "10000";
 
 static int

@@ -38,6 +38,7 @@ api_handler pricebook_list;
 api_handler budgets_override;
 /* secrets.c */
 api_handler secrets_list, secrets_refresh_now;
+api_handler seal_keys_show, seal_keys_reseal;
 /* alerts.c */
 api_handler deliveries_list, alerts_test;
 /* litellm_keys.c, litellm_teams.c, litellm_users.c, litellm_spend.c: LiteLLM's calls */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "controlplane/api/api.h"
+#include "controlplane/api/fleet.h"
 #include "controlplane/api/handlers.h"
 
 /* An office is held under the highest epoch there is, by one that was heard of lately: of another
@@ -13,7 +14,7 @@ static const char plane_rows[] =
     "to_char(seen_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "seen_at > now() - interval '5 s', publish_epoch, lease_epoch, "
     "publish_epoch > 0 AND publish_epoch = highest_publish, "
-    "lease_epoch > 0 AND lease_epoch = highest_lease "
+    "lease_epoch > 0 AND lease_epoch = highest_lease, seal_keys "
     "FROM control_planes, (SELECT max(publish_epoch) AS highest_publish, max(lease_epoch) AS "
     "highest_lease FROM control_planes) h WHERE instance > $1 ORDER BY instance LIMIT $2::bigint";
 
@@ -48,6 +49,8 @@ plane_json(const struct db_rows *r, size_t i)
         err = set_epoch(out, "publish_epoch", publishes, db_int(r, i, 8));
     if (!err)
         err = set_epoch(out, "lease_epoch", grants, db_int(r, i, 9));
+    if (!err)
+        err = json_set(out, "seal_keys", fleet_words(db_slice(r, i, 12)));
     if (!err)
         return out;
     json_free(out);

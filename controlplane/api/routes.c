@@ -94,6 +94,8 @@ const struct route api_routes[] = {
     {"GET",    "/api/v1/alert-deliveries",              "alerts.read",    API_READ,  NULL,           deliveries_list,    NULL,                "List what alerts sent or are to send, newest first", "limit cursor alert budget state id"},
     {"GET",    "/api/v1/secrets",                       "secrets.read",   API_READ,  NULL,           secrets_list,       NULL,                "List credentials that are references, and how they stand", "limit cursor"},
     {"POST",   "/api/v1/secrets/refresh",               "secrets.refresh", API_WRITE, &refresh_body, secrets_refresh_now, "secrets.refresh", "Fetch them again now", NULL},
+    {"GET",    "/api/v1/secrets/keys",                  "secrets.read",   API_READ,  NULL,           seal_keys_show,     NULL,                "Sealing keys, and what is sealed under each", NULL},
+    {"POST",   "/api/v1/secrets/reseal",                "secrets.reseal", API_WRITE, NULL,          seal_keys_reseal,   "secrets.reseal",    "Seal some values anew under the key that seals", NULL},
     {"GET",    "/api/v1/pricebook",                     "prices.read",    API_READ,  NULL,           pricebook_list,     NULL,                "List the built-in price book", "limit cursor kind"},
     {"GET",    "/api/v1/config",                        "config.read",    API_READ,  NULL,           config_export,      NULL,                "Export the configuration", "revision"},
     {"POST",   "/api/v1/config/apply",                  "config.apply",   API_WRITE, &apply_body,    config_apply,       "config.apply",      "Apply a document as one revision", NULL},

@@ -26,6 +26,8 @@ command_run ledger_rerate_run, ledger_verify_run;
 /* reconcile.c */
 command_run ledger_reconcile_run;
 command_run secrets_refresh_run;
+command_run secrets_keys_run, secrets_reseal_run; /* seal_keys.c */
+command_run secrets_rotate_key_run;               /* rotate_key.c */
 command_run audit_list_run, audit_verify_run;
 command_run budget_override_run;
 command_run alert_deliveries_run, alert_test_run;

@@ -17,6 +17,7 @@
 #include "lib/base/encode.h"
 #include "lib/base/file.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 #include "lib/base/secret.h"
 
 /* The longest name of a socket in run/, with its slash: "/.s.PGSQL.5432.lock" is a file, not one.
@@ -269,16 +270,38 @@ write_public(const struct home *h, const unsigned char secret[static SIGN_SECRET
     return give_to_user(h, path);
 }
 
+/* The ring of sealing keys: one key at first, more while it is rotated. */
+static int
+make_seal_key(const struct home *h)
+{
+    unsigned char seal_key[SEAL_KEY_BYTES];
+    struct keyring ring;
+    char path[HOME_PATH_BYTES], why[KEYRING_WHY_BYTES];
+    struct keyring_source source = {.name = path};
+    if (!home_data_path(h, path, sizeof(path), "secrets/seal.key"))
+        return ERR_LIMIT;
+    if (access(path, F_OK) != 0) {
+        int e = make_key(h, "seal.key", seal_key, sizeof(seal_key));
+        secret_wipe(seal_key, sizeof(seal_key));
+        return e;
+    }
+    int e = keyring_load(&source, NULL, &ring, why);
+    keyring_wipe(&ring);
+    if (e == 0)
+        return give_to_user(h, path);
+    cli_fail("cannot read the key file %s: %s", path, why);
+    return e;
+}
+
 static int
 make_keys(const struct home *h)
 {
-    unsigned char seal_key[SEAL_KEY_BYTES], sign_key[SIGN_SECRET_BYTES];
-    int e = make_key(h, "seal.key", seal_key, sizeof(seal_key));
+    unsigned char sign_key[SIGN_SECRET_BYTES];
+    int e = make_seal_key(h);
     if (e == 0)
         e = make_key(h, "sign.key", sign_key, sizeof(sign_key));
     if (e == 0)
         e = write_public(h, sign_key);
-    secret_wipe(seal_key, sizeof(seal_key));
     secret_wipe(sign_key, sizeof(sign_key));
     return e;
 }

@@ -13,6 +13,7 @@
 #include "controlplane/jobs/issuers.h"
 #include "controlplane/jobs/planes.h"
 #include "controlplane/jobs/references.h"
+#include "controlplane/jobs/seal_keys.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
@@ -25,7 +26,7 @@
 
 /* What must not wait for a stranger's server, or for a long look at the books, has a thread of its
  * own. */
-enum lane_id { LANE_OWN, LANE_NETWORK, LANE_MANAGERS, LANE_ALERTS, LANE_BOOKS, LANES };
+enum lane_id { LANE_OWN, LANE_NETWORK, LANE_MANAGERS, LANE_ALERTS, LANE_BOOKS, LANE_KEYS, LANES };
 
 struct lane {
     enum lane_id id;
@@ -54,7 +55,7 @@ load_secrets(struct lane *j)
     int err = secrets_load(j->plane->secrets, j->db);
     if (err == ERR_AUTH)
         log_error("secrets.wrong_seal_key",
-                  F_STR("do", "this database was made with another seal key: give that one"));
+                  F_STR("do", "this database is sealed with another seal key: give that one"));
     if (!err && j->plane->publisher)
         publisher_kick(j->plane->publisher);
     return err;
@@ -178,6 +179,12 @@ check_books(struct lane *j)
     return err;
 }
 
+static int
+watch_seal_keys(struct lane *j)
+{
+    return seal_keys_watch(j->plane, j->db);
+}
+
 struct schedule {
     enum lane_id lane;
     const char *name;
@@ -196,6 +203,7 @@ static const struct schedule table[] = {
     {LANE_OWN, "make_partitions", 3600000, make_partitions, 0, false},
     {LANE_OWN, "export_audit_head", 0, export_audit_head, 0, false},
     {LANE_NETWORK, "refresh_issuers", TICK_MS, refresh_issuers, 0, false},
+    {LANE_KEYS, "watch_seal_keys", TICK_MS, watch_seal_keys, 0, false},
     {LANE_MANAGERS, "refresh_references", TICK_MS, refresh_references, 0, false},
     {LANE_ALERTS, "deliver_alerts", TICK_MS, deliver_alerts, 0, false},
     {LANE_BOOKS, "check_books", 60000, check_books, 0, false},

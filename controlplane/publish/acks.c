@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/keyring.h"
 #include "lib/base/map.h"
 #include "lib/base/utf8.h"
 
@@ -155,7 +156,8 @@ set_held(struct worker_state *w, uint64_t epoch, uint64_t version, int64_t now_m
         w->applied_ms = epoch ? now_ms : 0;
     w->held_epoch = epoch;
     w->held_version = version;
-    if (w->refused && is_newer(epoch, version, w->refused_epoch, w->refused_version))
+    /* the very same one may be taken later: with the sealing key that was missing */
+    if (w->refused && !is_newer(w->refused_epoch, w->refused_version, epoch, version))
         w->refused = false;
 }
 
@@ -183,6 +185,17 @@ acks_applied(struct acks *a, const struct bus_worker *from, const struct bus_app
     return err;
 }
 
+static void
+set_seal_keys(struct worker_state *w, const struct bus_heartbeat *said)
+{
+    struct keyring ring = {0};
+
+    for (size_t i = 0; i < said->seal_key_count && i < KEYRING_MOST; i++)
+        if (said->seal_keys[i].len == KEYRING_ID_BYTES)
+            memcpy(ring.keys[ring.count++].id, said->seal_keys[i].at, KEYRING_ID_BYTES);
+    keyring_ids_text(&ring, w->seal_keys);
+}
+
 int
 acks_heartbeat(struct acks *a, const struct bus_worker *from, const struct bus_heartbeat *said,
                int64_t now_ms)
@@ -199,6 +212,7 @@ acks_heartbeat(struct acks *a, const struct bus_worker *from, const struct bus_h
         e->state.requests = said->requests;
         e->state.open_streams = said->open_streams;
         e->state.draining = said->draining;
+        set_seal_keys(&e->state, said);
     }
     pthread_mutex_unlock(&a->lock);
     return err;
@@ -253,9 +267,9 @@ acks_copy(struct acks *a, size_t *ret_count)
 static const char upsert[] =
     "INSERT INTO workers (node, slot, pid, host, build, started_at, seen_at, held_epoch, "
     "held_version, applied_at, refused_epoch, refused_version, refused_error, refused_detail, "
-    "refused_at, spool_records, spool_bytes, requests, open_streams, draining) "
+    "refused_at, spool_records, spool_bytes, requests, open_streams, draining, seal_keys) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "
-    "$20) ON CONFLICT (node, slot) DO UPDATE SET pid = excluded.pid, host = excluded.host, "
+    "$20, $21) ON CONFLICT (node, slot) DO UPDATE SET pid = excluded.pid, host = excluded.host, "
     "build = excluded.build, started_at = excluded.started_at, seen_at = excluded.seen_at, "
     "held_epoch = excluded.held_epoch, held_version = excluded.held_version, "
     "applied_at = excluded.applied_at, refused_epoch = excluded.refused_epoch, "
@@ -263,9 +277,10 @@ static const char upsert[] =
     "refused_detail = excluded.refused_detail, refused_at = excluded.refused_at, "
     "spool_records = excluded.spool_records, spool_bytes = excluded.spool_bytes, "
     "requests = excluded.requests, open_streams = excluded.open_streams, "
-    "draining = excluded.draining WHERE workers.seen_at <= excluded.seen_at";
+    "draining = excluded.draining, seal_keys = excluded.seal_keys WHERE workers.seen_at <= "
+    "excluded.seen_at";
 
-#define COLUMNS 20
+#define COLUMNS 21
 
 /* Texts of one row; NULL is SQL's. */
 struct row {
@@ -315,6 +330,7 @@ fill_row(struct row *r, const struct worker_state *w)
     put_number(r, 17, w->requests);
     put_number(r, 18, w->open_streams);
     r->at[19] = w->draining ? "true" : "false";
+    r->at[20] = w->seal_keys;
 }
 
 static void

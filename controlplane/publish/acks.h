@@ -8,6 +8,7 @@
 
 #include "controlplane/store/db.h"
 #include "lib/base/err.h"
+#include "lib/base/keyring.h"
 #include "lib/control/bus.h"
 
 #include <stdbool.h>
@@ -20,12 +21,14 @@ struct worker_state {
     uint32_t slot, pid;
     int64_t started_ms, seen_ms, applied_ms; /* wall clock; applied 0: never */
     uint64_t held_epoch, held_version;
-    bool refused; /* then what and why; forgotten when it holds something newer */
+    bool refused; /* then what and why; forgotten when it holds that one or a newer */
     uint64_t refused_epoch, refused_version;
     char refused_error[32], refused_detail[256];
     int64_t refused_ms;
     uint64_t spool_records, spool_bytes, requests, open_streams;
     bool draining;
+    char
+        seal_keys[KEYRING_IDS_TEXT]; /* ids of its sealing keys with blanks between; "": not told */
 };
 
 struct acks; /* thread-safe */

@@ -584,7 +584,7 @@ find_revision(struct job *j)
 }
 
 int
-compile_sections(struct sections *sections, const unsigned char *seal_key, int64_t revision,
+compile_sections(struct sections *sections, const struct keyring *keys, int64_t revision,
                  const struct policy *previous, struct policy **ret_policy, struct buf *why)
 {
     struct section *list[SECTIONS_MOST];
@@ -594,7 +594,7 @@ compile_sections(struct sections *sections, const unsigned char *seal_key, int64
                               .sections = all,
                               .count = n,
                               .previous = previous,
-                              .seal_key = seal_key};
+                              .keys = keys};
 
     for (size_t i = 0; i < n; i++) {
         all[i].name = slice_of(list[i]->name);
@@ -637,7 +637,7 @@ finish(struct job *j, struct built **ret)
     b->sections = sections_ref(j->sections);
     err = j->in->fixed_given
               ? 0
-              : compile_sections(b->sections, j->in->seal_key, j->revision,
+              : compile_sections(b->sections, j->in->keys, j->revision,
                                  j->in->base ? j->in->base->policy : NULL, &b->policy, j->why);
     if (err)
         built_unref(b);

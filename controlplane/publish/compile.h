@@ -26,13 +26,13 @@ struct built *built_ref(struct built *b);
 void built_unref(struct built *b);
 
 struct compile_input {
-    struct db *db;           /* in a transaction that sees one state, or holds the write lock */
-    struct secrets *secrets; /* NULL: the pepper and credentials are left out */
-    const unsigned char *seal_key; /* NULL: sealed values are not opened */
-    struct built *base;            /* start from here; NULL: read everything */
-    int64_t up_to;                 /* this revision; 0: all that is visible */
-    bool refresh;                  /* also what did not change, but for keys */
-    bool fixed_given;              /* only the shards of keys are made; the rest is as in base */
+    struct db *db;              /* in a transaction that sees one state, or holds the write lock */
+    struct secrets *secrets;    /* NULL: the pepper and credentials are left out */
+    const struct keyring *keys; /* NULL: sealed values are not opened */
+    struct built *base;         /* start from here; NULL: read everything */
+    int64_t up_to;              /* this revision; 0: all that is visible */
+    bool refresh;               /* also what did not change, but for keys */
+    bool fixed_given;           /* only the shards of keys are made; the rest is as in base */
     bool strict; /* a credential that this very revision brings and nobody can resolve refuses it */
     /* Else the sealed value that this section holds for the provider stays. May be NULL. */
     const struct section *providers_before;
@@ -44,7 +44,7 @@ struct compile_input {
 MUST_CHECK int compile_config(const struct compile_input *in, struct built **ret_built,
                               struct buf *why);
 /* The policy of sections put together elsewhere. */
-MUST_CHECK int compile_sections(struct sections *sections, const unsigned char *seal_key,
+MUST_CHECK int compile_sections(struct sections *sections, const struct keyring *keys,
                                 int64_t revision, const struct policy *previous,
                                 struct policy **ret_policy, struct buf *why);
 

@@ -160,6 +160,7 @@ static struct built *
 built_of_head(struct publisher *p, const struct head *h)
 {
     struct built *b = calloc(1, sizeof(*b));
+    struct keyring ring;
     struct buf why;
     int err;
 
@@ -169,7 +170,9 @@ built_of_head(struct publisher *p, const struct head *h)
     b->revision = (int64_t)h->revision;
     b->sections = sections_ref(h->sections);
     buf_init(&why, 4096);
-    err = compile_sections(b->sections, p->seal_key, b->revision, NULL, &b->policy, &why);
+    secrets_ring(p->secrets, &ring);
+    err = compile_sections(b->sections, &ring, b->revision, NULL, &b->policy, &why);
+    keyring_wipe(&ring);
     if (err)
         log_warn("publish.head_unusable", F_SLICE("why", buf_slice(&why)));
     buf_free(&why);
@@ -199,6 +202,14 @@ resume(struct publisher *p)
     return known < 0 ? known : 0;
 }
 
+static int
+say_wrong_key(struct buf *why)
+{
+    return buf_add_str(why, "this database is sealed with another seal key: give that one") == 0
+               ? ERR_AUTH
+               : ERR_NOMEM;
+}
+
 /* LISTENs on a new connection. */
 static int
 greet(struct publisher *p, struct buf *why)
@@ -218,9 +229,8 @@ greet(struct publisher *p, struct buf *why)
         err = db_query(p->db, "LISTEN " PUBLISHED_CHANNEL, NULL, 0, NULL);
     if (!err)
         err = secrets_load(p->secrets, p->db);
-    if (err == ERR_AUTH &&
-        buf_add_str(why, "this database was made with another seal key: give that one") != 0)
-        err = ERR_NOMEM;
+    if (err == ERR_AUTH)
+        err = say_wrong_key(why);
     if (!err)
         err = resume(p);
     if (!err)
@@ -232,9 +242,10 @@ static int
 compile_now(struct publisher *p, struct built *base, struct built **ret, struct buf *why)
 {
     struct head *h = shelf_newest(p->shelf);
+    struct keyring ring;
     struct compile_input in = {.db = p->db,
                                .secrets = p->secrets,
-                               .seal_key = p->seal_key,
+                               .keys = &ring,
                                .base = base,
                                .refresh = p->refresh,
                                .providers_before =
@@ -242,6 +253,9 @@ compile_now(struct publisher *p, struct built *base, struct built **ret, struct 
     bool changed;
     int err = secrets_sync(p->secrets, p->db, &changed);
 
+    secrets_ring(p->secrets, &ring);
+    if (err == ERR_AUTH)
+        err = say_wrong_key(why);
     if (!err)
         err = db_begin(p->db);
     if (!err)
@@ -250,6 +264,7 @@ compile_now(struct publisher *p, struct built *base, struct built **ret, struct 
     if (!err)
         err = compile_config(&in, ret, why);
     db_rollback(p->db);
+    keyring_wipe(&ring);
     head_unref(h);
     return err;
 }
@@ -342,12 +357,30 @@ follow_turn(struct publisher *p, struct buf *why)
     return adopted < 0 ? adopted : 0;
 }
 
+/* What is on disk is under the sealing keys there are now. */
+static void
+rekey_disk(struct publisher *p)
+{
+    struct keyring ring;
+    int err;
+
+    secrets_ring(p->secrets, &ring);
+    if (memcmp(&ring, &p->disk_ring, sizeof(ring)) != 0) {
+        p->disk_ring = ring;
+        err = lkg_rekey(p->disk, &ring);
+        if (err)
+            log_error("publish.floor_not_rekeyed", F_ERR(err));
+    }
+    keyring_wipe(&ring);
+}
+
 static int
 turn(struct publisher *p, bool asked, struct buf *why)
 {
     int err = greet(p, why);
     int leading;
 
+    rekey_disk(p);
     if (err)
         return err;
     leading = lead_try(&p->lead, p->db, why);
@@ -429,7 +462,7 @@ open_disk(struct publisher *p, const char *state_dir, bool force, struct buf *wh
     if (!err)
         err = lead_init(&p->lead, dir, force, why);
     if (!err)
-        err = lkg_open(policy, p->seal_key, &p->disk);
+        err = lkg_open(policy, &p->disk_ring, &p->disk);
     if (err && why->len == 0 && buf_addf(why, "%s: cannot be used: %s", dir, err_name(err)) != 0)
         return ERR_NOMEM;
     return err;
@@ -475,7 +508,7 @@ fill(struct publisher *p, const struct publisher_options *o)
     p->threads = threads < LIMIT_ANSWER_THREADS ? threads : LIMIT_ANSWER_THREADS;
     p->secrets = o->secrets;
     memcpy(p->sign_secret, o->sign_secret, SIGN_SECRET_BYTES);
-    memcpy(p->seal_key, o->seal_key, SEAL_KEY_BYTES);
+    secrets_ring(p->secrets, &p->disk_ring);
     p->database = slice_dup(slice_of(o->database));
     p->shelf = shelf_new();
     p->acks = acks_new();
@@ -547,7 +580,7 @@ publisher_stop(struct publisher *p)
         secret_wipe(p->database, strlen(p->database));
     free(p->database);
     secret_wipe(p->sign_secret, sizeof(p->sign_secret));
-    secret_wipe(p->seal_key, sizeof(p->seal_key));
+    keyring_wipe(&p->disk_ring);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     free(p);
@@ -581,9 +614,13 @@ publish_check(struct publisher *p, struct db *db, struct policy **ret_policy, st
                                .base = base,
                                .strict = true};
     struct built *b = NULL;
+    struct keyring ring = {0};
     int err;
 
-    in.seal_key = in.secrets ? p->seal_key : NULL;
+    if (in.secrets) {
+        secrets_ring(in.secrets, &ring);
+        in.keys = &ring;
+    }
     in.providers_before = base ? base->sections->fixed[SECTION_PROVIDERS] : NULL;
     err = compile_config(&in, &b, why);
     if (err == ERR_STALE) { /* we knew more than there is: look at all of it */
@@ -592,6 +629,7 @@ publish_check(struct publisher *p, struct db *db, struct policy **ret_policy, st
     }
     if (!err && ret_policy)
         *ret_policy = policy_ref(b->policy);
+    keyring_wipe(&ring);
     built_unref(b);
     built_unref(base);
     return err;

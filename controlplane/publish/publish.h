@@ -22,6 +22,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 #include "lib/control/channel.h"
 
 #include <stdbool.h>
@@ -38,7 +39,6 @@ struct publisher_options {
     const char *state_dir;            /* the daemon's; "publish/" is made in it */
     struct secrets *secrets;          /* kept until publisher_stop */
     const unsigned char *sign_secret; /* SIGN_SECRET_BYTES; copied */
-    const unsigned char *seal_key;    /* SEAL_KEY_BYTES; copied */
     const char *pub_url, *req_url;    /* of the bus; copied */
     const struct channel_tls *tls;    /* or NULL */
     size_t threads;                   /* that answer workers; 0: 4 */
@@ -75,5 +75,16 @@ struct publisher_status {
     uint64_t published, announced, roots_served, sections_served, refusals, requests_malformed;
 };
 void publisher_status(struct publisher *p, struct publisher_status *ret_status);
+
+/* The sealing keys that the newest published version needs, by their ids. */
+#define PUBLISHER_KEYS_MOST 16
+struct publisher_keys {
+    uint64_t epoch, version; /* of it; 0: nothing is published yet */
+    unsigned char ids[PUBLISHER_KEYS_MOST][KEYRING_ID_BYTES];
+    size_t count;
+    bool without_id; /* some value was sealed by a version before, which wrote none */
+};
+/* 0, ERR_SYNTAX, ERR_NOMEM. */
+MUST_CHECK int publisher_seal_keys(struct publisher *p, struct publisher_keys *ret_keys);
 
 #endif

@@ -18,7 +18,7 @@ struct publisher {
     char *database;
     struct secrets *secrets;
     unsigned char sign_secret[SIGN_SECRET_BYTES], sign_public[SIGN_PUBLIC_BYTES];
-    unsigned char seal_key[SEAL_KEY_BYTES];
+    struct keyring disk_ring; /* what `disk` was opened with last */
     struct channel_host *host;
     struct shelf *shelf;
     struct acks *acks;

@@ -381,13 +381,16 @@ adopt_root(struct publisher *p, struct slice envelope, const struct snapshot_roo
     struct built *base = publisher_built(p);
     struct built *b = NULL;
     struct head *head = NULL;
+    struct keyring ring;
     int err = compile_keys(p, (int64_t)root->revision, base, &b, why);
 
+    secrets_ring(p->secrets, &ring);
     if (!err)
         err = match_sections(p, b->sections, root);
     if (!err)
-        err = compile_sections(b->sections, p->seal_key, b->revision, base ? base->policy : NULL,
+        err = compile_sections(b->sections, &ring, b->revision, base ? base->policy : NULL,
                                &b->policy, why);
+    keyring_wipe(&ring);
     if (!err && !(head = head_new(root, envelope, b->sections)))
         err = ERR_NOMEM;
     built_unref(base);

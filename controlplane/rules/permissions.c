@@ -16,7 +16,7 @@ static const char *const verbs[] = {"read", "create", "write", "delete"};
 static const char *const others[] = {
     "keys.rotate",    "config.read",  "config.apply", "tokens.read",     "tokens.create",
     "tokens.delete",  "audit.read",   "usage.read",   "ledger.read",     "ledger.rerate",
-    "snapshots.read", "workers.read", "secrets.read", "secrets.refresh",
+    "snapshots.read", "workers.read", "secrets.read", "secrets.refresh", "secrets.reseal",
 };
 #define OTHERS (sizeof(others) / sizeof(others[0]))
 

@@ -5,6 +5,7 @@
 
 #include "controlplane/secrets/seal.h"
 #include "lib/base/clock.h"
+#include "lib/base/encode.h"
 
 /* --- tokens ----------------------------------------------------------------------------------- */
 
@@ -106,5 +107,19 @@ ask_take(struct ask *a, struct slice text, struct slice field, struct secret *re
     int err = value.at ? keep_text(a, value, ret_value)
                        : ask_fail(a, ERR_SYNTAX, "the secret has no text in its member '%s'", name);
     json_free(document);
+    return err;
+}
+
+int
+ask_plain(struct ask *a, struct slice base64, struct secret *ret_plain)
+{
+    struct buf bytes;
+    size_t len = 0;
+    buf_init(&bytes, 0);
+    char *room = base64.len ? buf_reserve(&bytes, base64.len + 4) : NULL;
+    int err = room && base64_decode(base64, room, &len) == 0 && len > 0
+                  ? secret_set(ret_plain, room, len)
+                  : ask_fail(a, ERR_SYNTAX, "the key service gave no key");
+    buf_wipe(&bytes);
     return err;
 }

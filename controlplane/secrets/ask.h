@@ -27,6 +27,8 @@ MUST_CHECK int ask_oauth(struct ask *a, struct slice url, struct slice form, str
 /* name=value, percent-encoded, with '&' between. */
 MUST_CHECK int ask_form(struct buf *form, const char *name, struct slice value);
 
+/* What a key service opened, which it gives in Base64. */
+MUST_CHECK int ask_plain(struct ask *a, struct slice base64, struct secret *ret_plain);
 /* A secret's text without line ends behind it; with a field, that member of the JSON object that it
  * is. ERR_SYNTAX with the problem noted. */
 MUST_CHECK int ask_take(struct ask *a, struct slice text, struct slice field,

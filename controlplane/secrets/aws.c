@@ -1,4 +1,4 @@
-/* AWS Secrets Manager and Systems Manager's Parameter Store: signed JSON calls. */
+/* AWS Secrets Manager, Systems Manager's Parameter Store and KMS: signed JSON calls. */
 #include <stdio.h>
 
 #include "controlplane/secrets/manager.h"
@@ -6,14 +6,18 @@
 #include "lib/http/url.h"
 #include "lib/sign/sigv4.h"
 
-/* The two services differ in names only. */
-static const struct service {
+/* The services differ in names only. */
+struct service {
     const char *name, *target, *question, *outer, *inner;
-} services[] = {
+};
+static const struct service services[] = {
     [MANAGER_AWS_SM] = {"secretsmanager", "secretsmanager.GetSecretValue", "SecretId", NULL,
                         "SecretString"},
     [MANAGER_AWS_SSM] = {"ssm", "AmazonSSM.GetParameter", "Name", "Parameter", "Value"},
 };
+
+static const struct service kms = {"kms", "TrentService.Decrypt", "CiphertextBlob", NULL,
+                                   "Plaintext"};
 
 struct aws {
     const struct service *service;
@@ -55,11 +59,11 @@ make_url(struct aws *w)
 }
 
 static int
-make_body(struct aws *w, const struct reference *r)
+make_body(struct aws *w, struct slice asked)
 {
     struct json *question = json_new_map();
-    int err = question ? json_set_text(question, w->service->question, r->name) : ERR_NOMEM;
-    if (!err && r->manager == MANAGER_AWS_SSM)
+    int err = question ? json_set_text(question, w->service->question, asked) : ERR_NOMEM;
+    if (!err && w->service == &services[MANAGER_AWS_SSM])
         err = json_set_bool(question, "WithDecryption", true);
     if (!err)
         err = json_write(question, false, 0, &w->body);
@@ -116,23 +120,11 @@ explain(struct ask *a, int err, const struct json *document)
 }
 
 static int
-take(struct ask *a, const struct aws *w, const struct reference *r, const struct json *document,
-     struct secret *ret_value)
-{
-    if (w->service->outer)
-        document = json_get(document, w->service->outer);
-    struct slice text = json_str(json_get(document, w->service->inner));
-    return text.at ? ask_take(a, text, r->field, ret_value)
-                   : ask_fail(a, ERR_SYNTAX, "the secret has no text (a binary one?)");
-}
-
-static int
-call_service(struct ask *a, const struct aws *w, const struct reference *r,
-             struct secret *ret_value)
+call_service(struct ask *a, const struct aws *w, struct json **ret_document)
 {
     struct sigv4_signature s;
-    struct json *document = NULL;
     int err = sign(a, w, &s);
+    *ret_document = NULL;
     if (err)
         return err;
     const struct http_field fields[] = {
@@ -148,27 +140,57 @@ call_service(struct ask *a, const struct aws *w, const struct reference *r,
                             .body = buf_slice(&w->body),
                             .fields = fields,
                             .count = w->key.session_token.len ? 5 : 4};
-    err = ask_json(a, &call, &document);
-    err = err ? explain(a, err, document) : take(a, w, r, document, ret_value);
-    json_free(document);
-    return err;
+    err = ask_json(a, &call, ret_document);
+    return err ? explain(a, err, *ret_document) : 0;
 }
 
-int
-aws_get(struct ask *a, struct manager_state *s, const struct reference *r, struct secret *ret_value)
+/* The text that the service answers to what is asked for, in *ret_document (the caller frees). */
+static int
+ask_service(struct ask *a, const struct service *service, struct slice asked,
+            struct json **ret_document, struct slice *ret_text)
 {
-    struct aws w = {.service = &services[r->manager]};
-    (void)s;
+    struct aws w = {.service = service};
+    *ret_document = NULL;
     buf_init(&w.url, 0);
     buf_init(&w.body, 0);
     int err = read_settings(a, &w);
     if (!err)
         err = make_url(&w);
     if (!err)
-        err = make_body(&w, r);
+        err = make_body(&w, asked);
     if (!err)
-        err = call_service(a, &w, r, ret_value);
+        err = call_service(a, &w, ret_document);
     buf_free(&w.url);
     buf_free(&w.body);
+    const struct json *at =
+        service->outer ? json_get(*ret_document, service->outer) : *ret_document;
+    *ret_text = json_str(json_get(at, service->inner));
+    return err;
+}
+
+int
+aws_get(struct ask *a, struct manager_state *s, const struct reference *r, struct secret *ret_value)
+{
+    struct json *document;
+    struct slice text;
+    (void)s;
+    int err = ask_service(a, &services[r->manager], r->name, &document, &text);
+    if (!err)
+        err = text.at ? ask_take(a, text, r->field, ret_value)
+                      : ask_fail(a, ERR_SYNTAX, "the secret has no text (a binary one?)");
+    json_free(document);
+    return err;
+}
+
+int
+aws_unwrap(struct ask *a, struct manager_state *s, struct slice wrapped, struct secret *ret_plain)
+{
+    struct json *document;
+    struct slice text;
+    (void)s;
+    int err = ask_service(a, &kms, wrapped, &document, &text);
+    if (!err)
+        err = ask_plain(a, text, ret_plain);
+    json_free(document);
     return err;
 }

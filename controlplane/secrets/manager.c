@@ -74,3 +74,36 @@ managers_fetch(struct managers *m, struct slice text, struct secret *ret_value,
     memcpy(ret_why, m->ask.why, ASK_WHY_BYTES);
     return err;
 }
+
+static const struct key_service {
+    const char *scheme;
+    manager_unwrap *unwrap;
+    enum manager state;
+} key_services[] = {
+    {"aws-kms", aws_unwrap, MANAGER_AWS_SM},
+    {"vault-transit", vault_unwrap, MANAGER_VAULT},
+};
+
+int
+managers_unwrap(struct managers *m, struct slice text, struct secret *ret_plain,
+                char ret_why[static ASK_WHY_BYTES])
+{
+    struct slice rest = text;
+    struct slice scheme = slice_cut(&rest, ':');
+    const struct key_service *k = NULL;
+    int err = ERR_SYNTAX;
+    m->ask.why[0] = '\0';
+    for (size_t i = 0; i < sizeof(key_services) / sizeof(key_services[0]); i++)
+        if (slice_is(scheme, key_services[i].scheme))
+            k = &key_services[i];
+    if (k && rest.at)
+        err = k->unwrap(&m->ask, &m->states[k->state], rest, ret_plain);
+    else
+        (void)ask_fail(&m->ask, err,
+                       "not a key: 64 hexadecimal digits, or aws-kms: or vault-transit: before "
+                       "what that service wrapped");
+    if (err && !m->ask.why[0])
+        (void)ask_fail(&m->ask, err, "%s", err_name(err));
+    memcpy(ret_why, m->ask.why, ASK_WHY_BYTES);
+    return err;
+}

@@ -10,14 +10,13 @@
 
 #include "controlplane/secrets/fetched.h"
 #include "controlplane/secrets/reference.h"
+#include "controlplane/secrets/settings.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/rand.h"
 
-#define PEPPER_BYTES 32
-#define SEALED_PEPPER_BYTES (PEPPER_BYTES + SEAL_OVERHEAD_BYTES)
 #define REFRESH_MS 30000
 
 /* A reference that was resolved, and what it was sealed to. */
@@ -31,40 +30,24 @@ struct resolved {
 
 struct secrets {
     pthread_mutex_t lock;
-    unsigned char seal_key[SEAL_KEY_BYTES];
+    struct keyring ring;
     const char *credentials_dir;
-    struct hmac *pepper;      /* NULL before secrets_load() */
-    struct hmac *fingerprint; /* of literal credentials */
-    unsigned char sealed_pepper[SEALED_PEPPER_BYTES];
-    char cluster_id[37];
+    struct settings settings; /* empty before secrets_load() */
     LIST_HEAD(, resolved) resolved;
     struct fetched fetched;
 };
 
 struct secrets *
-secrets_new(const unsigned char seal_key[static SEAL_KEY_BYTES], const char *credentials_dir)
+secrets_new(const struct keyring *ring, const char *credentials_dir)
 {
     struct secrets *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
-    struct hmac *outer = hmac_new(seal_key, SEAL_KEY_BYTES);
-    unsigned char key[SHA256_BYTES];
-    static const char label[] = "headgate credential fingerprint v1";
-    if (outer) {
-        hmac_sha256(outer, label, sizeof(label), key);
-        s->fingerprint = hmac_new(key, sizeof(key));
-        secret_wipe(key, sizeof(key));
-    }
-    hmac_free(outer);
-    memcpy(s->seal_key, seal_key, SEAL_KEY_BYTES);
+    s->ring = *ring;
     s->credentials_dir = credentials_dir;
     LIST_INIT(&s->resolved);
     LIST_INIT(&s->fetched);
     pthread_mutex_init(&s->lock, NULL);
-    if (!s->fingerprint) {
-        secrets_free(s);
-        return NULL;
-    }
     return s;
 }
 
@@ -89,68 +72,13 @@ secrets_free(struct secrets *s)
         resolved_free(r);
     }
     fetched_fini(&s->fetched);
-    hmac_free(s->pepper);
-    hmac_free(s->fingerprint);
+    settings_fini(&s->settings);
     pthread_mutex_destroy(&s->lock);
-    secret_wipe(s->seal_key, sizeof(s->seal_key));
+    keyring_wipe(&s->ring);
     free(s);
 }
 
-/* ---- the pepper ------------------------------------------------------------------------------ */
-
-/* Offers a fresh pepper and cluster id; where another daemon was first, its values stay. */
-static int
-offer_settings(struct secrets *s, struct db *db)
-{
-    unsigned char pepper[PEPPER_BYTES], sealed[SEALED_PEPPER_BYTES], id[16];
-    char text[BASE64_BYTES(SEALED_PEPPER_BYTES)], cluster[37];
-    rand_bytes(pepper, sizeof(pepper));
-    int err = seal(s->seal_key, SLICE("pepper"), slice_make(pepper, sizeof(pepper)), sealed);
-    secret_wipe(pepper, sizeof(pepper));
-    if (err)
-        return err;
-    base64_encode(sealed, sizeof(sealed), text);
-    uuid7(id);
-    uuid_format(id, cluster);
-    const char *const values[] = {text, cluster};
-    return db_query(db,
-                    "INSERT INTO settings (name, value) VALUES ('pepper', $1), ('cluster_id', $2) "
-                    "ON CONFLICT (name) DO NOTHING",
-                    values, 2, NULL);
-}
-
-/* Both settings, or ERR_NOT_FOUND at the very first start. */
-static int
-take_settings(struct secrets *s, struct db *db)
-{
-    struct db_rows *rows = NULL;
-    struct secret pepper = {0};
-    unsigned char sealed[BASE64_BYTES(SEALED_PEPPER_BYTES)];
-    size_t len = 0;
-    int err = db_query(db,
-                       "SELECT p.value, c.value FROM settings p, settings c "
-                       "WHERE p.name = 'pepper' AND c.name = 'cluster_id'",
-                       NULL, 0, &rows);
-    if (!err && db_count(rows) == 0)
-        err = ERR_NOT_FOUND;
-    if (!err &&
-        (db_slice(rows, 0, 0).len >= sizeof(sealed) ||
-         base64_decode(db_slice(rows, 0, 0), sealed, &len) != 0 || len != SEALED_PEPPER_BYTES))
-        err = ERR_AUTH;
-    if (!err)
-        err = unseal(s->seal_key, SLICE("pepper"), slice_make(sealed, len), &pepper);
-    struct hmac *hmac = err ? NULL : hmac_new(pepper.at, pepper.len);
-    secret_free(&pepper);
-    if (!err && !hmac)
-        err = ERR_NOMEM;
-    if (!err) {
-        s->pepper = hmac;
-        memcpy(s->sealed_pepper, sealed, len);
-        snprintf(s->cluster_id, sizeof(s->cluster_id), "%s", db_text(rows, 0, 1));
-    }
-    db_rows_free(rows);
-    return err;
-}
+/* ---- the settings ---------------------------------------------------------------------------- */
 
 int
 secrets_load(struct secrets *s, struct db *db)
@@ -158,23 +86,39 @@ secrets_load(struct secrets *s, struct db *db)
     int err = 0;
     bool changed;
     pthread_mutex_lock(&s->lock);
-    if (!s->pepper) {
-        err = take_settings(s, db);
-        if (err == ERR_NOT_FOUND) {
-            err = offer_settings(s, db);
-            if (!err)
-                err = take_settings(s, db);
-        }
-    }
+    if (!s->settings.pepper)
+        err = settings_load(db, &s->ring, &s->settings);
     pthread_mutex_unlock(&s->lock);
     return err ? err : secrets_sync(s, db, &changed);
+}
+
+/* Not under the lock while PostgreSQL is asked. */
+static int
+follow_pepper(struct secrets *s, struct db *db)
+{
+    struct keyring ring;
+    struct buf sealed;
+    buf_init(&sealed, 0);
+    int err = secrets_sealed_pepper(s, &sealed);
+    secrets_ring(s, &ring);
+    if (!err)
+        err = settings_follow(db, &ring, &sealed);
+    keyring_wipe(&ring);
+    pthread_mutex_lock(&s->lock);
+    if (!err) {
+        buf_clear(&s->settings.sealed_pepper);
+        err = buf_add_slice(&s->settings.sealed_pepper, buf_slice(&sealed));
+    }
+    pthread_mutex_unlock(&s->lock);
+    buf_free(&sealed);
+    return err;
 }
 
 bool
 secrets_ready(struct secrets *s)
 {
     pthread_mutex_lock(&s->lock);
-    bool ready = s->pepper != NULL;
+    bool ready = s->settings.pepper != NULL;
     pthread_mutex_unlock(&s->lock);
     return ready;
 }
@@ -182,14 +126,17 @@ secrets_ready(struct secrets *s)
 int
 secrets_sealed_pepper(struct secrets *s, struct buf *into)
 {
-    return secrets_ready(s) ? buf_add(into, s->sealed_pepper, sizeof(s->sealed_pepper))
-                            : ERR_BAD_STATE;
+    pthread_mutex_lock(&s->lock);
+    int err = s->settings.pepper ? buf_add_slice(into, buf_slice(&s->settings.sealed_pepper))
+                                 : ERR_BAD_STATE;
+    pthread_mutex_unlock(&s->lock);
+    return err;
 }
 
 const char *
 secrets_cluster_id(struct secrets *s)
 {
-    return secrets_ready(s) ? s->cluster_id : "";
+    return secrets_ready(s) ? s->settings.cluster_id : "";
 }
 
 int
@@ -197,9 +144,9 @@ secrets_key_digest(struct secrets *s, struct slice key,
                    unsigned char ret_digest[static SHA256_BYTES])
 {
     pthread_mutex_lock(&s->lock);
-    bool ready = s->pepper != NULL;
+    bool ready = s->settings.pepper != NULL;
     if (ready)
-        hmac_sha256(s->pepper, key.at, key.len, ret_digest);
+        hmac_sha256(s->settings.pepper, key.at, key.len, ret_digest);
     pthread_mutex_unlock(&s->lock);
     return ready ? 0 : ERR_BAD_STATE;
 }
@@ -229,13 +176,31 @@ secrets_mint_token(char ret_text[static TOKEN_TEXT_BYTES + 1])
     mint(TOKEN_PREFIX, ret_text);
 }
 
+void
+secrets_ring(struct secrets *s, struct keyring *ret_ring)
+{
+    pthread_mutex_lock(&s->lock);
+    *ret_ring = s->ring;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static int
+seal_into(const struct keyring *ring, struct slice context, struct slice plain, struct buf *into)
+{
+    char *room = buf_reserve(into, plain.len + SEAL_OVERHEAD_BYTES);
+    int err = room ? keyring_seal(ring, context, plain, room) : ERR_NOMEM;
+    if (!err)
+        buf_commit(into, plain.len + SEAL_OVERHEAD_BYTES);
+    return err;
+}
+
 int
 secrets_seal(struct secrets *s, struct slice context, struct slice plain, struct buf *into)
 {
-    char *room = buf_reserve(into, plain.len + SEAL_OVERHEAD_BYTES);
-    int err = room ? seal(s->seal_key, context, plain, room) : ERR_NOMEM;
-    if (!err)
-        buf_commit(into, plain.len + SEAL_OVERHEAD_BYTES);
+    struct keyring ring;
+    secrets_ring(s, &ring);
+    int err = seal_into(&ring, context, plain, into);
+    keyring_wipe(&ring);
     return err;
 }
 
@@ -243,7 +208,11 @@ int
 secrets_unseal(struct secrets *s, struct slice context, struct slice sealed,
                struct secret *ret_plain)
 {
-    return unseal(s->seal_key, context, sealed, ret_plain);
+    struct keyring ring;
+    secrets_ring(s, &ring);
+    int err = keyring_unseal(&ring, context, sealed, ret_plain);
+    keyring_wipe(&ring);
+    return err;
 }
 
 /* ---- credentials ----------------------------------------------------------------------------- */
@@ -352,23 +321,27 @@ fingerprint(struct secrets *s, struct credential_owner owner, struct slice liter
         err = buf_add_slice(&text, literal);
     if (!err) {
         pthread_mutex_lock(&s->lock);
-        hmac_sha256(s->fingerprint, text.at, text.len, mac);
+        if (s->settings.fingerprint)
+            hmac_sha256(s->settings.fingerprint, text.at, text.len, mac);
+        else
+            err = ERR_BAD_STATE;
         pthread_mutex_unlock(&s->lock);
-        hex_encode(mac, FINGERPRINT_BYTES / 2, ret_hex);
     }
+    if (!err)
+        hex_encode(mac, FINGERPRINT_BYTES / 2, ret_hex);
     buf_wipe(&text);
     buf_free(&text);
     return err;
 }
 
 static int
-seal_for_owner(struct secrets *s, struct credential_owner owner, struct slice plain,
+seal_for_owner(const struct keyring *ring, struct credential_owner owner, struct slice plain,
                struct buf *into)
 {
     struct buf context;
     int err = owner_context(owner, &context);
     if (!err)
-        err = secrets_seal(s, buf_slice(&context), plain, into);
+        err = seal_into(ring, buf_slice(&context), plain, into);
     buf_free(&context);
     return err;
 }
@@ -403,8 +376,11 @@ secrets_store_credential(struct secrets *s, struct credential_owner owner, struc
         *ret_stored = json_copy(stored);
         return *ret_stored ? 0 : ERR_NOMEM;
     }
+    struct keyring ring;
+    secrets_ring(s, &ring);
     buf_init(&sealed, 0);
-    err = seal_for_owner(s, owner, literal, &sealed);
+    err = seal_for_owner(&ring, owner, literal, &sealed);
+    keyring_wipe(&ring);
     if (!err) {
         *ret_stored = stored_form(buf_slice(&sealed), print);
         err = *ret_stored ? 0 : ERR_NOMEM;
@@ -418,15 +394,13 @@ secrets_store_credential(struct secrets *s, struct credential_owner owner, struc
 static int
 read_file_reference(const char *dir, struct slice name, struct secret *ret_value)
 {
-    char path[4096];
+    char text_of_name[160];
     struct buf content;
-    int n = snprintf(path, sizeof(path), "%s/%.*s", dir, SLICE_ARG(name));
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return ERR_NOT_FOUND;
+    snprintf(text_of_name, sizeof(text_of_name), "%.*s", SLICE_ARG(name));
     buf_init(&content, 0);
-    int err = file_read(path, LIMIT_CREDENTIAL_BYTES, true, &content);
+    int err = file_read_beneath(dir, text_of_name, LIMIT_CREDENTIAL_BYTES, &content);
     if (err && err != ERR_NOMEM)
-        err = ERR_NOT_FOUND; /* a link, a directory, too long, not ours to read: not there */
+        err = ERR_NOT_FOUND; /* leads out, a directory, too long, not ours to read: not there */
     struct slice text = buf_slice(&content);
     while (text.len > 0 && (text.at[text.len - 1] == '\n' || text.at[text.len - 1] == '\r'))
         text.len--;
@@ -510,7 +484,8 @@ look(struct secrets *s, struct resolved *r, bool *ret_changed)
         return 0;
     }
     buf_clear(&r->sealed);
-    err = seal_for_owner(s, of_provider(slice_of(r->provider)), secret_reveal(&value), &r->sealed);
+    err = seal_for_owner(&s->ring, of_provider(slice_of(r->provider)), secret_reveal(&value),
+                         &r->sealed);
     if (err) {
         secret_free(&value);
         return err;
@@ -657,7 +632,7 @@ take_fetched(struct secrets *s, struct slice reference, int64_t version, struct 
     if (!err && (!room || hex_decode(hex, room, hex.len / 2) != 0))
         err = room ? ERR_SYNTAX : ERR_NOMEM;
     if (!err)
-        err = unseal(s->seal_key, buf_slice(&context), slice_make(room, hex.len / 2), &value);
+        err = keyring_unseal(&s->ring, buf_slice(&context), slice_make(room, hex.len / 2), &value);
     if (!err)
         err = fetched_put(&s->fetched, reference, version, &value);
     buf_free(&context);
@@ -675,6 +650,8 @@ secrets_sync(struct secrets *s, struct db *db, bool *ret_changed)
                        "SELECT reference, version, encode(sealed, 'hex') FROM secret_references "
                        "WHERE sealed IS NOT NULL",
                        NULL, 0, &rows);
+    if (!err && secrets_ready(s))
+        err = follow_pepper(s, db);
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < db_count(rows) && !err; i++) {
         struct slice reference = db_slice(rows, i, 0);
@@ -682,8 +659,9 @@ secrets_sync(struct secrets *s, struct db *db, bool *ret_changed)
         if (v && v->version == db_int(rows, i, 1))
             continue;
         err = take_fetched(s, reference, db_int(rows, i, 1), db_slice(rows, i, 2));
-        if (err == ERR_AUTH || err == ERR_SYNTAX) { /* it will be fetched again */
-            log_error("secret.cached_value_damaged", F_SLICE("reference", reference));
+        if (err == ERR_AUTH || err == ERR_SYNTAX || err == ERR_NOT_FOUND) {
+            /* it will be fetched again */
+            log_error("secret.cached_value_damaged", F_SLICE("reference", reference), F_ERR(err));
             err = 0;
             continue;
         }
@@ -692,6 +670,25 @@ secrets_sync(struct secrets *s, struct db *db, bool *ret_changed)
     pthread_mutex_unlock(&s->lock);
     db_rows_free(rows);
     *ret_changed = !err && any && secrets_refresh(s);
+    return err;
+}
+
+int
+secrets_set_ring(struct secrets *s, const struct keyring *ring)
+{
+    struct resolved *r;
+    int err = 0;
+    pthread_mutex_lock(&s->lock);
+    s->ring = *ring;
+    LIST_FOREACH(r, &s->resolved, link)
+    {
+        if (err || r->value.len == 0 || keyring_is_current(ring, buf_slice(&r->sealed)))
+            continue;
+        buf_clear(&r->sealed);
+        err = seal_for_owner(ring, of_provider(slice_of(r->provider)), secret_reveal(&r->value),
+                             &r->sealed);
+    }
+    pthread_mutex_unlock(&s->lock);
     return err;
 }
 

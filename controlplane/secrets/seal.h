@@ -1,15 +1,16 @@
 /*
  * Secrets of the control plane: the pepper of API keys, credentials of items, answers kept for
  * repeated calls. Everything is sealed under the fleet's seal key (AES-256-GCM) before it reaches
- * PostgreSQL or a snapshot; nothing here is ever logged.
+ * PostgreSQL or a snapshot; nothing here is ever logged. Keys are replaced with reseal.h.
  *
  * The `credential` of a provider or an alert is one of
  *   a literal      sealed before it is stored; the body then holds {"sealed","fingerprint"}; shown
  * as the marker "sealed:FINGERPRINT", which applies as no change; env:NAME       the control
  * plane's environment (not HEADGATE_* and PG*: those are our own); file:NAME      a file of the
- * credentials directory (no slash, no link); a reference to a secret manager (reference.h). The
- * first two are resolved when a snapshot is made, cached, and looked at again every 30 s; what
- * managers hold is fetched by a job, kept sealed in PostgreSQL, and only read from there.
+ * credentials directory (no slash, no link that leads out of it); a reference to a secret manager
+ * (reference.h). The first two are resolved when a snapshot is made, cached, and looked at again
+ * every 30 s; what managers hold is fetched by a job, kept sealed in PostgreSQL, and only read from
+ * there.
  *
  * Thread-safe after secrets_new().
  */
@@ -20,6 +21,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 #include "lib/base/secret.h"
 #include "lib/base/slice.h"
 #include "lib/json/doc.h"
@@ -36,14 +38,19 @@
 
 struct secrets;
 
-/* seal_key is copied. credentials_dir may be NULL; kept. NULL: no memory. */
-struct secrets *secrets_new(const unsigned char seal_key[static SEAL_KEY_BYTES],
-                            const char *credentials_dir);
+/* ring is copied. credentials_dir may be NULL; kept. NULL: no memory. */
+struct secrets *secrets_new(const struct keyring *ring, const char *credentials_dir);
 void secrets_free(struct secrets *s);
 
-/* Reads the pepper and the cluster's id from the settings table, making them at the very first
- * start (several daemons may race: one wins, all agree). Idempotent, cheap once done. 0,
- * ERR_UNAVAILABLE, ERR_AUTH (the seal key is not the one this database was made with), ERR_IO. */
+/* Other sealing keys (copied): what was resolved is sealed anew when the first one is another. */
+MUST_CHECK int secrets_set_ring(struct secrets *s, const struct keyring *ring);
+/* A copy, to be wiped. */
+void secrets_ring(struct secrets *s, struct keyring *ret_ring);
+
+/* Reads the pepper, the fingerprints' key and the cluster's id from the settings table, making them
+ * at the very first start (several daemons may race: one wins, all agree). Idempotent, cheap once
+ * done. 0, ERR_UNAVAILABLE, ERR_AUTH (no seal key here is the one this database was made with),
+ * ERR_IO. */
 MUST_CHECK int secrets_load(struct secrets *s, struct db *db);
 bool secrets_ready(struct secrets *s);
 /* The pepper as it goes into snapshots (sealed, context "pepper"): appended. ERR_BAD_STATE before
@@ -78,7 +85,7 @@ struct credential_owner {
 };
 /* A literal to the stored form {"sealed","fingerprint"}. When `stored` (the body's old member, may
  * be NULL) already holds the same credential, a copy of it is given, so that applying the same file
- * twice changes nothing. */
+ * twice changes nothing. ERR_BAD_STATE before secrets_load(). */
 MUST_CHECK int secrets_store_credential(struct secrets *s, struct credential_owner owner,
                                         struct slice literal, const struct json *stored,
                                         struct json **ret_stored);
@@ -96,7 +103,9 @@ MUST_CHECK int secrets_provider_credential(struct secrets *s, struct slice provi
                                            const struct json *body, struct buf *into,
                                            struct buf *why);
 /* Values that a job fetched: sealed for the table secret_references; compared with what is known;
- * and read from the table, *ret_changed when a provider's credential is another now (publish). */
+ * and read from the tables after secrets_load(), with how the pepper is sealed now; *ret_changed
+ * when a provider's credential is another now (publish). secrets_sync: ERR_AUTH when the pepper is
+ * sealed with a key that is not here. */
 MUST_CHECK int secrets_seal_fetched(struct secrets *s, struct slice reference, struct slice value,
                                     struct buf *into);
 bool secrets_fetched_is(struct secrets *s, struct slice reference, struct slice value);

@@ -1,6 +1,7 @@
 /*
- * HashiCorp Vault and OpenBao: the key/value engine, either version. Where an engine is mounted and
- * which version it has is asked as their own command line does (sys/internal/ui/mounts).
+ * HashiCorp Vault and OpenBao: the key/value engine, either version, and the transit engine. Where
+ * an engine is mounted and which version it has is asked as their own command line does
+ * (sys/internal/ui/mounts).
  *
  * Ways in, the first that is set: VAULT_TOKEN, VAULT_TOKEN_FILE (read again each time: an agent may
  * write it), AppRole (VAULT_ROLE_ID, VAULT_SECRET_ID), Kubernetes (VAULT_K8S_ROLE). A token got by
@@ -185,6 +186,14 @@ log_in(struct ask *a, struct ask_token *t)
     return err;
 }
 
+/* What is done with a token. */
+struct errand {
+    int (*run)(struct ask *a, const struct ask_token *t, const struct errand *e);
+    const struct reference *reference; /* of read_secret */
+    struct slice wrapped;              /* of decrypt */
+    struct secret *ret;
+};
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* The path to read: in version 2, "data/" goes behind the mount. */
@@ -212,9 +221,9 @@ find_path(struct ask *a, const struct ask_token *t, struct slice path, bool *ret
 }
 
 static int
-read_secret(struct ask *a, const struct ask_token *t, const struct reference *r,
-            struct secret *ret_value)
+read_secret(struct ask *a, const struct ask_token *t, const struct errand *e)
 {
+    const struct reference *r = e->reference;
     char field[LIMIT_REFERENCE_BYTES + 1];
     struct json *document = NULL;
     struct buf path;
@@ -229,7 +238,7 @@ read_secret(struct ask *a, const struct ask_token *t, const struct reference *r,
     snprintf(field, sizeof(field), "%.*s", SLICE_ARG(r->field));
     struct slice value = json_str(json_get(data, field));
     if (!err)
-        err = value.at ? ask_take(a, value, SLICE(""), ret_value)
+        err = value.at ? ask_take(a, value, SLICE(""), e->ret)
                        : ask_fail(a, ERR_SYNTAX, "the secret has no text in its field '%s'", field);
     json_free(document);
     buf_free(&path);
@@ -264,9 +273,9 @@ vault_keep(struct ask *a, struct manager_state *s)
     a->tls = common;
 }
 
-int
-vault_get(struct ask *a, struct manager_state *s, const struct reference *r,
-          struct secret *ret_value)
+/* With a token that is good; once more with another when it was revoked. */
+static int
+run_errand(struct ask *a, struct manager_state *s, const struct errand *e)
 {
     struct tls_client *common = a->tls;
     if (!manager_setting("VAULT_ADDR"))
@@ -280,15 +289,73 @@ vault_get(struct ask *a, struct manager_state *s, const struct reference *r,
     bool fresh = !ask_token_is_good(&s->token) || manager_setting("VAULT_TOKEN_FILE");
     err = fresh ? log_in(a, &s->token) : 0;
     if (!err)
-        err = read_secret(a, &s->token, r, ret_value);
+        err = e->run(a, &s->token, e);
     if (err == ERR_AUTH && !fresh) { /* revoked: once more with another */
         ask_token_free(&s->token);
         err = log_in(a, &s->token);
         if (!err)
-            err = read_secret(a, &s->token, r, ret_value);
+            err = e->run(a, &s->token, e);
     }
     if (err == ERR_AUTH)
         ask_token_free(&s->token);
     a->tls = common;
     return err;
+}
+
+int
+vault_get(struct ask *a, struct manager_state *s, const struct reference *r,
+          struct secret *ret_value)
+{
+    return run_errand(a, s, &(struct errand){.run = read_secret, .reference = r, .ret = ret_value});
+}
+
+/* --- the transit engine ------------------------------------------------------------------------
+ */
+
+/* MOUNT/KEY:CIPHERTEXT, the ciphertext as the engine wrote it ("vault:v1:..."). */
+static int
+decrypt(struct ask *a, const struct ask_token *t, const struct errand *e)
+{
+    struct slice cipher = e->wrapped;
+    struct slice mount = slice_cut(&cipher, ':');
+    struct json *document = NULL, *form = json_new_map();
+    struct slice key = mount;
+    struct buf path, body;
+    buf_init(&path, 0);
+    buf_init(&body, 0);
+    for (size_t slash; (slash = slice_find(key, '/', 0)) < key.len;)
+        key = slice_from(key, slash + 1);
+    mount.len -= key.len;
+    int err = form ? json_set_text(form, "ciphertext", cipher.at ? cipher : SLICE("")) : ERR_NOMEM;
+    if (!err)
+        err = json_write(form, false, 0, &body);
+    if (!err)
+        err = buf_addf(&path, "%.*sdecrypt/%.*s", SLICE_ARG(mount), SLICE_ARG(key));
+    if (!err)
+        err = call_vault(a, t, "the decryption", "POST", buf_slice(&path), buf_slice(&body),
+                         &document);
+    if (!err)
+        err = ask_plain(a, json_str(json_get(json_get(document, "data"), "plaintext")), e->ret);
+    json_free(document);
+    json_free(form);
+    buf_free(&path);
+    buf_free(&body);
+    return err;
+}
+
+int
+vault_unwrap(struct ask *a, struct manager_state *s, struct slice wrapped, struct secret *ret_plain)
+{
+    struct slice cipher = wrapped;
+    struct slice path = slice_cut(&cipher, ':');
+    bool good = cipher.len > 0 && slice_find(path, '/', 0) < path.len && path.at[0] != '/' &&
+                path.at[path.len - 1] != '/';
+    for (size_t i = 0; i < path.len && good; i++)
+        good = (path.at[i] | 32) >= 'a' ? (path.at[i] | 32) <= 'z'
+                                        : path.at[i] && strchr("-_/0123456789", path.at[i]);
+    if (!good)
+        return ask_fail(a, ERR_SYNTAX,
+                        "vault-transit: takes MOUNT/KEY:CIPHERTEXT, such as "
+                        "vault-transit:transit/headgate:vault:v1:...");
+    return run_errand(a, s, &(struct errand){.run = decrypt, .wrapped = wrapped, .ret = ret_plain});
 }

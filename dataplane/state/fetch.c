@@ -40,7 +40,7 @@ struct fetch {
     bool resave; /* in force already, but not whole on disk */
     /* for the helper threads, and from them */
     struct policy *previous, *policy;
-    unsigned char seal_key[SEAL_KEY_BYTES];
+    struct keyring ring;
     struct lkg *lkg;
     enum snapshot_refusal refusal;
     int save_err;
@@ -59,7 +59,7 @@ fetch_free(struct fetch *x)
     arena_free(&x->arena);
     policy_unref(x->previous);
     policy_unref(x->policy);
-    secret_wipe(x->seal_key, sizeof(x->seal_key));
+    keyring_wipe(&x->ring);
     free(x);
 }
 
@@ -246,7 +246,7 @@ compile(struct fetch *x)
                               .sections = all,
                               .count = x->root.count,
                               .previous = x->previous,
-                              .seal_key = x->seal_key};
+                              .keys = &x->ring};
     int err;
 
     if (!all)
@@ -306,7 +306,7 @@ compile_start(struct fetch *x)
     struct follow *f = x->follow;
 
     x->previous = pin_get(f->o.pin);
-    memcpy(x->seal_key, f->seal_key, sizeof(x->seal_key));
+    x->ring = f->ring;
     x->compile =
         (struct helper_job){.run = compile_run, .done = compile_done, .drop = compile_drop};
     helper_submit(f->compiler, &x->compile);

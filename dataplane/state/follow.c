@@ -167,6 +167,7 @@ beat(void *ctx)
 {
     struct follow *f = ctx;
     struct follow_load load = {0};
+    struct slice ids[KEYRING_MOST];
     struct bus_request r = {.from = f->identity, .kind = BUS_HEARTBEAT};
 
     timer_set(&f->beat, f->o.loop, f->o.heartbeat_ms ? f->o.heartbeat_ms : BEAT_MS, beat, f);
@@ -174,9 +175,17 @@ beat(void *ctx)
         return; /* the last one was not answered yet */
     if (f->o.load)
         f->o.load(f->o.ctx, &load);
-    r.heartbeat = (struct bus_heartbeat){f->held.epoch,    f->held.version, load.spool_records,
-                                         load.spool_bytes, load.requests,   load.open_streams,
-                                         load.draining};
+    r.heartbeat = (struct bus_heartbeat){.held_epoch = f->held.epoch,
+                                         .held_version = f->held.version,
+                                         .spool_records = load.spool_records,
+                                         .spool_bytes = load.spool_bytes,
+                                         .requests = load.requests,
+                                         .open_streams = load.open_streams,
+                                         .draining = load.draining};
+    for (size_t i = 0; i < f->ring.count; i++)
+        ids[i] = slice_make(f->ring.keys[i].id, KEYRING_ID_BYTES);
+    r.heartbeat.seal_keys = ids;
+    r.heartbeat.seal_key_count = f->ring.count;
     f->beat_call = tell(f, &r, on_beat_reply);
 }
 
@@ -267,7 +276,7 @@ load_from_disk(struct follow *f)
     struct buf why;
 
     buf_init(&why, 4096);
-    if (lkg_load(f->lkg, &trust, f->seal_key, &found, &why) != 0) {
+    if (lkg_load(f->lkg, &trust, &f->ring, &found, &why) != 0) {
         log_warn("policy.none_on_disk", F_SLICE("why", buf_slice(&why)));
         buf_free(&why);
         return;
@@ -313,7 +322,7 @@ open_parts(struct follow *f, const char **ret_why)
     f->disk = f->compiler ? helper_new(f->o.loop) : NULL;
     if (!f->disk)
         return false;
-    if (f->o.policy_dir && lkg_open(f->o.policy_dir, f->seal_key, &f->lkg) != 0) {
+    if (f->o.policy_dir && lkg_open(f->o.policy_dir, &f->ring, &f->lkg) != 0) {
         *ret_why = "the policy's directory cannot be used (it must be a directory of this user)";
         return false;
     }
@@ -337,7 +346,7 @@ follow_start(const struct follow_options *o, const char **ret_why)
     f->o = *o;
     f->key_count = o->key_count < LIMIT_TRUSTED_KEYS ? o->key_count : LIMIT_TRUSTED_KEYS;
     memcpy(f->keys, o->public_keys, f->key_count * SIGN_PUBLIC_BYTES);
-    memcpy(f->seal_key, o->seal_key, SEAL_KEY_BYTES);
+    f->ring = *o->ring;
     f->started_ms = clock_mono_ms();
     set_identity(f);
     if (!open_parts(f, ret_why)) {
@@ -367,8 +376,86 @@ follow_stop(struct follow *f)
     helper_free(f->disk);
     channel_close(f->channel);
     lkg_close(f->lkg);
-    secret_wipe(f->seal_key, sizeof(f->seal_key));
+    keyring_wipe(&f->ring);
     free(f);
+}
+
+/* --- other sealing keys ---------------------------------------------------------------------- */
+
+struct rekey {
+    struct helper_job job;
+    struct follow *follow;
+    struct keyring ring;
+    int err;
+};
+
+static struct rekey *
+of_job(struct helper_job *job)
+{
+    return (struct rekey *)(void *)((char *)job - offsetof(struct rekey, job));
+}
+
+static void
+rekey_run(struct helper_job *job)
+{
+    struct rekey *r = of_job(job);
+
+    r->err = lkg_rekey(r->follow->lkg, &r->ring);
+}
+
+static void
+rekey_drop(struct helper_job *job)
+{
+    struct rekey *r = of_job(job);
+
+    keyring_wipe(&r->ring);
+    free(r);
+}
+
+static void
+rekey_done(struct helper_job *job)
+{
+    struct rekey *r = of_job(job);
+
+    if (r->err) {
+        r->follow->disk_errors++;
+        log_error("policy.floor_not_rekeyed", F_ERR(r->err));
+    }
+    rekey_drop(job);
+}
+
+/* The disk's thread alone touches the lkg. */
+static void
+rekey_disk(struct follow *f)
+{
+    struct rekey *r = f->lkg ? calloc(1, sizeof(*r)) : NULL;
+
+    if (!f->lkg)
+        return;
+    if (!r) {
+        log_error("policy.floor_not_rekeyed", F_ERR(ERR_NOMEM));
+        return;
+    }
+    r->follow = f;
+    r->ring = f->ring;
+    r->job = (struct helper_job){.run = rekey_run, .done = rekey_done, .drop = rekey_drop};
+    helper_submit(f->disk, &r->job);
+}
+
+void
+follow_set_ring(struct follow *f, const struct keyring *ring)
+{
+    f->ring = *ring;
+    f->has_refused = false;
+    f->failures = 0;
+    rekey_disk(f);
+    if (!f->channel)
+        return;
+    if (f->fetch) /* begun with the old ones: what comes of it is looked at once more */
+        look_within(f, RETRY_MIN_MS);
+    else
+        look(f);
+    beat(f);
 }
 
 struct channel *

@@ -15,6 +15,7 @@
 
 #include "dataplane/state/pin.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 #include "lib/control/bus.h"
 #include "lib/control/channel.h"
 #include "lib/control/snapshot.h"
@@ -38,9 +39,9 @@ struct follow_options {
     const struct channel_tls *tls; /* or NULL */
     const unsigned char (*public_keys)[SIGN_PUBLIC_BYTES]; /* copied */
     size_t key_count;
-    const unsigned char *seal_key; /* SEAL_KEY_BYTES; copied */
-    const char *policy_dir;        /* STATE/policy; copied; NULL: nothing on disk */
-    const char *node;              /* node id; copied */
+    const struct keyring *ring; /* opens what is sealed; copied */
+    const char *policy_dir;     /* STATE/policy; copied; NULL: nothing on disk */
+    const char *node;           /* node id; copied */
     unsigned slot;
     /* Asked at every heartbeat; may be NULL. */
     void (*load)(void *ctx, struct follow_load *ret_load);
@@ -58,6 +59,9 @@ struct follow_options {
  * (static text) when it cannot work at all (a bad URL, no memory, a directory of someone else). */
 struct follow *follow_start(const struct follow_options *o, const char **ret_why);
 void follow_stop(struct follow *f); /* NULL is fine; joins the helper thread */
+
+/* The fleet's sealing keys are others now (copied): what could not be opened is looked at again. */
+void follow_set_ring(struct follow *f, const struct keyring *ring);
 
 /* The bus, for whoever else sends requests (the uploader). NULL: no control plane. Lent until
  * follow_stop(). */

@@ -29,7 +29,7 @@ struct follow {
     char node[64], host[64], cluster_id[64]; /* cluster "": the first one seen is accepted */
     unsigned char keys[LIMIT_TRUSTED_KEYS][SIGN_PUBLIC_BYTES];
     size_t key_count;
-    unsigned char seal_key[SEAL_KEY_BYTES];
+    struct keyring ring; /* of sealing keys */
 
     struct root_mark held, head, refused;
     bool has_held, has_head, has_refused;

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/encode.h"
@@ -63,15 +65,15 @@ read_all(int fd, size_t max_bytes, struct buf *into)
     }
 }
 
-int
-file_read(const char *path, size_t max_bytes, bool no_links, struct buf *into)
+/* O_NONBLOCK: a named pipe must not hold us up before we see that it is one. */
+#define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+/* Reads and closes it. */
+static int
+read_open(int fd, size_t max_bytes, struct buf *into)
 {
     struct stat st;
     size_t before = into->len;
-    /* O_NONBLOCK: a named pipe must not hold us up before we see that it is one. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (no_links ? O_NOFOLLOW : 0));
-    if (fd < 0)
-        return err_of_errno();
     int e = ERR_IO;
     if (fstat(fd, &st) == 0) {
         if (S_ISREG(st.st_mode))
@@ -83,6 +85,39 @@ file_read(const char *path, size_t max_bytes, bool no_links, struct buf *into)
         into->len = before;
     shut(fd);
     return e;
+}
+
+int
+file_read(const char *path, size_t max_bytes, bool no_links, struct buf *into)
+{
+    int fd = open(path, READ_FLAGS | (no_links ? O_NOFOLLOW : 0));
+    return fd < 0 ? err_of_errno() : read_open(fd, max_bytes, into);
+}
+
+/* The kernel itself sees that nothing leads out (openat2, Linux 5.6); an older one follows no link
+ * at all. */
+static int
+open_beneath(int dir, const char *name)
+{
+    struct open_how how = {.flags = READ_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+    return fd >= 0 || (errno != ENOSYS && errno != EPERM)
+               ? fd
+               : openat(dir, name, READ_FLAGS | O_NOFOLLOW);
+}
+
+int
+file_read_beneath(const char *dir, const char *name, size_t max_bytes, struct buf *into)
+{
+    if (strchr(name, '/') || !*name)
+        return ERR_NOT_FOUND;
+    int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (at < 0)
+        return err_of_errno();
+    int fd = open_beneath(at, name);
+    int e = fd >= 0 ? 0 : errno == EXDEV || errno == ELOOP ? ERR_DENIED : err_of_errno();
+    shut(at);
+    return e ? e : read_open(fd, max_bytes, into);
 }
 
 static int
@@ -118,9 +153,11 @@ sync_parent(const char *path)
     return e;
 }
 
-/* A synced file beside `path` with this content; its name is in temp. */
+/* A synced file beside `path` with this content; its name is in temp. owner: NULL, or whose it
+ * becomes. */
 static int
-write_beside(const char *path, struct slice content, mode_t mode, char temp[static PATH_MAX])
+write_beside(const char *path, struct slice content, mode_t mode, const struct stat *owner,
+             char temp[static PATH_MAX])
 {
     int n = snprintf(temp, PATH_MAX, "%s.new-XXXXXX", path);
     if (n < 0 || n >= PATH_MAX) {
@@ -131,6 +168,9 @@ write_beside(const char *path, struct slice content, mode_t mode, char temp[stat
     if (fd < 0)
         return err_of_errno() == ERR_FULL ? ERR_FULL : ERR_IO;
     int e = write_all(fd, content);
+    if (e == 0 && owner && owner->st_uid != geteuid() &&
+        fchown(fd, owner->st_uid, owner->st_gid) < 0)
+        e = ERR_IO;
     if (e == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
         e = err_of_errno();
     shut(fd);
@@ -139,11 +179,11 @@ write_beside(const char *path, struct slice content, mode_t mode, char temp[stat
     return e;
 }
 
-int
-file_replace(const char *path, struct slice content, mode_t mode)
+static int
+replace(const char *path, struct slice content, mode_t mode, const struct stat *owner)
 {
     char temp[PATH_MAX];
-    int e = write_beside(path, content, mode, temp);
+    int e = write_beside(path, content, mode, owner, temp);
     if (e < 0)
         return e;
     if (rename(temp, path) < 0) {
@@ -154,6 +194,21 @@ file_replace(const char *path, struct slice content, mode_t mode)
         return e == ERR_FULL ? e : ERR_IO;
     }
     return sync_parent(path);
+}
+
+int
+file_replace(const char *path, struct slice content, mode_t mode)
+{
+    return replace(path, content, mode, NULL);
+}
+
+int
+file_rewrite(const char *path, struct slice content)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return err_of_errno();
+    return replace(path, content, st.st_mode & 07777, &st);
 }
 
 static int
@@ -218,7 +273,7 @@ create_key(const char *path, size_t n)
     rand_bytes(key, n);
     hex_encode(key, n, text);
     memcpy(text + 2 * n, "\n", 2);
-    int e = write_beside(path, slice_make(text, 2 * n + 1), 0600, temp);
+    int e = write_beside(path, slice_make(text, 2 * n + 1), 0600, NULL, temp);
     secret_wipe(key, sizeof(key));
     secret_wipe(text, sizeof(text));
     if (e < 0)

@@ -13,7 +13,6 @@
 #include "lib/base/rand.h"
 
 #define BLOCK_BYTES 64
-#define SEAL_VERSION 1
 #define NONCE_BYTES 12
 #define TAG_BYTES 16
 
@@ -95,67 +94,71 @@ hmac_sha256(struct hmac *h, const void *bytes, size_t n, unsigned char ret_mac[s
 
 /* --- AES-256-GCM ------------------------------------------------------------------------------ */
 
-static bool
-encrypt(EVP_CIPHER_CTX *c, const unsigned char *key, struct slice context, struct slice plain,
-        unsigned char *out)
+static const unsigned char *
+bytes_of(struct slice s)
 {
-    unsigned char *text = out + 1 + NONCE_BYTES;
+    return (const unsigned char *)s.at;
+}
+
+static bool
+encrypt(EVP_CIPHER_CTX *c, const unsigned char *key, struct slice head, struct slice context,
+        struct slice plain, unsigned char *nonce)
+{
+    unsigned char *text = nonce + NONCE_BYTES;
     int n = 0;
-    return EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, out + 1) == 1 &&
-           EVP_EncryptUpdate(c, NULL, &n, out, 1) == 1 &&
-           EVP_EncryptUpdate(c, NULL, &n, (const unsigned char *)context.at, (int)context.len) ==
-               1 &&
-           EVP_EncryptUpdate(c, text, &n, (const unsigned char *)plain.at, (int)plain.len) == 1 &&
+    return EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
+           EVP_EncryptUpdate(c, NULL, &n, bytes_of(head), (int)head.len) == 1 &&
+           EVP_EncryptUpdate(c, NULL, &n, bytes_of(context), (int)context.len) == 1 &&
+           EVP_EncryptUpdate(c, text, &n, bytes_of(plain), (int)plain.len) == 1 &&
            EVP_EncryptFinal_ex(c, text + plain.len, &n) == 1 &&
            EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, text + plain.len) == 1;
 }
 
 int
-seal(const unsigned char key[static SEAL_KEY_BYTES], struct slice context, struct slice plain,
-     void *ret_sealed)
+seal(const unsigned char key[static SEAL_KEY_BYTES], struct slice head, struct slice context,
+     struct slice plain, void *ret_sealed)
 {
     unsigned char *out = ret_sealed;
-    if (plain.len > INT_MAX / 2 || context.len > INT_MAX / 2)
+    if (plain.len > INT_MAX / 2 || context.len > INT_MAX / 2 || head.len > INT_MAX / 2)
         return ERR_RANGE;
-    out[0] = SEAL_VERSION;
-    rand_bytes(out + 1, NONCE_BYTES);
+    memcpy(out, head.at, head.len);
+    rand_bytes(out + head.len, NONCE_BYTES);
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-    bool done = c && encrypt(c, key, context, plain, out);
+    bool done = c && encrypt(c, key, head, context, plain, out + head.len);
     EVP_CIPHER_CTX_free(c);
     return done ? 0 : ERR_NOMEM;
 }
 
 static bool
-decrypt(EVP_CIPHER_CTX *c, const unsigned char *key, struct slice context,
-        const unsigned char *sealed, size_t plain_len, unsigned char *out)
+decrypt(EVP_CIPHER_CTX *c, const unsigned char *key, struct slice head, struct slice context,
+        const unsigned char *nonce, size_t plain_len, unsigned char *out)
 {
-    const unsigned char *text = sealed + 1 + NONCE_BYTES;
+    const unsigned char *text = nonce + NONCE_BYTES;
     unsigned char tag[TAG_BYTES];
     int n = 0;
     memcpy(tag, text + plain_len, TAG_BYTES);
-    return EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, sealed + 1) == 1 &&
-           EVP_DecryptUpdate(c, NULL, &n, sealed, 1) == 1 &&
-           EVP_DecryptUpdate(c, NULL, &n, (const unsigned char *)context.at, (int)context.len) ==
-               1 &&
+    return EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
+           EVP_DecryptUpdate(c, NULL, &n, bytes_of(head), (int)head.len) == 1 &&
+           EVP_DecryptUpdate(c, NULL, &n, bytes_of(context), (int)context.len) == 1 &&
            EVP_DecryptUpdate(c, out, &n, text, (int)plain_len) == 1 &&
            EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag) == 1 &&
            EVP_DecryptFinal_ex(c, out + plain_len, &n) == 1;
 }
 
 int
-unseal(const unsigned char key[static SEAL_KEY_BYTES], struct slice context, struct slice sealed,
-       struct secret *ret_plain)
+unseal(const unsigned char key[static SEAL_KEY_BYTES], size_t head_bytes, struct slice context,
+       struct slice sealed, struct secret *ret_plain)
 {
-    const unsigned char *in = (const unsigned char *)sealed.at;
     struct secret plain;
-    if (sealed.len < SEAL_OVERHEAD_BYTES || in[0] != SEAL_VERSION || sealed.len > INT_MAX / 2 ||
-        context.len > INT_MAX / 2)
+    if (sealed.len < SEALED_MORE_BYTES || head_bytes > sealed.len - SEALED_MORE_BYTES ||
+        sealed.len > INT_MAX / 2 || context.len > INT_MAX / 2)
         return ERR_SYNTAX;
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     if (!c)
         return ERR_NOMEM;
-    int e = secret_set(&plain, NULL, sealed.len - SEAL_OVERHEAD_BYTES);
-    if (e == 0 && !decrypt(c, key, context, in, plain.len, plain.at)) {
+    int e = secret_set(&plain, NULL, sealed.len - SEALED_MORE_BYTES - head_bytes);
+    if (e == 0 && !decrypt(c, key, slice_make(sealed.at, head_bytes), context,
+                           bytes_of(sealed) + head_bytes, plain.len, plain.at)) {
         secret_free(&plain);
         e = ERR_AUTH;
     }

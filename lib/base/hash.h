@@ -8,7 +8,7 @@
 
 #define SHA256_BYTES 32
 #define SEAL_KEY_BYTES 32
-#define SEAL_OVERHEAD_BYTES 29 /* version 1, nonce 12, tag 16 */
+#define SEALED_MORE_BYTES 28 /* nonce 12, tag 16 */
 #define SIGNATURE_BYTES 64
 #define SIGN_PUBLIC_BYTES 32
 #define SIGN_SECRET_BYTES 32
@@ -25,13 +25,15 @@ void hmac_free(struct hmac *h);
 void hmac_sha256(struct hmac *h, const void *bytes, size_t n,
                  unsigned char ret_mac[static SHA256_BYTES]);
 
-/* AES-256-GCM. Output: 0x01 | nonce | ciphertext | tag. `context` is authenticated, not stored:
- * the same bytes must be given to open ("provider/openai"). */
-MUST_CHECK int seal(const unsigned char key[static SEAL_KEY_BYTES], struct slice context,
-                    struct slice plain, void *ret_sealed /* plain.len + SEAL_OVERHEAD_BYTES */);
-/* Gives the plain bytes: 0, ERR_AUTH, ERR_NOMEM, ERR_SYNTAX. */
-MUST_CHECK int unseal(const unsigned char key[static SEAL_KEY_BYTES], struct slice context,
-                      struct slice sealed, struct secret *ret_plain);
+/* AES-256-GCM. Output: head | nonce | ciphertext | tag. `head` (which tells the format and the key)
+ * and `context` are authenticated; the context is not stored: the same bytes must be given to open
+ * ("provider/openai"). Whoever seals values of the fleet uses keyring.h. */
+MUST_CHECK int seal(const unsigned char key[static SEAL_KEY_BYTES], struct slice head,
+                    struct slice context, struct slice plain,
+                    void *ret_sealed /* head.len + plain.len + SEALED_MORE_BYTES */);
+/* Gives the plain bytes of what has a head of so many bytes: 0, ERR_AUTH, ERR_NOMEM, ERR_SYNTAX. */
+MUST_CHECK int unseal(const unsigned char key[static SEAL_KEY_BYTES], size_t head_bytes,
+                      struct slice context, struct slice sealed, struct secret *ret_plain);
 
 /* Ed25519 (RFC 8032), raw keys. */
 MUST_CHECK int sign_generate(unsigned char ret_secret[static SIGN_SECRET_BYTES],

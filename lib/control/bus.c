@@ -102,6 +102,8 @@ put_heartbeat(struct wire *w, const struct bus_heartbeat *h)
     wire_uint(w, 5, h->requests);
     wire_uint(w, 6, h->open_streams);
     wire_bool(w, 7, h->draining);
+    for (size_t i = 0; i < h->seal_key_count; i++)
+        wire_bytes(w, 8, h->seal_keys[i]);
 }
 
 static void
@@ -191,11 +193,27 @@ get_applied(const Headgate__Bus__Applied *m, struct bus_applied *ret)
                                 text(m->detail), m->held_epoch, m->held_version};
 }
 
-static void
-get_heartbeat(const Headgate__Bus__Heartbeat *m, struct bus_heartbeat *ret)
+static int
+get_heartbeat(const Headgate__Bus__Heartbeat *m, struct arena *a, struct bus_heartbeat *ret)
 {
-    *ret = (struct bus_heartbeat){m->held_epoch, m->held_version, m->spool_records, m->spool_bytes,
-                                  m->requests,   m->open_streams, m->draining};
+    struct slice *ids;
+
+    if (m->n_seal_keys > LIMIT_SEAL_KEYS)
+        return ERR_LIMIT;
+    if (!(ids = arena_alloc(a, (m->n_seal_keys + 1) * sizeof(*ids))))
+        return ERR_NOMEM;
+    for (size_t i = 0; i < m->n_seal_keys; i++)
+        ids[i] = slice_make(m->seal_keys[i].data, m->seal_keys[i].len);
+    *ret = (struct bus_heartbeat){.held_epoch = m->held_epoch,
+                                  .held_version = m->held_version,
+                                  .spool_records = m->spool_records,
+                                  .spool_bytes = m->spool_bytes,
+                                  .requests = m->requests,
+                                  .open_streams = m->open_streams,
+                                  .draining = m->draining,
+                                  .seal_keys = ids,
+                                  .seal_key_count = m->n_seal_keys};
+    return 0;
 }
 
 static int
@@ -251,8 +269,7 @@ get_body(const Headgate__Bus__Request *m, struct arena *a, struct bus_request *r
         return get_usage(m->usage, a, &ret->usage);
     case HEADGATE__BUS__REQUEST__BODY_HEARTBEAT:
         ret->kind = BUS_HEARTBEAT;
-        get_heartbeat(m->heartbeat, &ret->heartbeat);
-        return 0;
+        return get_heartbeat(m->heartbeat, a, &ret->heartbeat);
     case HEADGATE__BUS__REQUEST__BODY_LEASE:
         ret->kind = BUS_LEASE;
         return get_lease(m->lease, a, &ret->lease);

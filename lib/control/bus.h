@@ -40,7 +40,11 @@ struct bus_heartbeat {
     uint64_t held_epoch, held_version;
     uint64_t spool_records, spool_bytes, requests, open_streams;
     bool draining;
+    const struct slice *seal_keys; /* ids, the sealing one first */
+    size_t seal_key_count;
 };
+
+#define LIMIT_SEAL_KEYS 8 /* of one worker */
 
 #define LIMIT_CLAIMS 1024 /* of one request */
 

@@ -145,7 +145,7 @@ take_core(const struct policy_input *in, const struct roles *r, struct policy *p
     struct policy_core *old = in->previous ? in->previous->core : NULL;
     struct slice bytes[CORE_SECTIONS];
 
-    if (old && core_is_same(old, r, in->seal_key != NULL)) {
+    if (old && core_is_same(old, r, in->keys != NULL)) {
         atomic_fetch_add(&old->refs, 1);
         p->core = old;
         return 0;
@@ -158,7 +158,7 @@ take_core(const struct policy_input *in, const struct roles *r, struct policy *p
         if (!bytes[i].at)
             return missing(why, core_section_name((enum core_section)i));
     }
-    return core_compile(bytes, in->seal_key, &p->core, why);
+    return core_compile(bytes, in->keys, &p->core, why);
 }
 
 static int

@@ -10,6 +10,7 @@
 #define LIB_POLICY_COMPILE_H
 
 #include "lib/base/buf.h"
+#include "lib/base/keyring.h"
 #include "lib/policy/policy.h"
 
 struct policy_section {
@@ -28,7 +29,7 @@ struct policy_input {
     const struct policy *previous;
     /* Opens credentials and the pepper. NULL: they stay closed (control plane's check); then
      * policy_find_key() finds nothing. */
-    const unsigned char *seal_key;
+    const struct keyring *keys;
 };
 
 /* Gives *ret_policy (policy_unref frees). 0; ERR_SYNTAX, ERR_EXISTS (duplicate), ERR_NOT_FOUND

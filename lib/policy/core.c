@@ -30,7 +30,7 @@ copy_bytes(struct policy_core *c, const struct slice bytes[static CORE_SECTIONS]
 }
 
 int
-core_compile(const struct slice bytes[static CORE_SECTIONS], const unsigned char *seal_key,
+core_compile(const struct slice bytes[static CORE_SECTIONS], const struct keyring *keys,
              struct policy_core **ret_core, struct buf *why)
 {
     struct policy_core *c = calloc(1, sizeof(*c));
@@ -43,10 +43,10 @@ core_compile(const struct slice bytes[static CORE_SECTIONS], const unsigned char
     map_init(&c->provider_by_name);
     map_init(&c->groups);
     map_init(&c->model_by_name);
-    c->opened = seal_key != NULL;
+    c->opened = keys != NULL;
     err = copy_bytes(c, bytes) != 0 ? refuse(why, ERR_NOMEM, "no memory") : 0;
     if (!err)
-        err = providers_compile(c, seal_key, why);
+        err = providers_compile(c, keys, why);
     if (!err)
         err = prices_compile(c, why);
     if (!err)

@@ -33,7 +33,8 @@ struct floor {
 
 struct lkg {
     char dir[PATH_MAX - 128];
-    struct hmac *mac;
+    struct hmac *macs[KEYRING_MOST]; /* one a sealing key; the first signs, all are believed */
+    size_t mac_count;
 };
 
 /* --- names --------------------------------------------------------------------------------- */
@@ -123,10 +124,10 @@ make_dirs(const struct lkg *l)
 
 /* The MAC's key is made from the seal key, so that neither stands in for the other. */
 static struct hmac *
-floor_mac(const unsigned char seal_key[static SEAL_KEY_BYTES])
+floor_mac(const unsigned char key_bytes[static SEAL_KEY_BYTES])
 {
     static const char purpose[] = "headgate policy floor v1";
-    struct hmac *sealing = hmac_new(seal_key, SEAL_KEY_BYTES);
+    struct hmac *sealing = hmac_new(key_bytes, SEAL_KEY_BYTES);
     struct hmac *mac = NULL;
     unsigned char key[SHA256_BYTES];
 
@@ -139,8 +140,27 @@ floor_mac(const unsigned char seal_key[static SEAL_KEY_BYTES])
     return mac;
 }
 
+static void
+drop_macs(struct lkg *l)
+{
+    while (l->mac_count > 0)
+        hmac_free(l->macs[--l->mac_count]);
+}
+
+static int
+take_keys(struct lkg *l, const struct keyring *keys)
+{
+    drop_macs(l);
+    for (size_t i = 0; i < keys->count; i++) {
+        if (!(l->macs[i] = floor_mac(keys->keys[i].bytes)))
+            return ERR_NOMEM;
+        l->mac_count++;
+    }
+    return l->mac_count ? 0 : ERR_BAD_STATE;
+}
+
 int
-lkg_open(const char *dir, const unsigned char seal_key[static SEAL_KEY_BYTES], struct lkg **ret_lkg)
+lkg_open(const char *dir, const struct keyring *keys, struct lkg **ret_lkg)
 {
     struct lkg *l = calloc(1, sizeof(*l));
     int err = ERR_NOMEM;
@@ -150,7 +170,7 @@ lkg_open(const char *dir, const unsigned char seal_key[static SEAL_KEY_BYTES], s
     if ((size_t)snprintf(l->dir, sizeof(l->dir), "%s", dir) >= sizeof(l->dir)) {
         errno = ENAMETOOLONG;
         err = ERR_IO;
-    } else if ((l->mac = floor_mac(seal_key)) != NULL) {
+    } else if ((err = take_keys(l, keys)) == 0) {
         err = make_dirs(l);
     }
     if (err) {
@@ -166,7 +186,7 @@ lkg_close(struct lkg *l)
 {
     if (!l)
         return;
-    hmac_free(l->mac);
+    drop_macs(l);
     free(l);
 }
 
@@ -193,7 +213,7 @@ lock(const struct lkg *l, int how)
 /* --- the floor: which roots may be started from -------------------------------------------- */
 
 static int
-floor_text(const struct lkg *l, const struct floor *f, struct buf *into)
+floor_text(struct hmac *with, const struct floor *f, struct buf *into)
 {
     unsigned char mac[SHA256_BYTES];
     char hex[HEX_BYTES];
@@ -206,7 +226,7 @@ floor_text(const struct lkg *l, const struct floor *f, struct buf *into)
     }
     if (err)
         return err;
-    hmac_sha256(l->mac, into->at, into->len, mac);
+    hmac_sha256(with, into->at, into->len, mac);
     hex_encode(mac, SHA256_BYTES, hex);
     return buf_addf(into, "mac %s\n", hex);
 }
@@ -233,7 +253,7 @@ parse_floor(const struct lkg *l, struct slice text, struct floor *ret)
 {
     struct slice rest = text;
     struct buf again;
-    bool same;
+    bool same = false;
 
     *ret = (struct floor){0};
     slice_cut(&rest, '\n');
@@ -241,8 +261,11 @@ parse_floor(const struct lkg *l, struct slice text, struct floor *ret)
         if (!parse_mark(slice_cut(&rest, '\n'), &ret->marks[ret->count++]))
             return false;
     buf_init(&again, 0);
-    same = floor_text(l, ret, &again) == 0 && again.len == text.len &&
-           secret_equal(again.at, text.at, text.len);
+    for (size_t i = 0; i < l->mac_count && !same; i++) {
+        buf_clear(&again);
+        same = floor_text(l->macs[i], ret, &again) == 0 && again.len == text.len &&
+               secret_equal(again.at, text.at, text.len);
+    }
     buf_free(&again);
     return same;
 }
@@ -287,7 +310,7 @@ write_floor(const struct lkg *l, const struct floor *f)
     int err;
 
     buf_init(&text, LIMIT_FLOOR_BYTES);
-    err = floor_text(l, f, &text);
+    err = floor_text(l->macs[0], f, &text);
     for (size_t i = 0; !err && i < 2; i++) {
         path_of(l, i == 0 ? "floor.a" : "floor.b", path);
         err = file_replace(path, buf_slice(&text), 0600);
@@ -340,7 +363,7 @@ struct reader {
     struct buf *why;
     size_t skipped; /* newer ones that were not taken */
     /* of lkg_load */
-    const unsigned char *seal_key;
+    const struct keyring *keys;
     struct lkg_found *found;
     /* of lkg_each */
     bool (*each)(void *ctx, struct slice envelope, const struct snapshot_root *root,
@@ -490,7 +513,7 @@ use_policy(struct reader *r, struct slice envelope, const struct snapshot_root *
                               .revision = root->revision,
                               .sections = all,
                               .count = root->count,
-                              .seal_key = r->seal_key};
+                              .keys = r->keys};
     struct lkg_found *f = r->found;
     struct buf reason;
     int err;
@@ -515,11 +538,11 @@ use_policy(struct reader *r, struct slice envelope, const struct snapshot_root *
 }
 
 int
-lkg_load(struct lkg *l, const struct snapshot_trust *trust, const unsigned char *seal_key,
+lkg_load(struct lkg *l, const struct snapshot_trust *trust, const struct keyring *keys,
          struct lkg_found *ret_found, struct buf *why)
 {
     struct reader r = {
-        .trust = trust, .use = use_policy, .why = why, .seal_key = seal_key, .found = ret_found};
+        .trust = trust, .use = use_policy, .why = why, .keys = keys, .found = ret_found};
     int err;
 
     *ret_found = (struct lkg_found){0};
@@ -742,6 +765,24 @@ lkg_save(struct lkg *l, struct slice envelope, const struct snapshot_root *root,
     if (fd < 0)
         return ERR_IO;
     err = save_locked(l, envelope, root, sections);
+    close(fd);
+    return err;
+}
+
+int
+lkg_rekey(struct lkg *l, const struct keyring *keys)
+{
+    int fd = lock(l, LOCK_EX);
+    struct floor floor;
+    bool has_floor;
+    int err;
+
+    if (fd < 0)
+        return ERR_IO;
+    has_floor = best_floor(l, &floor); /* under what was believed so far */
+    err = take_keys(l, keys);
+    if (!err && has_floor)
+        err = write_floor(l, &floor);
     close(fd);
     return err;
 }

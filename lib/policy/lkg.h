@@ -20,6 +20,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 #include "lib/control/snapshot.h"
 #include "lib/policy/compile.h"
 
@@ -29,10 +30,9 @@
 
 struct lkg;
 
-/* Makes the folders (0700) when they are not there. seal_key is copied in derived form. 0; ERR_IO,
+/* Makes the folders (0700) when they are not there. The keys are copied in derived form. 0; ERR_IO,
  * ERR_DENIED (dir is a link, no directory, or another user's), ERR_NOMEM. */
-MUST_CHECK int lkg_open(const char *dir, const unsigned char seal_key[static SEAL_KEY_BYTES],
-                        struct lkg **ret_lkg);
+MUST_CHECK int lkg_open(const char *dir, const struct keyring *keys, struct lkg **ret_lkg);
 void lkg_close(struct lkg *l);
 
 struct lkg_found {
@@ -45,8 +45,7 @@ struct lkg_found {
 };
 /* The newest usable policy. 0, or ERR_NOT_FOUND: none, with what was wrong with each in *why. */
 MUST_CHECK int lkg_load(struct lkg *l, const struct snapshot_trust *trust,
-                        const unsigned char *seal_key, struct lkg_found *ret_found,
-                        struct buf *why);
+                        const struct keyring *keys, struct lkg_found *ret_found, struct buf *why);
 /* The same without compiling: each usable root, newest first, with its sections whole and verified
  * (bytes valid during the call, in the root's order), until `use` returns true. expired as above.
  * Returns how many were shown. */
@@ -62,5 +61,8 @@ bool lkg_has_section(const struct lkg *l, const struct section_ref *ref);
  * ERR_CONFLICT (the same version with other bytes is there); what was saved before stays usable. */
 MUST_CHECK int lkg_save(struct lkg *l, struct slice envelope, const struct snapshot_root *root,
                         const struct slice *sections);
+/* The fleet has other sealing keys now: the floor is written anew under the first of them. A policy
+ * sealed under a key that is gone is not started from any more. 0, ERR_IO, ERR_FULL, ERR_NOMEM. */
+MUST_CHECK int lkg_rekey(struct lkg *l, const struct keyring *keys);
 
 #endif

@@ -45,7 +45,7 @@ struct policy_core {
     struct arena arena;
     unsigned char digests[CORE_SECTIONS][SHA256_BYTES];
     struct slice bytes[CORE_SECTIONS]; /* kept: one that changes needs the others again */
-    bool opened;                       /* compiled with the seal key */
+    bool opened;                       /* compiled with the seal keys*/
     struct hmac *pepper;               /* NULL while closed */
     struct policy_provider *providers;
     size_t provider_count;
@@ -59,13 +59,13 @@ struct policy_core {
 
 /* Everything of the four sections. 0 or an error with its place in *why. */
 MUST_CHECK int core_compile(const struct slice bytes[static CORE_SECTIONS],
-                            const unsigned char *seal_key, struct policy_core **ret_core,
+                            const struct keyring *keys, struct policy_core **ret_core,
                             struct buf *why);
 void core_unref(struct policy_core *c);
 const char *core_section_name(enum core_section s);
 
 /* The parts of core_compile, by file: providers.c, prices.c, price.c, models.c. */
-MUST_CHECK int providers_compile(struct policy_core *c, const unsigned char *seal_key,
+MUST_CHECK int providers_compile(struct policy_core *c, const struct keyring *keys,
                                  struct buf *why);
 void providers_free(struct policy_core *c);
 MUST_CHECK int prices_compile(struct policy_core *c, struct buf *why);

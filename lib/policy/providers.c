@@ -221,18 +221,23 @@ is_document(struct slice credential)
 
 static int
 take_credential(const struct place *at, const struct section_provider *p,
-                const unsigned char *seal_key, struct policy_provider *to)
+                const struct keyring *keys, struct policy_provider *to)
 {
     char context[16 + LIMIT_NAME_BYTES];
+    char why[KEYRING_WHY_BYTES];
     int len, err;
 
-    if (!seal_key || p->sealed_credential.len == 0)
+    if (!keys || p->sealed_credential.len == 0)
         return 0;
     len = snprintf(context, sizeof(context), "provider/%.*s", SLICE_ARG(p->name));
-    err = unseal(seal_key, slice_make(context, (size_t)len), p->sealed_credential, &to->credential);
-    if (err)
-        return bad(at, err == ERR_NOMEM ? ERR_NOMEM : ERR_AUTH, "credential",
-                   "does not open under this seal key");
+    err = keyring_unseal(keys, slice_make(context, (size_t)len), p->sealed_credential,
+                         &to->credential);
+    if (err == ERR_NOMEM)
+        return bad(at, err, "credential", "no memory");
+    if (err) {
+        keyring_explain(keys, p->sealed_credential, err, why);
+        return bad(at, ERR_AUTH, "credential", why);
+    }
     if (!is_document(secret_reveal(&to->credential)) &&
         !is_field_value(secret_reveal(&to->credential)))
         return bad(at, ERR_SYNTAX, "credential", "holds control characters or outer blanks");
@@ -290,7 +295,7 @@ check_name(const struct place *at)
 
 static int
 fill_provider(struct policy_core *c, const struct place *at, const struct section_provider *p,
-              const unsigned char *seal_key, struct policy_provider *to)
+              const struct keyring *keys, struct policy_provider *to)
 {
     int err;
 
@@ -309,7 +314,7 @@ fill_provider(struct policy_core *c, const struct place *at, const struct sectio
         (err = take_disconnect(at, p, to)) != 0 || (err = take_headers(c, at, p, to)) != 0 ||
         (err = take_places(c, at, p, to)) != 0)
         return err;
-    return take_credential(at, p, seal_key, to);
+    return take_credential(at, p, keys, to);
 }
 
 /* --- all of them --------------------------------------------------------------------------- */
@@ -342,19 +347,22 @@ index_providers(struct policy_core *c, struct buf *why)
 }
 
 static int
-take_pepper(struct policy_core *c, const unsigned char *seal_key, struct buf *why)
+take_pepper(struct policy_core *c, const struct keyring *keys, struct buf *why)
 {
     struct item_walk w = {"settings", SECTION_PEPPER, c->bytes[CORE_SETTINGS], 0, 0};
     struct secret pepper = {0};
+    char problem[KEYRING_WHY_BYTES];
     struct slice item;
-    int more = item_next(&w, &item, why);
+    int err, more = item_next(&w, &item, why);
 
-    if (more < 0 || !seal_key)
+    if (more < 0 || !keys)
         return more < 0 ? more : 0;
     if (more == 0)
         return refuse(why, ERR_SYNTAX, "settings: there is no pepper");
-    if (unseal(seal_key, SLICE("pepper"), item, &pepper) != 0)
-        return refuse(why, ERR_AUTH, "settings: the pepper does not open under this seal key");
+    if ((err = keyring_unseal(keys, SLICE("pepper"), item, &pepper)) != 0) {
+        keyring_explain(keys, item, err, problem);
+        return refuse(why, ERR_AUTH, "settings: the pepper %s", problem);
+    }
     c->pepper = pepper.len ? hmac_new(pepper.at, pepper.len) : NULL;
     secret_free(&pepper);
     return c->pepper ? 0 : refuse(why, ERR_AUTH, "settings: the pepper is empty");
@@ -372,7 +380,7 @@ count_items(struct policy_core *c, enum core_section section, enum section_item 
 }
 
 static int
-take_providers(struct policy_core *c, const unsigned char *seal_key, struct buf *why)
+take_providers(struct policy_core *c, const struct keyring *keys, struct buf *why)
 {
     struct item_walk w = {"providers", SECTION_PROVIDER, c->bytes[CORE_PROVIDERS], 0, 0};
     struct arena scratch;
@@ -389,7 +397,7 @@ take_providers(struct policy_core *c, const unsigned char *seal_key, struct buf 
             break;
         }
         c->provider_count++; /* from here on its credential is freed with the core */
-        err = fill_provider(c, &(struct place){w.at, p.name, why}, &p, seal_key, to);
+        err = fill_provider(c, &(struct place){w.at, p.name, why}, &p, keys, to);
         arena_free(&scratch);
         if (err)
             break;
@@ -399,17 +407,17 @@ take_providers(struct policy_core *c, const unsigned char *seal_key, struct buf 
 }
 
 int
-providers_compile(struct policy_core *c, const unsigned char *seal_key, struct buf *why)
+providers_compile(struct policy_core *c, const struct keyring *keys, struct buf *why)
 {
     size_t count = count_items(c, CORE_PROVIDERS, SECTION_PROVIDER);
-    int err = take_pepper(c, seal_key, why);
+    int err = take_pepper(c, keys, why);
 
     if (err)
         return err;
     c->providers = arena_zalloc(&c->arena, (count + 1) * sizeof(*c->providers));
     if (!c->providers)
         return refuse(why, ERR_NOMEM, "providers: no memory");
-    if ((err = take_providers(c, seal_key, why)) != 0)
+    if ((err = take_providers(c, keys, why)) != 0)
         return err;
     return index_providers(c, why);
 }

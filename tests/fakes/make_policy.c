@@ -28,7 +28,8 @@
 
 struct maker {
     const char *dir;
-    unsigned char seal_key[SEAL_KEY_BYTES], sign_secret[SIGN_SECRET_BYTES], pepper[32];
+    struct keyring ring; /* of sealing keys */
+    unsigned char sign_secret[SIGN_SECRET_BYTES], pepper[32];
     unsigned char public_key[SIGN_PUBLIC_BYTES];
     uint64_t version;
     struct json *known;  /* keys.json of the run before */
@@ -96,10 +97,12 @@ read_json(const char *path, bool may_miss)
 static void
 load_keys(struct maker *m)
 {
+    unsigned char seal_key[SEAL_KEY_BYTES];
     char hex[2 * SIGN_PUBLIC_BYTES + 2];
 
     must(file_make_dirs(path_of(m, "state"), 0700), "state");
-    must(file_key(path_of(m, "seal.key"), m->seal_key, SEAL_KEY_BYTES, true), "seal.key");
+    must(file_key(path_of(m, "seal.key"), seal_key, SEAL_KEY_BYTES, true), "seal.key");
+    m->ring = keyring_of(seal_key);
     must(file_key(path_of(m, "sign.key"), m->sign_secret, SIGN_SECRET_BYTES, true), "sign.key");
     must(file_key(path_of(m, "pepper.key"), m->pepper, sizeof(m->pepper), true), "pepper.key");
     must(sign_public(m->sign_secret, m->public_key), "sign.key");
@@ -117,7 +120,7 @@ static int
 add_sealed(struct maker *m, struct slice context, struct slice plain, struct buf *into)
 {
     char *at = buf_reserve(into, plain.len + SEAL_OVERHEAD_BYTES);
-    int err = at ? seal(m->seal_key, context, plain, at) : ERR_NOMEM;
+    int err = at ? keyring_seal(&m->ring, context, plain, at) : ERR_NOMEM;
 
     if (!err)
         buf_commit(into, plain.len + SEAL_OVERHEAD_BYTES);
@@ -268,11 +271,8 @@ static void
 check(const struct maker *m, struct section *const *list, size_t count)
 {
     struct policy_section all[SECTIONS_MOST];
-    struct policy_input in = {.epoch = 1,
-                              .version = m->version,
-                              .sections = all,
-                              .count = count,
-                              .seal_key = m->seal_key};
+    struct policy_input in = {
+        .epoch = 1, .version = m->version, .sections = all, .count = count, .keys = &m->ring};
     struct policy *policy;
     struct buf why;
 
@@ -313,7 +313,7 @@ save(const struct maker *m)
     }
     buf_init(&envelope, 0);
     must(snapshot_sign(&root, m->sign_secret, &envelope), "signing");
-    must(lkg_open(path_of(m, "state/policy"), m->seal_key, &lkg), "state/policy");
+    must(lkg_open(path_of(m, "state/policy"), &m->ring, &lkg), "state/policy");
     must(lkg_save(lkg, buf_slice(&envelope), &root, bytes), "state/policy");
     lkg_close(lkg);
     buf_free(&envelope);
@@ -331,8 +331,8 @@ next_version(const struct maker *m)
     struct buf why;
 
     buf_init(&why, 0);
-    must(lkg_open(path_of(m, "state/policy"), m->seal_key, &lkg), "state/policy");
-    if (lkg_load(lkg, &trust, m->seal_key, &found, &why) == 0)
+    must(lkg_open(path_of(m, "state/policy"), &m->ring, &lkg), "state/policy");
+    if (lkg_load(lkg, &trust, &m->ring, &found, &why) == 0)
         version = policy_version(found.policy) + 1;
     policy_unref(found.policy);
     lkg_close(lkg);

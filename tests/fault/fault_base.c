@@ -6,6 +6,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/hash.h"
+#include "lib/base/keyring.h"
 #include "lib/base/map.h"
 
 static int
@@ -107,9 +108,12 @@ seal_and_open(void)
     static const unsigned char key[SEAL_KEY_BYTES] = "k";
     unsigned char sealed[6 + SEAL_OVERHEAD_BYTES];
     struct secret plain = {0};
-    int e = seal(key, SLICE("c"), SLICE("secret"), sealed);
+    struct keyring ring = keyring_of(key);
+    int e = ring.count ? 0 : ERR_NOMEM;
     if (e == 0)
-        e = unseal(key, SLICE("c"), slice_make(sealed, sizeof(sealed)), &plain);
+        e = keyring_seal(&ring, SLICE("c"), SLICE("secret"), sealed);
+    if (e == 0)
+        e = keyring_unseal(&ring, SLICE("c"), slice_make(sealed, sizeof(sealed)), &plain);
     if (e == 0)
         assert_true(slice_is(secret_reveal(&plain), "secret"));
     else

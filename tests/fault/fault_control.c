@@ -4,6 +4,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/encode.h"
+#include "lib/base/keyring.h"
 #include "lib/base/rand.h"
 #include "lib/control/bus.h"
 #include "lib/control/section.h"
@@ -17,6 +18,8 @@ static const unsigned char seal_key[SEAL_KEY_BYTES] = "seal",
                            sign_secret[SIGN_SECRET_BYTES] = "sign";
 static unsigned char sign_public_key[1][SIGN_PUBLIC_BYTES];
 
+static struct keyring ring; /* of seal_key alone */
+
 /* The sections in the order of their names. */
 struct made {
     struct buf bytes[SECTIONS];
@@ -28,7 +31,7 @@ static int
 put_sealed_pepper(struct buf *into)
 {
     unsigned char sealed[6 + SEAL_OVERHEAD_BYTES];
-    int e = seal(seal_key, SLICE("pepper"), SLICE("pepper"), sealed);
+    int e = keyring_seal(&ring, SLICE("pepper"), SLICE("pepper"), sealed);
     return e < 0 ? e : section_put_pepper(into, slice_make(sealed, sizeof(sealed)));
 }
 
@@ -57,7 +60,7 @@ put_provider(struct buf *into)
 {
     const struct section_pair header = {SLICE("x-a"), SLICE("b")};
     unsigned char sealed[2 + SEAL_OVERHEAD_BYTES];
-    int e = seal(seal_key, SLICE("provider/local"), SLICE("sk"), sealed);
+    int e = keyring_seal(&ring, SLICE("provider/local"), SLICE("sk"), sealed);
     const struct section_provider p = {.name = SLICE("local"),
                                        .kind = SLICE("openai-compatible"),
                                        .base_url = SLICE("http://127.0.0.1:9000/v1"),
@@ -212,7 +215,7 @@ compile_after(const struct policy *previous, struct policy **ret_policy)
         sections[i].bytes = buf_slice(&published.bytes[i]);
         memcpy(sections[i].digest, published.refs[i].sha256, SHA256_BYTES);
     }
-    const struct policy_input in = {1, 2, 3, sections, SECTIONS, previous, seal_key};
+    const struct policy_input in = {1, 2, 3, sections, SECTIONS, previous, &ring};
     int e = policy_compile(&in, ret_policy, &why);
     buf_free(&why);
     return e;
@@ -345,6 +348,7 @@ static int
 set_up(void **state)
 {
     (void)state;
+    ring = keyring_of(seal_key);
     int e = make(&published);
     return e == 0 ? sign_public(sign_secret, sign_public_key[0]) : e;
 }

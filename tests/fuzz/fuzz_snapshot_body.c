@@ -17,6 +17,15 @@ static const char *const names[] = {"keys/00", "keys/7f",   "keys/ff",  "models"
                                     "prices",  "providers", "settings", "teams"};
 enum { COUNT = sizeof(names) / sizeof(names[0]), SETTINGS = 6 };
 
+static const struct keyring *
+ring(void)
+{
+    static struct keyring r;
+    if (r.count == 0)
+        r = keyring_of(seal_key);
+    return &r;
+}
+
 static struct buf bytes[COUNT];
 static struct policy_section sections[COUNT];
 
@@ -26,7 +35,7 @@ put_pepper(struct buf *into)
     static unsigned char sealed[6 + SEAL_OVERHEAD_BYTES];
     static bool made;
     if (!made)
-        CHECK(seal(seal_key, SLICE("pepper"), SLICE("pepper"), sealed) == 0);
+        CHECK(keyring_seal(ring(), SLICE("pepper"), SLICE("pepper"), sealed) == 0);
     made = true;
     CHECK(section_put_pepper(into, slice_make(sealed, sizeof(sealed))) == 0);
 }
@@ -80,7 +89,7 @@ use(const struct policy *p, const uint8_t *data, size_t n)
 }
 
 static int
-compile(const struct policy *previous, const unsigned char *key, struct policy **ret_policy)
+compile(const struct policy *previous, const struct keyring *keys, struct policy **ret_policy)
 {
     const struct policy_input in = {.epoch = 1,
                                     .version = 2,
@@ -88,7 +97,7 @@ compile(const struct policy *previous, const unsigned char *key, struct policy *
                                     .sections = sections,
                                     .count = COUNT,
                                     .previous = previous,
-                                    .seal_key = key};
+                                    .keys = keys};
     struct buf why;
     buf_init(&why, 0);
     *ret_policy = NULL;
@@ -104,10 +113,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct policy *first, *again, *closed;
     read_sections(data, n);
-    int err = compile(NULL, seal_key, &first);
+    int err = compile(NULL, ring(), &first);
     if (err == 0) {
         use(first, data, n);
-        CHECK(compile(first, seal_key, &again) == 0);
+        CHECK(compile(first, ring(), &again) == 0);
         CHECK(policy_key_count(again) == policy_key_count(first));
         CHECK(policy_model_count(again) == policy_model_count(first));
         policy_unref(first); /* what they share stays */

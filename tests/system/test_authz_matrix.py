@@ -102,7 +102,7 @@ class Callers:
 
     def body(self, operation, method, path, where):
         special = {"apply_config": {"document": {}, "dry_run": True}, "rollback": {"dry_run": True},
-                   "rotate_key": {"grace_s": 0}, "refresh_secrets": {}, "create_token": {"name": "doomed", "role": "read-only"},
+                   "rotate_key": {"grace_s": 0}, "refresh_secrets": {}, "reseal_secrets": None, "create_token": {"name": "doomed", "role": "read-only"},
                    "rerate": {"provider": "matrix", "model": "*", "from": "2026-01-01", "to": "2026-01-02", "dry_run": True}}
         if operation in special:
             return special[operation]

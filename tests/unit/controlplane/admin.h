@@ -25,6 +25,7 @@
 #include "lib/http/client.h"
 #include "lib/json/doc.h"
 
+static struct keyring admin_ring; /* of sealing keys */
 static struct plane plane;
 static struct loop *admin_loop;
 static pthread_t admin_thread;
@@ -222,7 +223,6 @@ start_publisher(void)
                                   .state_dir = admin_state,
                                   .secrets = plane.secrets,
                                   .sign_secret = plane.sign_secret,
-                                  .seal_key = plane.seal_key,
                                   .pub_url = pub,
                                   .req_url = req,
                                   .threads = 1};
@@ -248,7 +248,7 @@ admin_open(void)
     plane.config.admin_listen = "127.0.0.1:0";
     plane.config.state_dir = admin_state;
     plane.config.threads = 4;
-    plane.secrets = secrets_new(plane.seal_key, NULL);
+    plane.secrets = secrets_new(&admin_ring, NULL);
     struct db *db = plane_db(&plane, "test");
     assert_int_equal(secrets_load(plane.secrets, db), 0);
     make_token(db, "root", "admin", "", admin_token);
@@ -284,7 +284,9 @@ admin_start(void **state)
     signal(SIGPIPE, SIG_IGN);
     log_init("test", LOG_ERROR, 2);
     pg_start(state);
-    rand_bytes(plane.seal_key, sizeof(plane.seal_key));
+    unsigned char key[SEAL_KEY_BYTES];
+    rand_bytes(key, sizeof(key));
+    admin_ring = keyring_of(key);
     assert_int_equal(sign_generate(plane.sign_secret, plane.sign_public), 0);
     admin_open();
     return 0;

@@ -172,6 +172,16 @@ client_body_has(struct test_client *c, const char *text)
 #define TEST_KEY_NO_ENDPOINT "sk-hg-nowhere" /* an empty list of endpoints */
 
 static const unsigned char test_seal_key[SEAL_KEY_BYTES] = {7};
+
+static inline const struct keyring *
+test_keys(void)
+{
+    static struct keyring ring;
+    if (ring.count == 0)
+        ring = keyring_of(test_seal_key);
+    return &ring;
+}
+
 static const unsigned char test_pepper[32] = {9};
 
 struct policy_draft {
@@ -274,9 +284,9 @@ draft_fill(struct policy_draft *d)
     struct section_team on = {.name = SLICE("t"), .all_models = true};
     struct section_team narrow = {.name = SLICE("narrow"), .all_models = true, .scope = test_scope};
     memset(d, 0, sizeof(*d));
-    assert_int_equal(
-        seal(test_seal_key, SLICE("pepper"), slice_make(test_pepper, sizeof(test_pepper)), sealed),
-        0);
+    assert_int_equal(keyring_seal(test_keys(), SLICE("pepper"),
+                                  slice_make(test_pepper, sizeof(test_pepper)), sealed),
+                     0);
     assert_int_equal(section_put_pepper(&d->settings, slice_make(sealed, sizeof(sealed))), 0);
     assert_int_equal(section_put_provider(&d->providers, &drain), 0);
     assert_int_equal(section_put_provider(&d->providers, &sim), 0);
@@ -322,7 +332,7 @@ policy_make(void)
                               .revision = 2,
                               .sections = sections,
                               .count = n,
-                              .seal_key = test_seal_key};
+                              .keys = test_keys()};
     buf_init(&why, 0);
     if (policy_compile(&in, &p, &why))
         fail_msg("policy: %s", buf_str(&why));

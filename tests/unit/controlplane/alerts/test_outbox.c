@@ -339,7 +339,8 @@ test_deliver(void **state)
     (void)state;
     static const unsigned char key[SEAL_KEY_BYTES] = {1};
     struct alert_counts counts = {0};
-    struct secrets *secrets = secrets_new(key, NULL);
+    struct keyring ring = keyring_of(key);
+    struct secrets *secrets = secrets_new(&ring, NULL);
     struct deliverer d = {.db = app, .secrets = secrets, .counts = &counts, .is_stopping = at_once};
     bool changed;
     item("alerts", "private",

@@ -81,7 +81,7 @@ test_jobs_come_good_when_the_database_does(void **state)
     (void)state;
     struct secrets *loaded = plane.secrets;
     pg_down("fast");
-    plane.secrets = secrets_new(plane.seal_key, NULL);
+    plane.secrets = secrets_new(&admin_ring, NULL);
     struct jobs *j = jobs_start(&plane);
     assert_false(secrets_ready(plane.secrets));
     pg_up();
@@ -101,7 +101,8 @@ test_another_seal_key_is_refused(void **state)
 {
     (void)state;
     unsigned char other[SEAL_KEY_BYTES] = {9};
-    struct secrets *s = secrets_new(other, NULL);
+    struct keyring ring = keyring_of(other);
+    struct secrets *s = secrets_new(&ring, NULL);
     struct db *db = plane_db(&plane, "test");
     int err = ERR_UNAVAILABLE;
     int64_t deadline = clock_mono_ms() + 20000;

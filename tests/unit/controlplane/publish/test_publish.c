@@ -14,6 +14,16 @@
 #define DEADLINE_MS 20000
 
 static const unsigned char seal_key[SEAL_KEY_BYTES] = "the seal key of the publisher's";
+
+static const struct keyring *
+ring(void)
+{
+    static struct keyring r;
+
+    if (r.count == 0)
+        r = keyring_of(seal_key);
+    return &r;
+}
 static unsigned char sign_secret[SIGN_SECRET_BYTES], sign_public_key[1][SIGN_PUBLIC_BYTES];
 
 /* One database and one state directory a test; one publisher, or two. */
@@ -36,7 +46,6 @@ publisher_up(struct stand *t, size_t i, bool force)
                                   .state_dir = t->state_dir[i],
                                   .secrets = t->secrets[i],
                                   .sign_secret = sign_secret,
-                                  .seal_key = seal_key,
                                   .pub_url = pub,
                                   .req_url = req,
                                   .threads = 2,
@@ -70,7 +79,7 @@ stand_up(void **state)
     for (size_t i = 0; i < 2; i++) {
         snprintf(t->state_dir[i], sizeof(t->state_dir[i]), "/tmp/hgpub.XXXXXX");
         assert_non_null(mkdtemp(t->state_dir[i]));
-        t->secrets[i] = secrets_new(seal_key, NULL);
+        t->secrets[i] = secrets_new(ring(), NULL);
     }
     assert_int_equal(secrets_load(t->secrets[0], t->db), 0);
     return 0;
@@ -209,7 +218,7 @@ fetch(struct publisher *p, bool last_good)
                                    .now_wall_ms = clock_wall_ms()};
     struct bus_request q = {.kind = BUS_GET_ROOT, .last_good = last_good};
     struct policy_section sections[SECTIONS_MOST];
-    struct policy_input in = {.sections = sections, .seal_key = seal_key};
+    struct policy_input in = {.sections = sections, .keys = ring()};
     struct policy *policy = NULL;
     struct snapshot_root root;
     struct bus_reply r;
@@ -519,7 +528,7 @@ test_credentials(void **state)
     assert_int_equal(unsetenv("TEST_CREDENTIAL"), 0);
     publisher_down(t, 0);
     secrets_free(t->secrets[0]);
-    t->secrets[0] = secrets_new(seal_key, NULL);
+    t->secrets[0] = secrets_new(ring(), NULL);
     publisher_up(t, 0, false);
     begin(t);
     put(t, "keys", "one", NULL);
@@ -642,7 +651,7 @@ test_f092_serves_from_disk_without_postgresql(void **state)
     publisher_down(t, 0);
     pg_down("immediate");
     secrets_free(t->secrets[0]);
-    t->secrets[0] = secrets_new(seal_key, NULL);
+    t->secrets[0] = secrets_new(ring(), NULL);
     publisher_up(t, 0, false);
     p = fetch(t->p[0], false); /* at once */
     assert_true(knows(p, "sk-one"));

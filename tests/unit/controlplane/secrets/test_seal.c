@@ -10,11 +10,22 @@
 
 #include <cmocka.h>
 
-#include "controlplane/secrets/seal.h"
-#include "lib/base/file.h"
+#include "controlplane/secrets/seal.c"
 
 static const unsigned char key[SEAL_KEY_BYTES] = {1, 2, 3};
 static char dir[64];
+
+/* As after secrets_load(), which needs a database. */
+static struct secrets *
+secrets_made(const char *credentials_dir)
+{
+    struct keyring ring = keyring_of(key);
+    struct secrets *s = secrets_new(&ring, credentials_dir);
+    assert_non_null(s);
+    s->settings.fingerprint = hmac_new("fingerprint", 11);
+    assert_non_null(s->settings.fingerprint);
+    return s;
+}
 
 static void
 test_forms_of_a_credential(void **state)
@@ -67,7 +78,7 @@ static void
 test_a_literal_is_sealed_and_recognised_again(void **state)
 {
     (void)state;
-    struct secrets *s = secrets_new(key, NULL);
+    struct secrets *s = secrets_made(NULL);
     struct json *first = NULL, *same = NULL, *other = NULL, *elsewhere = NULL, *alert = NULL;
     const struct credential_owner of_alert = {"alert", SLICE("p")};
     assert_int_equal(secrets_store_credential(s, owner("p"), SLICE("top"), NULL, &first), 0);
@@ -145,7 +156,7 @@ static void
 test_the_control_planes_own_use(void **state)
 {
     (void)state;
-    struct secrets *s = secrets_new(key, NULL);
+    struct secrets *s = secrets_made(NULL);
     const struct credential_owner alert = {"alert", SLICE("a")}, other = {"alert", SLICE("b")};
     struct json *body = json_new_map(), *sealed = NULL;
     assert_int_equal(secrets_store_credential(s, alert, SLICE("top"), NULL, &sealed), 0);
@@ -174,7 +185,7 @@ test_references_are_resolved_and_refreshed(void **state)
 {
     (void)state;
     char path[128], link[128];
-    struct secrets *s = secrets_new(key, dir);
+    struct secrets *s = secrets_made(dir);
     snprintf(path, sizeof(path), "%s/one", dir);
     snprintf(link, sizeof(link), "%s/link", dir);
     assert_int_equal(setenv("TEST_CREDENTIAL", "from-env", 1), 0);
@@ -197,11 +208,79 @@ test_references_are_resolved_and_refreshed(void **state)
     secrets_free(s);
 }
 
+/* As the kubelet lays out a mounted secret, and changes it: the link ..data leads elsewhere. */
+static void
+test_files_as_kubernetes_mounts_them(void **state)
+{
+    static const struct {
+        const char *name, *to;
+    } out[] = {{"absolute", "/etc/hostname"},
+               {"climbs", "../../etc/hostname"},
+               {"through", "up/x"},
+               {"round", "round"},
+               {"proc", "/proc/self/environ"}};
+    char path[200], command[700];
+    struct secrets *s = secrets_made(dir);
+    (void)state;
+    snprintf(
+        command, sizeof(command),
+        "cd %s && mkdir ..one ..two && printf first >..one/token && printf second >..two/token "
+        "&& ln -s ..one ..data && ln -s ..data/token token && ln -s / up",
+        dir);
+    assert_int_equal(system(command), 0);
+    check_value(s, "file:token", "first");
+    snprintf(command, sizeof(command), "cd %s && ln -s ..two ..new && mv -T ..new ..data", dir);
+    assert_int_equal(system(command), 0);
+    assert_true(secrets_refresh(s));
+    check_value(s, "file:token", "second");
+    /* no link leads out of the directory */
+    for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++) {
+        char reference[64];
+        snprintf(path, sizeof(path), "%s/%s", dir, out[i].name);
+        snprintf(reference, sizeof(reference), "file:%s", out[i].name);
+        assert_int_equal(symlink(out[i].to, path), 0);
+        check_value(s, reference, NULL);
+    }
+    secrets_free(s);
+}
+
+/* What was resolved is sealed anew when the first key is another, and only then. */
+static void
+test_another_ring(void **state)
+{
+    (void)state;
+    unsigned char other[SEAL_KEY_BYTES] = {7};
+    struct keyring ring = keyring_of(key), next = keyring_of(other);
+    struct secrets *s = secrets_made(NULL);
+    struct json *body = json_new_map();
+    struct buf before, same, after, why;
+    buf_init(&before, 0);
+    buf_init(&same, 0);
+    buf_init(&after, 0);
+    buf_init(&why, 0);
+    assert_int_equal(setenv("TEST_CREDENTIAL", "from-env", 1), 0);
+    assert_int_equal(json_set_str(body, "credential", "env:TEST_CREDENTIAL"), 0);
+    assert_int_equal(secrets_provider_credential(s, SLICE("p"), body, &before, &why), 0);
+    assert_int_equal(keyring_add(&ring, other, 1), 0);
+    assert_int_equal(secrets_set_ring(s, &ring), 0); /* it opens */
+    assert_int_equal(secrets_provider_credential(s, SLICE("p"), body, &same, &why), 0);
+    assert_true(slice_eq(buf_slice(&before), buf_slice(&same)));
+    assert_int_equal(secrets_set_ring(s, &next), 0); /* it seals */
+    assert_int_equal(secrets_provider_credential(s, SLICE("p"), body, &after, &why), 0);
+    assert_true(keyring_is_current(&next, buf_slice(&after)));
+    buf_free(&before);
+    buf_free(&same);
+    buf_free(&after);
+    buf_free(&why);
+    json_free(body);
+    secrets_free(s);
+}
+
 static void
 test_without_a_directory_no_file(void **state)
 {
     (void)state;
-    struct secrets *s = secrets_new(key, NULL);
+    struct secrets *s = secrets_made(NULL);
     check_value(s, "file:one", NULL);
     secrets_free(s);
 }
@@ -227,7 +306,7 @@ test_no_digest_without_the_pepper(void **state)
     (void)state;
     unsigned char digest[SHA256_BYTES];
     struct buf out;
-    struct secrets *s = secrets_new(key, NULL);
+    struct secrets *s = secrets_made(NULL);
     buf_init(&out, 0);
     assert_false(secrets_ready(s));
     assert_int_equal(secrets_key_digest(s, SLICE("x"), digest), ERR_BAD_STATE);
@@ -262,6 +341,8 @@ main(void)
         cmocka_unit_test(test_a_literal_is_sealed_and_recognised_again),
         cmocka_unit_test(test_the_control_planes_own_use),
         cmocka_unit_test(test_references_are_resolved_and_refreshed),
+        cmocka_unit_test(test_files_as_kubernetes_mounts_them),
+        cmocka_unit_test(test_another_ring),
         cmocka_unit_test(test_without_a_directory_no_file),
         cmocka_unit_test(test_keys_and_tokens_are_minted),
         cmocka_unit_test(test_no_digest_without_the_pepper),

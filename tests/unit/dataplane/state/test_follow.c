@@ -231,7 +231,7 @@ worker_up(struct stand *t)
                                .req_url = t->req,
                                .public_keys = (const unsigned char(*)[SIGN_PUBLIC_BYTES])public_key,
                                .key_count = 1,
-                               .seal_key = fixture_seal_key,
+                               .ring = fixture_keys(),
                                .policy_dir = t->policy_dir,
                                .node = "n1",
                                .slot = 2,
@@ -719,7 +719,7 @@ test_directory_of_someone_else(void **state)
                                .pin = &t->pin,
                                .public_keys = (const unsigned char(*)[SIGN_PUBLIC_BYTES])public_key,
                                .key_count = 1,
-                               .seal_key = fixture_seal_key,
+                               .ring = fixture_keys(),
                                .policy_dir = "/dev/null/x",
                                .node = "n1"};
 

@@ -51,12 +51,15 @@ test_requests_survive(void **state)
     assert_true(r.applied.epoch == 1 && r.applied.version == 2);
     assert_true(r.applied.held_epoch == 3 && r.applied.held_version == UINT64_MAX);
     q.kind = BUS_HEARTBEAT;
-    q.heartbeat = (struct bus_heartbeat){1, 2, 3, 4, 5, 6, true};
+    const struct slice ids[] = {SLICE("\1\2\3\4"), SLICE("\5\6\7\10")};
+    q.heartbeat = (struct bus_heartbeat){1, 2, 3, 4, 5, 6, true, ids, 2};
     round_trip(&q, &a, &r);
     assert_true(r.heartbeat.held_epoch == 1 && r.heartbeat.held_version == 2);
     assert_true(r.heartbeat.spool_records == 3 && r.heartbeat.spool_bytes == 4);
     assert_true(r.heartbeat.requests == 5 && r.heartbeat.open_streams == 6);
     assert_true(r.heartbeat.draining);
+    assert_int_equal(r.heartbeat.seal_key_count, 2);
+    assert_slice_is(r.heartbeat.seal_keys[1], "\5\6\7\10");
     q.kind = BUS_USAGE;
     q.usage = (struct usage_batch){{9}, 77, records, 3};
     round_trip(&q, &a, &r);

@@ -11,6 +11,16 @@
 #define FIXTURE_SECTIONS 262
 
 static const unsigned char fixture_seal_key[SEAL_KEY_BYTES] = "a seal key of thirty-two bytes!";
+static inline const struct keyring *
+fixture_keys(void)
+{
+    static struct keyring ring;
+
+    if (ring.count == 0)
+        ring = keyring_of(fixture_seal_key);
+    return &ring;
+}
+
 static const char fixture_pepper[] = "pepper of the tests";
 #define FIXTURE_CLUSTER "cluster-of-the-tests"
 
@@ -39,7 +49,7 @@ fixture_seal(struct buf *into, const char *context, const char *plain)
 {
     unsigned char sealed[512];
 
-    assert_int_equal(seal(fixture_seal_key, slice_of(context), slice_of(plain), sealed), 0);
+    assert_int_equal(keyring_seal(fixture_keys(), slice_of(context), slice_of(plain), sealed), 0);
     assert_int_equal(buf_add(into, sealed, strlen(plain) + SEAL_OVERHEAD_BYTES), 0);
 }
 
@@ -203,11 +213,8 @@ static inline int
 fixture_compile(struct fixture *f, const struct policy *previous, struct policy **ret,
                 struct buf *why)
 {
-    struct policy_input in = {.epoch = 1,
-                              .version = 1,
-                              .revision = 1,
-                              .previous = previous,
-                              .seal_key = fixture_seal_key};
+    struct policy_input in = {
+        .epoch = 1, .version = 1, .revision = 1, .previous = previous, .keys = fixture_keys()};
 
     fixture_list(f);
     in.sections = f->list;

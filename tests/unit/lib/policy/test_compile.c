@@ -460,7 +460,7 @@ static int
 compile_list(const struct policy_section *list, size_t count, struct buf *why)
 {
     struct policy_input in = {
-        .epoch = 1, .version = 1, .sections = list, .count = count, .seal_key = fixture_seal_key};
+        .epoch = 1, .version = 1, .sections = list, .count = count, .keys = fixture_keys()};
     struct policy *p = NULL;
     int err = policy_compile(&in, &p, why);
 
@@ -507,7 +507,8 @@ static void
 test_wrong_seal_key_is_refused(void **state)
 {
     unsigned char other[SEAL_KEY_BYTES] = "another seal key of 32 bytes!!!";
-    struct policy_input in = {.epoch = 1, .version = 1, .seal_key = other};
+    struct keyring ring = keyring_of(other);
+    struct policy_input in = {.epoch = 1, .version = 1, .keys = &ring};
     struct policy *p = NULL;
     struct fixture f;
     struct buf why;
@@ -519,7 +520,7 @@ test_wrong_seal_key_is_refused(void **state)
     in.count = f.count;
     buf_init(&why, 0);
     assert_int_equal(policy_compile(&in, &p, &why), ERR_AUTH);
-    assert_non_null(strstr(buf_str(&why), "settings: the pepper does not open"));
+    assert_non_null(strstr(buf_str(&why), "settings: the pepper was sealed with key"));
     buf_free(&why);
     fixture_free(&f);
 }

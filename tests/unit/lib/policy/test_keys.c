@@ -208,7 +208,7 @@ static struct policy *
 compile_with_missing_only(struct fixture *f, const struct policy *previous, size_t *ret_given)
 {
     struct policy_input in = {
-        .epoch = 1, .version = 2, .previous = previous, .seal_key = fixture_seal_key};
+        .epoch = 1, .version = 2, .previous = previous, .keys = fixture_keys()};
     struct policy *p = NULL;
     struct buf why;
 

@@ -59,7 +59,7 @@ open_lkg(void)
 {
     struct lkg *l = NULL;
 
-    assert_int_equal(lkg_open(policy_dir(), fixture_seal_key, &l), 0);
+    assert_int_equal(lkg_open(policy_dir(), fixture_keys(), &l), 0);
     return l;
 }
 
@@ -125,7 +125,7 @@ save(struct lkg *l, uint64_t v)
 
 /* The version that a worker would start with; 0: none. */
 static uint64_t
-load_as(const unsigned char *seal_key, struct lkg_found *ret_found)
+load_as(const struct keyring *keys, struct lkg_found *ret_found)
 {
     struct snapshot_trust trust = {.public_keys =
                                        (const unsigned char(*)[SIGN_PUBLIC_BYTES])public_key,
@@ -139,10 +139,10 @@ load_as(const unsigned char *seal_key, struct lkg_found *ret_found)
     char key[24];
     int err;
 
-    if (lkg_open(policy_dir(), seal_key, &l) != 0)
+    if (lkg_open(policy_dir(), keys, &l) != 0)
         return 0;
     buf_init(&why, 8192);
-    err = lkg_load(l, &trust, seal_key, &found, &why);
+    err = lkg_load(l, &trust, keys, &found, &why);
     lkg_close(l);
     if (!err) {
         v = policy_version(found.policy);
@@ -162,7 +162,7 @@ load_as(const unsigned char *seal_key, struct lkg_found *ret_found)
 static uint64_t
 load(void)
 {
-    return load_as(fixture_seal_key, NULL);
+    return load_as(fixture_keys(), NULL);
 }
 
 static const char *
@@ -202,7 +202,7 @@ test_what_was_saved_is_loaded(void **state)
     assert_int_equal(load(), 0);
     for (uint64_t v = 1; v <= 6; v++) {
         assert_int_equal(save(l, v), 0);
-        assert_int_equal(load_as(fixture_seal_key, &found), v);
+        assert_int_equal(load_as(fixture_keys(), &found), v);
         assert_int_equal(found.skipped, 0);
         assert_false(found.expired);
         assert_string_equal(found.cluster_id, FIXTURE_CLUSTER);
@@ -415,16 +415,16 @@ test_f084_directory_must_be_ours(void **state)
     snprintf(other, sizeof(other), "%s/other", dir);
     assert_int_equal(mkdir(other, 0700), 0);
     assert_int_equal(symlink(other, policy_dir()), 0);
-    assert_int_equal(lkg_open(policy_dir(), fixture_seal_key, &l), ERR_DENIED);
+    assert_int_equal(lkg_open(policy_dir(), fixture_keys(), &l), ERR_DENIED);
     assert_int_equal(unlink(policy_dir()), 0);
     if (geteuid() == 0) {
         assert_int_equal(mkdir(policy_dir(), 0777), 0);
         assert_int_equal(chown(policy_dir(), 1, 1), 0);
-        assert_int_equal(lkg_open(policy_dir(), fixture_seal_key, &l), ERR_DENIED);
+        assert_int_equal(lkg_open(policy_dir(), fixture_keys(), &l), ERR_DENIED);
         assert_int_equal(rmdir(policy_dir()), 0);
     }
     assert_int_equal(file_replace(policy_dir(), SLICE("a file"), 0600), 0);
-    assert_int_equal(lkg_open(policy_dir(), fixture_seal_key, &l), ERR_IO);
+    assert_int_equal(lkg_open(policy_dir(), fixture_keys(), &l), ERR_IO);
     assert_null(l);
 }
 
@@ -512,7 +512,8 @@ test_f078_an_old_root_put_back_is_refused(void **state)
 static void
 test_f078_the_floor_cannot_be_made_without_the_key(void **state)
 {
-    static const unsigned char other[SEAL_KEY_BYTES] = "some other key";
+    static const unsigned char bytes[SEAL_KEY_BYTES] = "some other key";
+    struct keyring other = keyring_of(bytes);
     struct lkg *l = open_lkg();
     struct lkg *forger = NULL;
     char command[256];
@@ -521,10 +522,37 @@ test_f078_the_floor_cannot_be_made_without_the_key(void **state)
     assert_int_equal(save(l, 5), 0);
     snprintf(command, sizeof(command), "rm %s/floor.*", policy_dir());
     assert_int_equal(system(command), 0);
-    assert_int_equal(lkg_open(policy_dir(), other, &forger), 0);
+    assert_int_equal(lkg_open(policy_dir(), &other, &forger), 0);
     assert_int_equal(save(forger, 1), 0); /* a floor under another key, with an old root */
     assert_int_equal(load(), 0);
     lkg_close(forger);
+    lkg_close(l);
+}
+
+/* Another sealing key: the floor is believed while either key is there, and moves to the new one.
+ */
+static void
+test_a_floor_outlives_its_key(void **state)
+{
+    static const unsigned char bytes[SEAL_KEY_BYTES] = "the next key";
+    struct keyring both = keyring_of(bytes), next = keyring_of(bytes);
+    struct lkg *l = open_lkg();
+    struct lkg *after = NULL;
+
+    (void)state;
+    assert_int_equal(keyring_add(&both, fixture_seal_key, 0), 0);
+    assert_int_equal(save(l, 5), 0);
+    assert_int_equal(load_as(&both, NULL), 5); /* begun with the new one first */
+    assert_int_equal(load_as(&next, NULL), 0); /* the new one alone does not believe it yet */
+    assert_int_equal(lkg_rekey(l, &both), 0);
+    /* the old key's floor is gone: who has only that one starts from nothing */
+    assert_int_equal(load(), 0);
+    assert_int_equal(load_as(&both, NULL), 5);
+    /* and what the floor says is what it said */
+    assert_int_equal(lkg_open(policy_dir(), &next, &after), 0);
+    assert_int_equal(save(after, 4), 0);
+    assert_int_equal(load_as(&both, NULL), 5);
+    lkg_close(after);
     lkg_close(l);
 }
 
@@ -604,6 +632,7 @@ main(void)
         TEST(test_f085_killed_at_every_step_of_a_save),
         TEST(test_f078_an_old_root_put_back_is_refused),
         TEST(test_f078_the_floor_cannot_be_made_without_the_key),
+        TEST(test_a_floor_outlives_its_key),
         TEST(test_signed_by_another_is_refused),
         TEST(test_each_shows_all_newest_first),
     };
