@@ -1,13 +1,13 @@
 """Credentials that secret managers hold: fetched by the control plane, rotated without a dropped request, kept while the
-manager is away, and seen nowhere. AWS is moto's server, Vault is OpenBao or HashiCorp's where one is on the path (and a
-strict fake always); Google and Azure are strict fakes."""
+manager is away, and seen nowhere. AWS is moto's server, Vault is OpenBao (and a strict fake for what a development server
+does not do); Google and Azure are strict fakes."""
 
+import base64
 import contextlib
 import json
 import os
 import pathlib
 import secrets
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +20,7 @@ import alerted
 import harness
 import managers
 from harness import FakeProvider, until
-from planes import free_address
+from planes import Program, free_address, own_directory
 from test_secrets import Witness, see_files, see_processes
 
 EVERY_S = 2
@@ -47,6 +47,13 @@ def environment(**more):
 
 def of_vault(fakes, **more):
     return environment(VAULT_ADDR=fakes.url + "/vault/", VAULT_NAMESPACE="team-a", **more)
+
+
+def beside_us(name, variable):
+    """A program that tests/requirements.txt installs; the variable may name another one (HashiCorp's own vault)."""
+    program = os.environ.get(variable) or pathlib.Path(sys.executable).parent / name
+    assert pathlib.Path(program).exists(), f"{program} is missing: tests/requirements.txt has it; {variable} may name another"
+    return str(program)
 
 
 def readable(fakes, name, text):
@@ -232,10 +239,10 @@ def test_vault_by_kubernetes(fresh_gateway, fakes, upstream):
     resolved(gateway, upstream, "managed", "sk-of-vault")
 
 
-def test_a_real_vault(fresh_gateway, upstream):
-    program = os.environ.get("HEADGATE_TEST_VAULT") or shutil.which("bao") or shutil.which("vault")
-    if not program:
-        pytest.skip("neither bao nor vault is on the path (HEADGATE_TEST_VAULT may name one)")
+@pytest.fixture
+def bao():
+    """OpenBao's development server, and a client of it that may do everything."""
+    program = beside_us("bao", "HEADGATE_TEST_VAULT")
     address = free_address()
     process = subprocess.Popen([program, "server", "-dev", "-dev-root-token-id=root-1", f"-dev-listen-address={address}",
                                 "-dev-no-store-token"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -243,39 +250,41 @@ def test_a_real_vault(fresh_gateway, upstream):
     try:
         api = httpx.Client(base_url=f"http://{address}/v1", headers={"x-vault-token": "root-1"}, timeout=10)
         until(lambda: api.get("/sys/health").status_code == 200, 30, "Vault")
-        assert api.post("/sys/mounts/old", json={"type": "kv", "options": {"version": "1"}}).status_code == 204
-        policy = 'path "secret/data/llm/*" { capabilities = ["read"] }\npath "old/*" { capabilities = ["read"] }'
-        assert api.put("/sys/policies/acl/llm", json={"policy": policy}).status_code == 204
-        assert api.post("/sys/auth/approle", json={"type": "approle"}).status_code == 204
-        assert api.post("/auth/approle/role/gw", json={"token_policies": "llm", "token_ttl": "8s"}).status_code == 204
-        role = api.get("/auth/approle/role/gw/role-id").json()["data"]["role_id"]
-        secret_id = api.post("/auth/approle/role/gw/secret-id").json()["data"]["secret_id"]
-        gateway = fresh_gateway(environment=environment(VAULT_ADDR=f"http://{address}", VAULT_ROLE_ID=role,
-                                                        VAULT_SECRET_ID=secret_id))
-
-        def put(value):
-            assert api.post("/secret/data/llm/openai", json={"data": {"key": value}}).status_code == 200
-        values = live_through(gateway, upstream, "vault:secret/llm/openai#key", put)
-        assert api.post("/old/a", json={"key": "sk-of-version-1"}).status_code == 204
-        gateway.apply(upstream.provider("managed", credential="vault:old/a#key"))
-        resolved(gateway, upstream, "managed", "sk-of-version-1")
-        for reference, why in (("vault:secret/other#key", "refused"), ("vault:secret/llm/none#key", "404"),
-                               ("vault:secret/llm/openai#none", "none")):
-            gateway.apply(upstream.provider("bad", credential=reference))
-            error = until(lambda: row(gateway, "bad")["last_error"], 20, "the error")
-            assert why in error, error
-        seen_nowhere(gateway, [*values, secret_id])
+        yield f"http://{address}", api
     finally:
         process.kill()
         process.wait(10)
 
 
+def test_a_real_vault(fresh_gateway, upstream, bao):
+    address, api = bao
+    assert api.post("/sys/mounts/old", json={"type": "kv", "options": {"version": "1"}}).status_code == 204
+    policy = 'path "secret/data/llm/*" { capabilities = ["read"] }\npath "old/*" { capabilities = ["read"] }'
+    assert api.put("/sys/policies/acl/llm", json={"policy": policy}).status_code == 204
+    assert api.post("/sys/auth/approle", json={"type": "approle"}).status_code == 204
+    assert api.post("/auth/approle/role/gw", json={"token_policies": "llm", "token_ttl": "8s"}).status_code == 204
+    role = api.get("/auth/approle/role/gw/role-id").json()["data"]["role_id"]
+    secret_id = api.post("/auth/approle/role/gw/secret-id").json()["data"]["secret_id"]
+    gateway = fresh_gateway(environment=environment(VAULT_ADDR=address, VAULT_ROLE_ID=role,
+                                                    VAULT_SECRET_ID=secret_id))
+
+    def put(value):
+        assert api.post("/secret/data/llm/openai", json={"data": {"key": value}}).status_code == 200
+    values = live_through(gateway, upstream, "vault:secret/llm/openai#key", put)
+    assert api.post("/old/a", json={"key": "sk-of-version-1"}).status_code == 204
+    gateway.apply(upstream.provider("managed", credential="vault:old/a#key"))
+    resolved(gateway, upstream, "managed", "sk-of-version-1")
+    for reference, why in (("vault:secret/other#key", "refused"), ("vault:secret/llm/none#key", "404"),
+                           ("vault:secret/llm/openai#none", "none")):
+        gateway.apply(upstream.provider("bad", credential=reference))
+        error = until(lambda: row(gateway, "bad")["last_error"], 20, "the error")
+        assert why in error, error
+    seen_nowhere(gateway, [*values, secret_id])
+
+
 @pytest.fixture
 def moto():
-    beside = pathlib.Path(sys.executable).parent / "moto_server"
-    program = os.environ.get("HEADGATE_TEST_MOTO") or (str(beside) if beside.exists() else shutil.which("moto_server"))
-    if not program:
-        pytest.skip("moto_server is not installed (moto[server]; HEADGATE_TEST_MOTO may name it)")
+    program = beside_us("moto_server", "HEADGATE_TEST_MOTO")
     address = free_address()
     host, port = address.split(":")
     command = [program, "-H", host, "-p", port]
@@ -290,7 +299,7 @@ def moto():
             until(lambda: httpx.get(self.url + "/moto-api/", timeout=5).status_code == 200, 40, "moto")
 
         def call(self, service, target, **body):
-            prefix = {"secretsmanager": "secretsmanager", "ssm": "AmazonSSM"}[service]
+            prefix = {"secretsmanager": "secretsmanager", "ssm": "AmazonSSM", "kms": "TrentService"}[service]
             answer = httpx.post(self.url + "/", content=json.dumps(body), timeout=20, headers={
                 "content-type": "application/x-amz-json-1.1", "x-amz-target": f"{prefix}.{target}",
                 "authorization": f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/{service}/aws4_request, "
@@ -406,3 +415,95 @@ def test_a_credential_does_not_follow_a_name_elsewhere(fresh_gateway, fakes, ups
         assert sent(gateway, other, "p") == ""
     finally:
         other.close()
+
+
+def seal_key_file(gateway):
+    return pathlib.Path(gateway.setting("data")) / "secrets" / "seal.key"
+
+
+def serves_with(gateway, wrapped, settings):
+    """A second control plane that has the sealing key from a key service alone; what it says when that is away."""
+    plane = Program(gateway, "controlplane", "headgate-controlplane", {
+        "--admin-listen": free_address(), "--seal-key": wrapped, "--state-dir": str(own_directory(gateway, "of-" + wrapped[:4])),
+        "--bus-pub": f"ipc://{gateway.home.parent}/{wrapped[:4]}.pub", "--bus-req": f"ipc://{gateway.home.parent}/{wrapped[:4]}.req"})
+    gateway.home.parent.chmod(0o777)  # for its sockets
+    address = plane.argv[plane.argv.index("--admin-listen") + 1]
+    try:
+        plane.start({**environment(), **settings})
+        until(lambda: httpx.get(f"http://{address}/readyz", timeout=5).status_code == 200, 20, "the second control plane")
+        answer = httpx.get(f"http://{address}/api/v1/secrets/keys", headers={"authorization": f"Bearer {gateway.token}"}, timeout=5)
+        return [k["id"] for k in answer.json()["keys"]]
+    finally:
+        plane.close()
+
+
+def unwraps(gateway, wrapped, settings, folder, away):
+    """`keys unwrap`, before a data plane starts: a file in clear, which stays while the service is away."""
+    to, source = folder / "seal.key", folder / "wrapped"
+    source.write_text(f"# the fleet's\n{wrapped} 2026-11-26T00:00:00.000Z\n")
+
+    def unwrap(**more):
+        return subprocess.run([str(gateway.bin / "headgate-controlplane"), "keys", "unwrap", str(source), "--to", str(to)],
+                              env=harness.clean_environment({**environment(), **settings, **more}), timeout=30, check=False,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = unwrap()
+    assert done.returncode == 0, done
+    key = seal_key_file(gateway).read_text().split()[0]
+    assert to.read_text().split() == [key, "2026-11-26T00:00:00.000Z"] and to.stat().st_mode & 0o777 == 0o600
+    done = unwrap(**away)
+    assert done.returncode == 0 and "is used as it is" in done.stderr and "line 2" in done.stderr, done
+    to.unlink()
+    done = unwrap(**away)
+    assert done.returncode == 1 and not to.exists(), done
+    assert key not in done.stderr
+
+
+def test_a_sealing_key_that_aws_kms_wraps(gateway, moto, tmp_path):
+    settings = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1",
+                "AWS_ENDPOINT_URL": moto.url}
+    key = bytes.fromhex(seal_key_file(gateway).read_text().split()[0])
+    made = moto.call("kms", "CreateKey").json()["KeyMetadata"]["KeyId"]
+    blob = moto.call("kms", "Encrypt", KeyId=made, Plaintext=base64.b64encode(key).decode()).json()["CiphertextBlob"]
+    ids = [k["id"] for k in gateway.admin("GET", "/secrets/keys").json()["keys"]]
+    assert serves_with(gateway, "aws-kms:" + blob, settings) == ids
+    unwraps(gateway, "aws-kms:" + blob, settings, tmp_path, {"AWS_ENDPOINT_URL": "http://" + free_address()})
+    # what KMS says is told, and the file is as it was
+    own = tmp_path / "own"
+    own.write_text(key.hex() + "\n")
+    done = subprocess.run([str(gateway.bin / "headgate-controlplane"), "keys", "add", str(own), "--wrapped", "aws-kms:bm9uZQ=="],
+                          env=harness.clean_environment({**environment(), **settings}), timeout=30, check=False,
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and "AWS refuses" in done.stderr and own.read_text() == key.hex() + "\n", done
+
+
+def test_a_sealing_key_that_transit_wraps(gateway, bao, tmp_path):
+    address, api = bao
+    assert api.post("/sys/mounts/deep/transit", json={"type": "transit"}).status_code == 204
+    assert api.post("/deep/transit/keys/headgate").status_code in (200, 204)
+    policy = 'path "deep/transit/decrypt/headgate" { capabilities = ["update"] }'
+    assert api.put("/sys/policies/acl/open", json={"policy": policy}).status_code == 204
+    token = api.post("/auth/token/create", json={"policies": ["open"]}).json()["auth"]["client_token"]
+    settings = {"VAULT_ADDR": address, "VAULT_TOKEN": token}
+    key = bytes.fromhex(seal_key_file(gateway).read_text().split()[0])
+    cipher = api.post("/deep/transit/encrypt/headgate",
+                      json={"plaintext": base64.b64encode(key).decode()}).json()["data"]["ciphertext"]
+    wrapped = f"vault-transit:deep/transit/headgate:{cipher}"
+    ids = [k["id"] for k in gateway.admin("GET", "/secrets/keys").json()["keys"]]
+    assert serves_with(gateway, wrapped, settings) == ids
+    unwraps(gateway, wrapped, settings, tmp_path, {"VAULT_TOKEN": "another"})
+
+
+def test_a_secret_that_kubernetes_mounts(fresh_gateway, upstream):
+    """Links within the directory of credentials, as the kubelet makes them; none that leads out."""
+    gateway = fresh_gateway()
+    folder = pathlib.Path(gateway.setting("data")) / "credentials"
+    dated = folder / "..2026_11_26"
+    dated.mkdir()
+    (dated / "token").write_text("sk-mounted")
+    (folder / "..data").symlink_to("..2026_11_26")
+    (folder / "token").symlink_to("..data/token")
+    (folder / "out").symlink_to("../env")
+    gateway.apply(upstream.provider("mounted", credential="file:token"))
+    assert sent(gateway, upstream, "mounted") == "sk-mounted"
+    done = gateway.run("apply", "-f", "-", stdin=json.dumps(upstream.provider("mounted", credential="file:out")))
+    assert done.returncode == 1 and "file:out is not there" in done.stderr, done
