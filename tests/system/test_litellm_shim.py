@@ -358,6 +358,7 @@ def test_what_has_no_counterpart_is_refused_by_name(shim):
     shim.refused("/key/update", {"models": []}, "key")
     shim.refused("/key/update", {"key": "sk-nobody"}, "key", 404)
     shim.refused("/key/delete", {}, "keys")
+    shim.refused("/key/delete", {"keys": ["x"] * 1001}, "keys")
     shim.refused("/key/delete", {"keys": ["twice", "sk-nobody"]}, "keys[1]", 404)
     shim.refused("/key/regenerate", {}, "key")
     shim.refused("/key/regenerate", {"key": "twice", "new_key": "sk-mine"}, "new_key")
@@ -390,9 +391,37 @@ def test_the_token_may_stand_where_litellm_looks(shim):
         if status == 401:
             assert answer.json()["error"] == {"message": "send an admin token: Authorization: Bearer hgat_...",
                                               "type": "auth_error", "param": None, "code": "401"}
+    for twice in ([("x-litellm-api-key", token)] * 2, [("authorization", "Bearer " + token)] * 2):
+        assert httpx.get(url, headers=twice, timeout=10).status_code == 401
     # Only for these calls.
     answer = httpx.get(shim.gateway.admin_url + "/api/v1/teams", headers={"x-litellm-api-key": token}, timeout=10)
     assert answer.status_code == 401 and answer.json()["code"] == "unauthorized"
+
+
+def test_what_stands_beside_a_key_is_shown_to_who_may_see_it(shim):
+    """Limits and spend come from other items: without their permissions they are null, and members are left out."""
+    shim.gateway.apply({"roles": [{"name": "key-reader", "permissions": ["keys.read", "teams.read"]}], "users": [{"name": "kit"}],
+                        "bindings": [{"name": "kit", "role": "key-reader", "users": ["kit"]}]})
+    token = shim.gateway.admin("POST", "/tokens", json={"name": "kit", "user": "kit"}).json()["token"]
+    shim.ok("/team/new", {"team_id": "beside", "max_budget": 5, "members_with_roles": [{"user_id": "kit"}]})
+    key = shim.ok("/key/generate", {"key_alias": "beside", "team_id": "beside", "max_budget": 5, "rpm_limit": 100})["key"]
+    works(shim.gateway, key)
+    harness.until(lambda: shim.read("/key/info", key="beside")["info"]["spend"] > 0, 5, "the spend")
+    told = shim.check(shim.http.get("/team/info", params={"team_id": "beside"},
+                                    headers={"authorization": "Bearer " + token}), "GET", "/team/info").json()
+    for document in (told["team_info"], told["keys"][0]):
+        assert {document[k] for k in ("spend", "max_budget", "budget_duration", "budget_reset_at", "rpm_limit")} == {None}
+    assert told["team_info"]["members_with_roles"] == []
+    full = shim.read("/team/info", team_id="beside")
+    assert full["keys"][0]["max_budget"] == 5 and full["keys"][0]["rpm_limit"] == 100 and full["keys"][0]["spend"] > 0
+    assert [m["user_id"] for m in full["team_info"]["members_with_roles"]] == ["kit"]
+    # The caller's permissions decide about each of the items that a call makes.
+    assert shim.post("/key/generate", {}, headers={"authorization": "Bearer " + token}).status_code == 403
+    shim.gateway.apply({"roles": [{"name": "key-reader", "permissions": ["keys.*", "teams.read"]}]})
+    headers = {"authorization": "Bearer " + token}
+    refused = shim.post("/key/generate", {"key_alias": "half", "max_budget": 1}, headers=headers)
+    assert refused.status_code == 403 and "budgets.create" in refused.text and shim.item("/keys/half") is None
+    assert shim.post("/key/generate", {"key_alias": "half"}, headers=headers).status_code == 200
 
 
 def test_a_repeated_call_makes_one_key(shim):
@@ -409,3 +438,56 @@ def test_every_read_has_its_documented_form(shim, path):
     if path == "/user/info":
         shim.ok("/user/new", {"user_id": "reader-of-forms", "auto_create_key": False})
     assert shim.get(path, **{**needed.get(path, {}), **names.get(path, {})}).status_code == 200
+
+
+def test_litellms_own_client_finds_its_proxy_here(shim, monkeypatch):
+    """litellm.proxy.client against these calls, and the answers through the proxy's own types."""
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else its import asks the Internet
+    import requests
+    from litellm.proxy import _types
+    from litellm.proxy.client import Client, UnauthorizedError, UsersManagementClient
+
+    def through(kind, document):
+        """Read by their type: what it has members for has our values."""
+        kept = kind(**document).model_dump(mode="json")
+        for name in set(kept) & set(document):
+            if not name.endswith(("_at", "expires")):
+                assert kept[name] == document[name], (kind, name)
+
+    base, token = shim.gateway.admin_url, shim.gateway.token
+    client = Client(base_url=base, api_key=token)
+    made = client.keys.generate(models=["simulator"], key_alias="judged", duration="24h", team_id="default")
+    through(_types.GenerateKeyResponse, {k: v for k, v in made.items() if k != "token"})  # it would put the token for the key
+    works(shim.gateway, made["key"])
+    info = client.keys.info(made["key"])
+    assert info["key"] == made["key"] and info["info"]["key_alias"] == "judged"
+    assert client.keys.list(key_alias="judged", size=5)["keys"] == [made["token"]]
+    full = client.keys.list(team_id="default", return_full_object=True, size=100)
+    for document in full["keys"]:
+        through(_types.LiteLLM_VerificationToken, document)
+    assert client.keys.update(made["key"], models=[], duration="48h")["models"] == []
+    assert client.keys.delete(keys=[made["key"]]) == {"deleted_keys": [made["key"]]}
+    with pytest.raises(requests.HTTPError) as refused:
+        client.keys.info(made["key"])
+    assert refused.value.response.status_code == 404
+    with pytest.raises(requests.HTTPError):
+        client.keys.generate(aliases={"a": "b"})
+    with pytest.raises(UnauthorizedError):
+        Client(base_url=base, api_key="sk-1234").keys.list()
+
+    shim.ok("/team/new", {"team_alias": "judged", "max_budget": 2, "members_with_roles": [{"role": "user", "user_id": "judy"}]})
+    assert "judged" in {t["team_id"] for t in client.teams.list()}
+    for document in client.teams.list():
+        through(_types.LiteLLM_TeamTable, document)
+    told = shim.read("/team/info", team_id="judged")["team_info"]
+    assert [m.user_id for m in _types.LiteLLM_TeamTable(**told).members_with_roles] == ["judy"]
+    users = UsersManagementClient(base, token)
+    created = users.create_user({"user_id": "ulla", "max_budget": 1.5, "auto_create_key": False})
+    through(_types.LiteLLM_UserTable, created)
+    assert {"judy", "ulla"} <= {u["user_id"] for u in users.list_users({"page_size": 100})}
+    assert users.get_user("ulla")["user_info"]["max_budget"] == 1.5
+    assert users.delete_user(["ulla", "judy"]) == 2
+    assert "simulator" in {m["id"] for m in client.models.list()}
+    assert {m["model_name"] for m in client.models.info()} >= {"simulator"}
+    assert client.models.get(model_name="simulator")["model_info"]["id"]
+    shim.ok("/team/delete", {"team_ids": ["judged"]})
