@@ -62,6 +62,26 @@ item_next(struct item_walk *w, struct slice *ret_item, struct buf *why)
     return 0;
 }
 
+int
+each_item(const char *section, struct slice bytes, enum section_item kind, const char *list,
+          item_take *take, void *ctx, struct buf *why)
+{
+    struct item_walk w = {section, kind, bytes, 0, 0};
+    struct arena scratch;
+    struct slice item;
+    int err;
+
+    arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
+    while ((err = item_next(&w, &item, why)) == 1) {
+        err = take(ctx, &(struct place){list, w.at, SLICE(""), why}, item, &scratch);
+        arena_free(&scratch);
+        if (err)
+            break;
+    }
+    arena_free(&scratch);
+    return err;
+}
+
 /* --- what is given ------------------------------------------------------------------------- */
 
 /* The input's sections by role. */

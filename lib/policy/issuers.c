@@ -7,45 +7,39 @@
 
 #define LIMIT_ISSUER_BYTES 2048 /* of the claims iss and aud */
 
-struct place {
+struct taking {
     struct policy_people *p;
-    size_t at;
-    struct slice name;
-    struct buf *why;
+    const struct place *at;
 };
 
-#define BAD(c, err, format, ...)                                                                   \
-    refuse((c)->why, (err), "issuers[%zu] '%.*s': " format, (c)->at, SLICE_ARG((c)->name),         \
-           ##__VA_ARGS__)
-
 static int
-copy(struct place *c, struct slice from, struct slice *ret)
+copy(struct taking *c, struct slice from, struct slice *ret)
 {
     *ret = arena_copy(&c->p->arena, from.at ? from : SLICE(""));
-    return ret->at ? 0 : BAD(c, ERR_NOMEM, "no memory");
+    return ret->at ? 0 : BAD(c->at, ERR_NOMEM, "no memory");
 }
 
 static int
-pack(struct place *c, const struct section_issuer *s, struct policy_issuer *to)
+pack(struct taking *c, const struct section_issuer *s, struct policy_issuer *to)
 {
     const char *problem = scope_problem(&s->scope);
     struct buf models, scope;
     int err;
 
     if (problem)
-        return BAD(c, ERR_SYNTAX, "%s", problem);
+        return BAD(c->at, ERR_SYNTAX, "%s", problem);
     if (s->model_count > LIMIT_KEY_MODELS)
-        return BAD(c, ERR_LIMIT, "more than %d models", LIMIT_KEY_MODELS);
+        return BAD(c->at, ERR_LIMIT, "more than %d models", LIMIT_KEY_MODELS);
     for (size_t i = 0; i < s->model_count; i++)
         if (!name_is_valid(s->models[i]))
-            return BAD(c, ERR_SYNTAX, "models[%zu]: is empty or malformed", i);
+            return BAD(c->at, ERR_SYNTAX, "models[%zu]: is empty or malformed", i);
     buf_init(&models, 0);
     buf_init(&scope, 0);
     err = texts_pack(&models, s->models, s->model_count);
     if (!err)
         err = scope_pack(&scope, &s->scope);
     if (err)
-        err = BAD(c, err, "no memory");
+        err = BAD(c->at, err, "no memory");
     if (!err && (err = copy(c, buf_slice(&models), &to->models)) == 0)
         err = copy(c, buf_slice(&scope), &to->scope);
     buf_free(&models);
@@ -56,19 +50,19 @@ pack(struct place *c, const struct section_issuer *s, struct policy_issuer *to)
 }
 
 static int
-take_keys(struct place *c, const struct section_issuer *s, struct policy_issuer *to)
+take_keys(struct taking *c, const struct section_issuer *s, struct policy_issuer *to)
 {
     if (s->key_count > LIMIT_ISSUER_KEYS)
-        return BAD(c, ERR_LIMIT, "more than %d keys", LIMIT_ISSUER_KEYS);
+        return BAD(c->at, ERR_LIMIT, "more than %d keys", LIMIT_ISSUER_KEYS);
     to->keys = arena_zalloc(&c->p->arena, (s->key_count + 1) * sizeof(*to->keys));
     if (!to->keys)
-        return BAD(c, ERR_NOMEM, "no memory");
+        return BAD(c->at, ERR_NOMEM, "no memory");
     for (size_t i = 0; i < s->key_count; i++) {
         struct policy_issuer_key *k = &to->keys[i];
         int err = bearer_key_new((enum bearer_kind)s->keys[i].kind, s->keys[i].der, &k->key);
 
         if (err)
-            return BAD(c, err, "keys[%zu]: is malformed", i);
+            return BAD(c->at, err, "keys[%zu]: is malformed", i);
         to->key_count++;
         if ((err = copy(c, s->keys[i].id, &k->id)) != 0)
             return err;
@@ -77,25 +71,25 @@ take_keys(struct place *c, const struct section_issuer *s, struct policy_issuer 
 }
 
 static int
-take_names(struct place *c, const struct section_issuer *s, struct policy_issuer *to)
+take_names(struct taking *c, const struct section_issuer *s, struct policy_issuer *to)
 {
     char *name;
     int err;
 
     if (!name_is_valid(s->name) || s->name.len > LIMIT_NAME_BYTES - 4)
-        return BAD(c, ERR_SYNTAX, "name: is empty, too long or malformed");
+        return BAD(c->at, ERR_SYNTAX, "name: is empty, too long or malformed");
     if (s->issuer.len == 0 || s->issuer.len > LIMIT_ISSUER_BYTES || s->audience.len == 0 ||
         s->audience.len > LIMIT_ISSUER_BYTES)
-        return BAD(c, ERR_SYNTAX, "issuer or audience: is empty or too long");
+        return BAD(c->at, ERR_SYNTAX, "issuer or audience: is empty or too long");
     if (s->team.len && !(to->team = map_find(&c->p->teams, s->team)))
-        return BAD(c, ERR_NOT_FOUND, "no team '%.*s'", SLICE_ARG(s->team));
+        return BAD(c->at, ERR_NOT_FOUND, "no team '%.*s'", SLICE_ARG(s->team));
     if (!to->team && !name_is_valid(s->team_claim))
-        return BAD(c, ERR_SYNTAX, "neither a team nor a claim that names one");
+        return BAD(c->at, ERR_SYNTAX, "neither a team nor a claim that names one");
     if (!name_is_valid(s->user_claim))
-        return BAD(c, ERR_SYNTAX, "user_claim: is empty or malformed");
+        return BAD(c->at, ERR_SYNTAX, "user_claim: is empty or malformed");
     name = arena_printf(&c->p->arena, "jwt:%.*s", SLICE_ARG(s->name));
     if (!name)
-        return BAD(c, ERR_NOMEM, "no memory");
+        return BAD(c->at, ERR_NOMEM, "no memory");
     to->name = slice_of(name);
     if ((err = copy(c, s->issuer, &to->issuer)) != 0 ||
         (err = copy(c, s->audience, &to->audience)) != 0 ||
@@ -121,43 +115,31 @@ enlist(struct policy_people *p)
 }
 
 static int
-take_issuer(struct place *c, struct slice item, struct arena *scratch)
+take_issuer(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct taking of = {ctx, at}, *c = &of;
     struct policy_issuer *to = enlist(c->p);
     struct section_issuer s;
     int err;
 
     if (!to)
-        return BAD(c, ERR_NOMEM, "no memory");
+        return BAD(c->at, ERR_NOMEM, "no memory");
     if (section_get_issuer(item, scratch, &s) != 0)
-        return BAD(c, ERR_SYNTAX, "malformed");
-    c->name = s.name;
+        return BAD(c->at, ERR_SYNTAX, "malformed");
+    at->name = s.name;
     if ((err = take_names(c, &s, to)) != 0 || (err = pack(c, &s, to)) != 0 ||
         (err = take_keys(c, &s, to)) != 0)
         return err;
     to->disabled = s.disabled;
     if (map_find(&c->p->issuers, to->issuer))
-        return BAD(c, ERR_EXISTS, "the issuer '%.*s' is there twice", SLICE_ARG(to->issuer));
-    return map_put(&c->p->issuers, to->issuer, to) == 0 ? 0 : BAD(c, ERR_NOMEM, "no memory");
+        return BAD(c->at, ERR_EXISTS, "the issuer '%.*s' is there twice", SLICE_ARG(to->issuer));
+    return map_put(&c->p->issuers, to->issuer, to) == 0 ? 0 : BAD(c->at, ERR_NOMEM, "no memory");
 }
 
 int
 issuers_compile(struct policy_people *p, struct slice bytes, struct buf *why)
 {
-    struct item_walk w = {"teams", SECTION_ISSUER, bytes, 0, 0};
-    struct arena scratch;
-    struct slice item;
-    int err;
-
-    arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
-    while ((err = item_next(&w, &item, why)) == 1) {
-        err = take_issuer(&(struct place){p, w.at, SLICE(""), why}, item, &scratch);
-        arena_free(&scratch);
-        if (err)
-            break;
-    }
-    arena_free(&scratch);
-    return err;
+    return each_item("teams", bytes, SECTION_ISSUER, "issuers", take_issuer, p, why);
 }
 
 void

@@ -7,17 +7,6 @@
 #include "lib/base/encode.h"
 #include "lib/policy/policy_internal.h"
 
-#define BAD(at, err, format, ...)                                                                  \
-    refuse((at)->why, (err), "%s[%zu] '%.*s': " format, (at)->list, (at)->at,                      \
-           SLICE_ARG((at)->name), ##__VA_ARGS__)
-
-struct place {
-    const char *list;
-    size_t at;
-    struct slice name;
-    struct buf *why;
-};
-
 /* Numbers of limits that are looked up under one name. */
 struct limit_list {
     uint32_t *at;
@@ -283,8 +272,9 @@ take_rate(struct policy_limits *p, const struct place *at, const struct policy_l
 }
 
 static int
-take_quota(struct policy_limits *p, struct place *at, struct slice item, struct arena *scratch)
+take_quota(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct policy_limits *p = ctx;
     struct section_quota q;
     struct policy_limit common = {0};
     int err;
@@ -345,8 +335,9 @@ take_terms(struct policy_limits *p, const struct place *at, const struct section
 }
 
 static int
-take_budget(struct policy_limits *p, struct place *at, struct slice item, struct arena *scratch)
+take_budget(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct policy_limits *p = ctx;
     struct policy_limit *l = arena_zalloc(&p->arena, sizeof(*l));
     struct section_budget b;
     int err;
@@ -365,28 +356,6 @@ take_budget(struct policy_limits *p, struct place *at, struct slice item, struct
 }
 
 /* --- together --------------------------------------------------------------------------------- */
-
-typedef int take_item(struct policy_limits *, struct place *, struct slice, struct arena *);
-
-static int
-each_item(struct policy_limits *p, struct slice bytes, enum section_item kind, const char *list,
-          take_item *take, struct buf *why)
-{
-    struct item_walk w = {"limits", kind, bytes, 0, 0};
-    struct arena scratch;
-    struct slice item;
-    int err;
-
-    arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
-    while ((err = item_next(&w, &item, why)) == 1) {
-        err = take(p, &(struct place){list, w.at, SLICE(""), why}, item, &scratch);
-        arena_free(&scratch);
-        if (err)
-            break;
-    }
-    arena_free(&scratch);
-    return err;
-}
 
 int
 limits_compile(struct slice bytes, const struct policy_core *core,
@@ -408,9 +377,9 @@ limits_compile(struct slice bytes, const struct policy_core *core,
     p->bytes = arena_copy(&p->arena, bytes);
     err = p->bytes.at ? 0 : refuse(why, ERR_NOMEM, "limits: no memory");
     if (!err)
-        err = each_item(p, bytes, SECTION_QUOTA, "quotas", take_quota, why);
+        err = each_item("limits", bytes, SECTION_QUOTA, "quotas", take_quota, p, why);
     if (!err)
-        err = each_item(p, bytes, SECTION_BUDGET, "budgets", take_budget, why);
+        err = each_item("limits", bytes, SECTION_BUDGET, "budgets", take_budget, p, why);
     if (err) {
         limits_unref(p);
         return err;

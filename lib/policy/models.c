@@ -7,16 +7,6 @@
 #define LIMIT_TARGETS 64
 #define LIMIT_WEIGHT 1000000
 
-struct place {
-    size_t at;
-    struct slice name;
-    struct buf *why;
-};
-
-#define BAD(p, err, format, ...)                                                                   \
-    refuse((p)->why, (err), "models[%zu] '%.*s': " format, (p)->at, SLICE_ARG((p)->name),          \
-           ##__VA_ARGS__)
-
 static int
 take_strategy(const struct place *at, struct slice name, enum route_strategy *ret)
 {
@@ -133,33 +123,34 @@ check_fallbacks(const struct policy_core *c, const struct place *at, const struc
     return 0;
 }
 
-/* The items once: to fill in models, and (when all are known) to check what they name. */
 static int
-each_model(struct policy_core *c, bool fill, struct buf *why)
+fill_item(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
-    struct item_walk w = {"models", SECTION_MODEL, c->bytes[CORE_MODELS], 0, 0};
-    struct arena scratch;
-    struct slice item;
-    int err;
+    struct policy_core *c = ctx;
+    struct section_model m;
 
-    arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
-    while ((err = item_next(&w, &item, why)) == 1) {
-        struct section_model m;
-        struct place at;
+    if (section_get_model(item, scratch, &m) != 0)
+        return BAD(at, ERR_SYNTAX, "malformed");
+    at->name = m.name;
+    return take_model(c, at, &m, &c->models[c->model_count++]);
+}
 
-        if (section_get_model(item, &scratch, &m) != 0) {
-            err = refuse(why, ERR_SYNTAX, "models[%zu]: malformed", w.at);
-            break;
-        }
-        at = (struct place){w.at, m.name, why};
-        err = fill ? take_model(c, &at, &m, &c->models[c->model_count++])
-                   : check_fallbacks(c, &at, &m);
-        arena_free(&scratch);
-        if (err)
-            break;
-    }
-    arena_free(&scratch);
-    return err;
+/* When all are known: what they name. */
+static int
+check_item(void *ctx, struct place *at, struct slice item, struct arena *scratch)
+{
+    struct section_model m;
+
+    if (section_get_model(item, scratch, &m) != 0)
+        return BAD(at, ERR_SYNTAX, "malformed");
+    at->name = m.name;
+    return check_fallbacks(ctx, at, &m);
+}
+
+static int
+each_model(struct policy_core *c, item_take *take, struct buf *why)
+{
+    return each_item("models", c->bytes[CORE_MODELS], SECTION_MODEL, "models", take, c, why);
 }
 
 int
@@ -176,7 +167,7 @@ models_compile(struct policy_core *c, struct buf *why)
     c->models = arena_zalloc(&c->arena, (w.next + 1) * sizeof(*c->models));
     if (!c->models)
         return refuse(why, ERR_NOMEM, "models: no memory");
-    if ((err = each_model(c, true, why)) != 0 || (err = index_models(c, why)) != 0)
+    if ((err = each_model(c, fill_item, why)) != 0 || (err = index_models(c, why)) != 0)
         return err;
-    return each_model(c, false, why);
+    return each_model(c, check_item, why);
 }

@@ -6,13 +6,9 @@
 
 #define LIMIT_TEAM_MODELS 4096
 
-#define BAD(p, err, format, ...)                                                                   \
-    refuse((p)->why, (err), "%s[%zu] '%.*s': " format, (p)->list, (p)->at, SLICE_ARG((p)->name),   \
-           ##__VA_ARGS__)
-
 /* Enters an item under its name, checked. */
 static int
-enter(struct policy_people *p, struct map *map, const struct people_place *at, void *item,
+enter(struct policy_people *p, struct map *map, const struct place *at, void *item,
       struct slice *ret_name)
 {
     if (!name_is_valid(at->name))
@@ -39,9 +35,9 @@ copy_scope(struct policy_people *p, const struct section_scope *from, struct sli
 }
 
 static int
-take_team(struct policy_people *p, struct people_place *at, struct slice item,
-          struct arena *scratch)
+take_team(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct policy_people *p = ctx;
     struct policy_team *to = arena_zalloc(&p->arena, sizeof(*to));
     struct section_team t;
     struct slice *models;
@@ -73,9 +69,9 @@ take_team(struct policy_people *p, struct people_place *at, struct slice item,
 }
 
 static int
-take_project(struct policy_people *p, struct people_place *at, struct slice item,
-             struct arena *scratch)
+take_project(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct policy_people *p = ctx;
     struct policy_project *to = arena_zalloc(&p->arena, sizeof(*to));
     struct section_project s;
 
@@ -92,9 +88,9 @@ take_project(struct policy_people *p, struct people_place *at, struct slice item
 }
 
 static int
-take_user(struct policy_people *p, struct people_place *at, struct slice item,
-          struct arena *scratch)
+take_user(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct policy_people *p = ctx;
     struct policy_user *to = arena_zalloc(&p->arena, sizeof(*to));
     struct section_user s;
 
@@ -108,26 +104,6 @@ take_user(struct policy_people *p, struct people_place *at, struct slice item,
             return BAD(at, ERR_NOT_FOUND, "teams[%zu]: no team '%.*s'", i, SLICE_ARG(s.teams[i]));
     to->disabled = s.disabled;
     return enter(p, &p->users, at, to, &to->name);
-}
-
-int
-people_each(struct policy_people *p, struct slice bytes, enum section_item kind, const char *list,
-            people_take *take, struct buf *why)
-{
-    struct item_walk w = {"teams", kind, bytes, 0, 0};
-    struct arena scratch;
-    struct slice item;
-    int err;
-
-    arena_init(&scratch, 16 * LIMIT_ITEM_BYTES);
-    while ((err = item_next(&w, &item, why)) == 1) {
-        err = take(p, &(struct people_place){list, w.at, SLICE(""), why}, item, &scratch);
-        arena_free(&scratch);
-        if (err)
-            break;
-    }
-    arena_free(&scratch);
-    return err;
 }
 
 int
@@ -146,11 +122,11 @@ people_compile(struct slice bytes, struct policy_people **ret_people, struct buf
     map_init(&p->roles);
     map_init(&p->issuers);
     hash_sha256(bytes.at, bytes.len, p->digest);
-    err = people_each(p, bytes, SECTION_TEAM, "teams", take_team, why);
+    err = each_item("teams", bytes, SECTION_TEAM, "teams", take_team, p, why);
     if (!err)
-        err = people_each(p, bytes, SECTION_PROJECT, "projects", take_project, why);
+        err = each_item("teams", bytes, SECTION_PROJECT, "projects", take_project, p, why);
     if (!err)
-        err = people_each(p, bytes, SECTION_USER, "users", take_user, why);
+        err = each_item("teams", bytes, SECTION_USER, "users", take_user, p, why);
     if (!err)
         err = issuers_compile(p, bytes, why);
     if (!err)

@@ -113,19 +113,6 @@ struct policy_people {
     size_t issuer_count;
 };
 
-/* Where an item stands, for what is said of it. */
-struct people_place {
-    const char *list;
-    size_t at;
-    struct slice name;
-    struct buf *why;
-};
-typedef int people_take(struct policy_people *p, struct people_place *at, struct slice item,
-                        struct arena *scratch);
-/* Each item of a kind in the section "teams", until one is refused. */
-MUST_CHECK int people_each(struct policy_people *p, struct slice bytes, enum section_item kind,
-                           const char *list, people_take *take, struct buf *why);
-
 /* issuers.c */
 MUST_CHECK int issuers_compile(struct policy_people *p, struct slice bytes, struct buf *why);
 void issuers_free(struct policy_people *p);
@@ -212,5 +199,20 @@ struct item_walk {
     size_t next;
 };
 int item_next(struct item_walk *w, struct slice *ret_item, struct buf *why);
+/* Where an item stands, for what is said of it. list: "roles"; the taker fills in the name. */
+struct place {
+    const char *list;
+    size_t at;
+    struct slice name;
+    struct buf *why;
+};
+#define BAD(place_, err, format, ...)                                                              \
+    refuse((place_)->why, (err), "%s[%zu] '%.*s': " format, (place_)->list, (place_)->at,          \
+           SLICE_ARG((place_)->name), ##__VA_ARGS__)
+/* scratch is empty again for the next item. */
+typedef int item_take(void *ctx, struct place *at, struct slice item, struct arena *scratch);
+/* Each item of a kind in a section, until one is refused: that error, or 0. */
+MUST_CHECK int each_item(const char *section, struct slice bytes, enum section_item kind,
+                         const char *list, item_take *take, void *ctx, struct buf *why);
 
 #endif

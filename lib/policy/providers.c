@@ -13,12 +13,6 @@
 
 /* --- one provider: the place is "providers[2] 'openai'" ------------------------------------ */
 
-struct place {
-    size_t at;
-    struct slice name;
-    struct buf *why;
-};
-
 static int
 bad(const struct place *p, int err, const char *member, const char *reason)
 {
@@ -397,7 +391,7 @@ take_providers(struct policy_core *c, const struct keyring *keys, struct buf *wh
             break;
         }
         c->provider_count++; /* from here on its credential is freed with the core */
-        err = fill_provider(c, &(struct place){w.at, p.name, why}, &p, keys, to);
+        err = fill_provider(c, &(struct place){"providers", w.at, p.name, why}, &p, keys, to);
         arena_free(&scratch);
         if (err)
             break;

@@ -6,14 +6,10 @@
 #define LIMIT_ROLE_MODELS 4096
 #define LIMIT_USER_GRANTS 256 /* of one user, that a request may have to look at */
 
-#define BAD(p, err, format, ...)                                                                   \
-    refuse((p)->why, (err), "%s[%zu] '%.*s': " format, (p)->list, (p)->at, SLICE_ARG((p)->name),   \
-           ##__VA_ARGS__)
-
 /* --- roles ------------------------------------------------------------------------------------ */
 
 static int
-take_models(struct policy_people *p, const struct people_place *at, const struct section_role *from,
+take_models(struct policy_people *p, const struct place *at, const struct section_role *from,
             struct policy_role *to)
 {
     struct slice *models = arena_alloc(&p->arena, (from->model_count + 1) * sizeof(*models));
@@ -34,9 +30,9 @@ take_models(struct policy_people *p, const struct people_place *at, const struct
 }
 
 static int
-take_role(struct policy_people *p, struct people_place *at, struct slice item,
-          struct arena *scratch)
+take_role(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct policy_people *p = ctx;
     struct policy_role *to = arena_zalloc(&p->arena, sizeof(*to));
     struct section_role r;
     struct buf packed;
@@ -84,9 +80,9 @@ add_grant(struct policy_people *p, struct policy_user *u)
 }
 
 static int
-take_grant(struct policy_people *p, struct people_place *at, struct slice item,
-           struct arena *scratch)
+take_grant(void *ctx, struct place *at, struct slice item, struct arena *scratch)
 {
+    struct policy_people *p = ctx;
     struct section_grant g;
     struct policy_grant *to;
 
@@ -113,9 +109,9 @@ take_grant(struct policy_people *p, struct people_place *at, struct slice item,
 int
 roles_compile(struct policy_people *p, struct slice bytes, struct buf *why)
 {
-    int err = people_each(p, bytes, SECTION_ROLE, "roles", take_role, why);
+    int err = each_item("teams", bytes, SECTION_ROLE, "roles", take_role, p, why);
 
-    return err ? err : people_each(p, bytes, SECTION_GRANT, "grants", take_grant, why);
+    return err ? err : each_item("teams", bytes, SECTION_GRANT, "grants", take_grant, p, why);
 }
 
 /* --- questions -------------------------------------------------------------------------------- */

@@ -86,7 +86,7 @@ struct builder {
     struct buf *why;
 };
 
-#define BAD(b, k, err, format, ...)                                                                \
+#define BAD_KEY(b, k, err, format, ...)                                                            \
     refuse((b)->why, (err), "keys/%02x[%zu] '%.*s': " format, (b)->number, (b)->shard->count,      \
            SLICE_ARG((k)->name), ##__VA_ARGS__)
 
@@ -177,16 +177,16 @@ check_digest(struct builder *b, const struct section_key *k)
     int order;
 
     if (k->digest.len != SHA256_BYTES)
-        return BAD(b, k, ERR_SYNTAX, "the digest is not %d bytes", SHA256_BYTES);
+        return BAD_KEY(b, k, ERR_SYNTAX, "the digest is not %d bytes", SHA256_BYTES);
     if ((unsigned char)k->digest.at[0] != b->number)
-        return BAD(b, k, ERR_SYNTAX, "the digest belongs to another shard");
+        return BAD_KEY(b, k, ERR_SYNTAX, "the digest belongs to another shard");
     if (s->count == 0)
         return 0;
     assert(s->slots && b->next > 0);
     order = memcmp(s->slots[b->next - 1].digest, k->digest.at, SHA256_BYTES);
     if (order == 0)
-        return BAD(b, k, ERR_EXISTS, "the digest is there twice");
-    return order < 0 ? 0 : BAD(b, k, ERR_SYNTAX, "the digests are not sorted");
+        return BAD_KEY(b, k, ERR_EXISTS, "the digest is there twice");
+    return order < 0 ? 0 : BAD_KEY(b, k, ERR_SYNTAX, "the digests are not sorted");
 }
 
 static int
@@ -196,10 +196,10 @@ enter(struct builder *b, const struct section_key *k, struct map *map, struct sl
     struct slice copy;
 
     if (map_find(map, what))
-        return BAD(b, k, ERR_EXISTS, "the %s is there twice", noun);
+        return BAD_KEY(b, k, ERR_EXISTS, "the %s is there twice", noun);
     copy = arena_copy(&b->arena, what);
     if (!copy.at || map_put(map, copy, b) != 0)
-        return BAD(b, k, ERR_NOMEM, "no memory");
+        return BAD_KEY(b, k, ERR_NOMEM, "no memory");
     return 0;
 }
 
@@ -209,18 +209,18 @@ check_names(struct builder *b, const struct section_key *k)
     int err;
 
     if (!name_is_valid(k->name))
-        return BAD(b, k, ERR_SYNTAX, "name: is empty, too long or malformed");
+        return BAD_KEY(b, k, ERR_SYNTAX, "name: is empty, too long or malformed");
     if (!k->retired && (err = enter(b, k, &b->names, k->name, "name")) != 0)
         return err;
     if (k->id.len != 0 && k->id.len != 16)
-        return BAD(b, k, ERR_SYNTAX, "the id is not 16 bytes");
+        return BAD_KEY(b, k, ERR_SYNTAX, "the id is not 16 bytes");
     if (!k->retired && k->id.len && (err = enter(b, k, &b->ids, k->id, "id")) != 0)
         return err;
     if (!name_is_valid(k->team))
-        return BAD(b, k, ERR_SYNTAX, "team: is missing or malformed");
+        return BAD_KEY(b, k, ERR_SYNTAX, "team: is missing or malformed");
     if (k->project.len > LIMIT_NAME_BYTES || k->user.len > LIMIT_NAME_BYTES)
-        return BAD(b, k, ERR_LIMIT, "the name of its project or user is too long");
-    return k->expires_ms < 0 ? BAD(b, k, ERR_SYNTAX, "expires: is before 1970") : 0;
+        return BAD_KEY(b, k, ERR_LIMIT, "the name of its project or user is too long");
+    return k->expires_ms < 0 ? BAD_KEY(b, k, ERR_SYNTAX, "expires: is before 1970") : 0;
 }
 
 static int
@@ -229,21 +229,22 @@ check_lists(struct builder *b, const struct section_key *k)
     const char *problem = scope_problem(&k->scope);
 
     if (problem)
-        return BAD(b, k, ERR_SYNTAX, "%s", problem);
+        return BAD_KEY(b, k, ERR_SYNTAX, "%s", problem);
     if (k->model_count > LIMIT_KEY_MODELS)
-        return BAD(b, k, ERR_LIMIT, "allow: more than %d models", LIMIT_KEY_MODELS);
+        return BAD_KEY(b, k, ERR_LIMIT, "allow: more than %d models", LIMIT_KEY_MODELS);
     if (k->tag_count > LIMIT_KEY_TAGS)
-        return BAD(b, k, ERR_LIMIT, "more than %d tags", LIMIT_KEY_TAGS);
+        return BAD_KEY(b, k, ERR_LIMIT, "more than %d tags", LIMIT_KEY_TAGS);
     for (size_t i = 0; i < k->model_count; i++)
         if (!name_is_valid(k->models[i]))
-            return BAD(b, k, ERR_SYNTAX, "allow.models[%zu]: is empty or malformed", i);
+            return BAD_KEY(b, k, ERR_SYNTAX, "allow.models[%zu]: is empty or malformed", i);
     for (size_t i = 0; i < k->tag_count; i++) {
         if (!name_is_valid(k->tags[i].name) || k->tags[i].value.len > LIMIT_NAME_BYTES)
-            return BAD(b, k, ERR_SYNTAX, "tags: a name or value is empty, too long or malformed");
+            return BAD_KEY(b, k, ERR_SYNTAX,
+                           "tags: a name or value is empty, too long or malformed");
         for (size_t j = 0; j < i; j++)
             if (slice_eq(k->tags[i].name, k->tags[j].name))
-                return BAD(b, k, ERR_EXISTS, "tags: '%.*s' is there twice",
-                           SLICE_ARG(k->tags[i].name));
+                return BAD_KEY(b, k, ERR_EXISTS, "tags: '%.*s' is there twice",
+                               SLICE_ARG(k->tags[i].name));
     }
     return 0;
 }
@@ -369,7 +370,7 @@ add_key(struct builder *b, const struct section_key *k)
         return err;
     slot = take_slot(b, (const unsigned char *)k->digest.at);
     if (!slot)
-        return BAD(b, k, ERR_NOMEM, "no memory");
+        return BAD_KEY(b, k, ERR_NOMEM, "no memory");
     for (size_t i = 0; !err && i < OWNERS; i++)
         if (named[i].len)
             err = owner_number(b, (enum owner)i, named[i], &owners[i]);
@@ -379,7 +380,7 @@ add_key(struct builder *b, const struct section_key *k)
     if (!err)
         err = put_record(b, k, owners);
     if (err)
-        return BAD(b, k, ERR_NOMEM, "no memory");
+        return BAD_KEY(b, k, ERR_NOMEM, "no memory");
     b->next++;
     s->count++;
     return 0;
