@@ -142,7 +142,7 @@ fuzz-build:
 fuzz-targets: $(FUZZ)
 fuzz-run: $(FUZZ)
 	@$(PYTHON) tests/checks/fuzz.py --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(FUZZ_OPTIONS) $(FUZZ)
-$(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libcli.a $(B)/libheadgate.a
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/libdataplane.a $(B)/libcli.a $(B)/libcontrolplane.a $(B)/libheadgate.a
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer,$(FUZZ_SANITIZE) -MMD -MP -MF $@.d -o $@ \

@@ -65,6 +65,10 @@ int api_problem(struct api_reply *reply, int status, const char *code, const cha
 /* The same from a message of json_check() and its like, "models[2].targets[0].weight: what is
  * wrong": the place also becomes the member `path`. */
 int api_problem_at(struct api_reply *reply, int status, const char *code, struct buf *why);
+/* Paths below /scim/ speak SCIM: their refusals have the form of RFC 7644, 3.12. */
+bool api_is_scim(struct slice path);
+/* Brings a problem in the reply into that form: 0 or ERR_NOMEM. */
+MUST_CHECK int api_problem_as_scim(struct api_reply *reply);
 /* What a failed call of the store means to the caller: 503 with Retry-After, 409, or 500 (logged).
  */
 int api_fail(struct api_request *r, struct api_reply *reply, int err);

@@ -87,7 +87,7 @@ authority_filter(struct api_request *r, struct api_reply *reply, const char *per
 static const char *
 verb_of(const struct change *c)
 {
-    return c->verb ? c->verb : !c->before ? "create" : c->after ? "write" : "delete";
+    return !c->before ? "create" : c->after ? "write" : "delete";
 }
 
 static int
@@ -95,7 +95,10 @@ may_change(struct api_request *r, struct api_reply *reply, const struct change *
            const struct json *body)
 {
     char permission[PERMISSION_TEXT_BYTES];
-    snprintf(permission, sizeof(permission), "%s.%s", c->kind->plural, verb_of(c));
+    if (c->permission)
+        snprintf(permission, sizeof(permission), "%s", c->permission);
+    else
+        snprintf(permission, sizeof(permission), "%s.%s", c->kind->plural, verb_of(c));
     int err = body ? authority_over(r, permission, c->kind, c->name, body) : 0;
     if (err == ERR_DENIED)
         return api_problem(reply, 403, "forbidden", "%s%sno permission %s for %s '%s'", c->path,
@@ -128,10 +131,14 @@ int
 authority_begin(struct api_request *r, struct api_reply *reply, const struct changes *c,
                 struct authority *ret)
 {
-    *ret = (struct authority){0};
-    for (size_t i = 0; i < c->count; i++)
+    *ret = (struct authority){.provisioning = true};
+    for (size_t i = 0; i < c->count; i++) {
+        const char *permission = c->at[i].permission;
         ret->concerned = ret->concerned || is_about_access(c->at[i].kind);
-    int err = ret->concerned ? access_load(r->db, NULL, &ret->before) : 0;
+        ret->provisioning =
+            ret->provisioning && permission && strcmp(permission, AUTHORITY_TO_PROVISION) == 0;
+    }
+    int err = ret->concerned ? access_load_all(r->db, ret->provisioning, &ret->before) : 0;
     return err ? api_fail(r, reply, err) : 0;
 }
 
@@ -195,11 +202,54 @@ run_of(const struct access *all, size_t from)
     return run;
 }
 
+/* What provisioned groups had: neighbours too. */
+static struct access
+run_of_groups(const struct access *all)
+{
+    size_t from = 0, to;
+    while (from < all->count && all->at[from].user[0] != ACCESS_GROUP_MARK[0])
+        from++;
+    for (to = from; to < all->count && all->at[to].user[0] == ACCESS_GROUP_MARK[0];)
+        to++;
+    return (struct access){all->at + from, to - from};
+}
+
+static bool
+is_deleted(const struct changes *c, const char *user)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->at[i].kind->id == KIND_USERS && !c->at[i].after && strcmp(c->at[i].name, user) == 0)
+            return true;
+    return false;
+}
+
+/* Whether the caller may give or take this. */
+static bool
+may_move(const struct api_request *r, const struct authority *a, const struct changes *c,
+         const struct grant *g)
+{
+    struct grant rest = *g;
+    rest.permissions = access_left(r->access, g);
+    if (permissions_is_empty(&rest.permissions))
+        return true;
+    if (!a->provisioning)
+        return false;
+    struct access delegated = run_of_groups(&a->before);
+    return access_covers(&delegated, &rest) || is_deleted(c, g->user);
+}
+
+struct comparison {
+    const struct access *now, *then;
+    const struct changes *changes;
+    const struct authority *authority;
+    const char *what;
+};
+
 /* Every grant of `now` that `then` did not cover for the same user must be the caller's to give. */
 static int
-check_difference(struct api_request *r, struct api_reply *reply, const struct access *now,
-                 const struct access *then, const char *what)
+check_difference(struct api_request *r, struct api_reply *reply, const struct comparison *d)
 {
+    const struct access *now = d->now, *then = d->then;
     int err = 0;
     size_t j = 0;
     for (size_t i = 0; i < now->count && !err;) {
@@ -211,11 +261,48 @@ check_difference(struct api_request *r, struct api_reply *reply, const struct ac
         for (size_t k = 0; k < mine.count && !err; k++) {
             struct grant new = mine.at[k];
             new.permissions = access_left(&old, &mine.at[k]);
-            if (!access_covers(r->access, &new))
-                err = refuse_escalation(r, reply, &new, "", what);
+            if (!may_move(r, d->authority, d->changes, &new))
+                err = refuse_escalation(r, reply, &new, "", d->what);
         }
         i += mine.count;
     }
+    return err;
+}
+
+static bool
+is_marked(const struct json *body)
+{
+    return json_is_true(json_get(body, "provisioned"));
+}
+
+/* Who marks a user lets somebody else take what it has: as though the caller took it. */
+static int
+check_mark(struct api_request *r, struct api_reply *reply, const struct access *all,
+           const char *user)
+{
+    int err = 0;
+    for (size_t i = 0; i < all->count && !err; i++)
+        if (strcmp(all->at[i].user, user) == 0 && !access_covers(r->access, &all->at[i]))
+            err = refuse_escalation(r, reply, &all->at[i], "", "this would let SCIM take");
+    return err;
+}
+
+static int
+check_marks(struct api_request *r, struct api_reply *reply, const struct changes *c)
+{
+    struct access all = {0};
+    bool loaded = false;
+    int err = 0;
+    for (size_t i = 0; i < c->count && !err; i++) {
+        const struct change *one = &c->at[i];
+        if (one->kind->id != KIND_USERS || is_marked(one->before) || !is_marked(one->after))
+            continue;
+        if (!loaded && (err = access_load_all(r->db, true, &all)) != 0)
+            return api_fail(r, reply, err);
+        loaded = true;
+        err = check_mark(r, reply, &all, one->name);
+    }
+    access_free(&all);
     return err;
 }
 
@@ -339,13 +426,17 @@ authority_end(struct api_request *r, struct api_reply *reply, const struct chang
         err = check_roles(r, reply, c);
     if (err)
         return err;
-    err = access_load(r->db, NULL, &after);
+    err = access_load_all(r->db, a->provisioning, &after);
     if (err)
         return api_fail(r, reply, err);
-    err = check_difference(r, reply, &after, &a->before, "this would give somebody");
+    const struct comparison gained = {&after, &a->before, c, a, "this would give somebody"};
+    const struct comparison lost = {&a->before, &after, c, a, "this would take from somebody"};
+    err = check_difference(r, reply, &gained);
     if (!err)
-        err = check_difference(r, reply, &a->before, &after, "this would take from somebody");
+        err = check_difference(r, reply, &lost);
     access_free(&after);
+    if (!err)
+        err = check_marks(r, reply, c);
     return err ? err : drop_tokens(r, reply, c);
 }
 

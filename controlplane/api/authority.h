@@ -27,11 +27,18 @@ MUST_CHECK int authority_filter(struct api_request *r, struct api_reply *reply,
 MUST_CHECK int authority_to_change(struct api_request *r, struct api_reply *reply,
                                    const struct changes *c);
 /* Around the writing of changes: who may do what before and after. Nobody gains or loses what the
- * caller does not have, and no group contains itself. */
+ * caller does not have, and no group contains itself. To mark a user or group as provisioned is to
+ * give what it has into the hands of who provisions: it takes the same.
+ *
+ * Who provisions (docs/decisions/0024) may besides give and take what provisioned groups have, and
+ * take what the users had that it deletes. Whether a provisioned user is disabled is for it to say.
+ */
 struct authority {
-    bool concerned; /* the changes are about users, groups, roles or bindings */
+    bool concerned;    /* the changes are about users, groups, roles or bindings */
+    bool provisioning; /* all of them are made with AUTHORITY_TO_PROVISION */
     struct access before;
 };
+#define AUTHORITY_TO_PROVISION "scim.provision"
 MUST_CHECK int authority_begin(struct api_request *r, struct api_reply *reply,
                                const struct changes *c, struct authority *ret);
 MUST_CHECK int authority_end(struct api_request *r, struct api_reply *reply,

@@ -208,11 +208,13 @@ check_content_type(struct dispatch *d)
     struct slice rest = d->call->content_type;
     struct slice type = slice_trim(slice_cut(&rest, ';'));
     bool patch = strcmp(d->request.route->method, "PATCH") == 0;
+    bool scim = api_is_scim(d->request.path);
     if (slice_eq_nocase(type, SLICE("application/json")) ||
-        (patch && slice_eq_nocase(type, SLICE("application/merge-patch+json"))))
+        (scim && slice_eq_nocase(type, SLICE("application/scim+json"))) ||
+        (patch && !scim && slice_eq_nocase(type, SLICE("application/merge-patch+json"))))
         return 0;
-    return api_problem(&d->reply, 415, "unsupported_media_type",
-                       "send the body as application/json");
+    return api_problem(&d->reply, 415, "unsupported_media_type", "send the body as application/%s",
+                       scim ? "scim+json" : "json");
 }
 
 static int
@@ -462,9 +464,12 @@ render(struct dispatch *d, struct api_answer *answer)
     memcpy(answer->next, reply->next, sizeof(answer->next));
     if (answer->status != 405)
         answer->allow[0] = '\0';
+    bool scim = api_is_scim(d->request.path);
     int err = 0;
     if (theirs)
         err = litellm_error(d->request.route, &reply->body);
+    else if (problem && scim)
+        err = api_problem_as_scim(reply);
     else if (problem)
         err = json_set_str(reply->body, "request_id", d->call->request_id);
     if (!err && reply->body)
@@ -477,7 +482,9 @@ render(struct dispatch *d, struct api_answer *answer)
         return;
     }
     if (reply->body)
-        answer->content_type = problem && !theirs ? "application/problem+json" : "application/json";
+        answer->content_type = scim                 ? "application/scim+json"
+                               : problem && !theirs ? "application/problem+json"
+                                                    : "application/json";
     else if (reply->text.len > 0)
         answer->content_type =
             reply->text_type ? reply->text_type : "text/plain; version=0.0.4; charset=utf-8";

@@ -50,6 +50,9 @@ api_handler litellm_team_new, litellm_team_update, litellm_team_delete, litellm_
 api_handler litellm_user_new, litellm_user_update, litellm_user_delete, litellm_user_info,
     litellm_user_list;
 api_handler litellm_spend_logs, litellm_global_spend, litellm_model_info, litellm_models;
+/* scim_read.c, scim_write.c: users and groups for identity providers */
+api_handler scim_config, scim_schemas, scim_schema_get, scim_types, scim_type_get, scim_list,
+    scim_search, scim_get, scim_create, scim_replace, scim_change, scim_delete;
 /* fleet.c */
 api_handler workers_list, snapshots_list;
 /* planes.c */

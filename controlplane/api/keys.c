@@ -103,7 +103,7 @@ keys_rotate(struct api_request *r, struct api_reply *reply)
     if (!err && (err = keys_rotated_body(r, &key, grace_s, &minted, &body)) != 0)
         err = api_fail(r, reply, err);
     if (!err)
-        err = resource_write(r, reply, kind, key.name, &key, body, "rotate");
+        err = resource_write(r, reply, kind, key.name, &key, body, "keys.rotate");
     if (!err)
         err = resource_show(r, reply, kind, key.name);
     if (!err && json_set_str(reply->body, "key", minted.text) != 0)

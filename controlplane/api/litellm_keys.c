@@ -351,7 +351,7 @@ regenerate(struct shim *s, const struct item *key)
         err = ERR_NOMEM;
     if (err)
         return api_fail(s->r, s->reply, err);
-    one->verb = "rotate";
+    one->permission = "keys.rotate";
     err = change_commit(s->r, s->reply, &s->changes);
     return err ? err : answer_key(s, key->name, s->minted.text);
 }

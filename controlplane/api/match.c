@@ -27,11 +27,14 @@ api_route_find(bool litellm, struct slice method, struct slice path, struct slic
                char *ret_allow, size_t allow_room)
 {
     size_t used = 0;
+    bool plain = false; /* a path without parameters hides those behind it that have some */
     ret_allow[0] = '\0';
     for (size_t i = 0; i < api_route_count; i++) {
         const struct route *route = &api_routes[i];
-        if ((route->access & API_LITELLM && !litellm) || !match_path(route->path, path, params))
+        bool off = route->access & API_LITELLM && !litellm;
+        if (off || !match_path(route->path, path, params) || (plain && strchr(route->path, '{')))
             continue;
+        plain = plain || !strchr(route->path, '{');
         if (slice_is(method, route->method))
             return route;
         int n =

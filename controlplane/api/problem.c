@@ -69,6 +69,66 @@ api_problem_at(struct api_reply *reply, int status, const char *code, struct buf
     return -status;
 }
 
+/* ---- as SCIM has it
+ * ------------------------------------------------------------------------------ */
+
+bool
+api_is_scim(struct slice path)
+{
+    return slice_starts(path, SLICE("/scim/"));
+}
+
+/* RFC 7644, 3.12, table 9; NULL: none of its words fits. */
+static const char *
+scim_type(struct slice code)
+{
+    static const struct {
+        const char *code, *type;
+    } types[] = {{"invalid_json", "invalidSyntax"},
+                 {"invalid_body", "invalidSyntax"},
+                 {"invalid_syntax", "invalidSyntax"},
+                 {"invalid_field", "invalidValue"},
+                 {"unknown_field", "invalidValue"},
+                 {"invalid_value", "invalidValue"},
+                 {"invalid_parameter", "invalidValue"},
+                 {"unknown_reference", "invalidValue"},
+                 {"group_cycle", "invalidValue"},
+                 {"exists", "uniqueness"},
+                 {"invalid_filter", "invalidFilter"},
+                 {"invalid_path", "invalidPath"},
+                 {"no_target", "noTarget"},
+                 {"mutability", "mutability"}};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (slice_is(code, types[i].code))
+            return types[i].type;
+    return NULL;
+}
+
+int
+api_problem_as_scim(struct api_reply *reply)
+{
+    char status[16];
+    struct json *problem = reply->body, *schemas = json_new_list();
+    const char *type = scim_type(json_str(json_get(problem, "code")));
+    snprintf(status, sizeof(status), "%d", reply->status);
+    reply->body = json_new_map();
+    int err = reply->body && schemas
+                  ? json_append(schemas,
+                                json_new_text(SLICE("urn:ietf:params:scim:api:messages:2.0:Error")))
+                  : ERR_NOMEM;
+    if (!err)
+        err = json_set(reply->body, "schemas", json_ref(schemas));
+    if (!err)
+        err = json_set_str(reply->body, "status", status);
+    if (!err && type)
+        err = json_set_str(reply->body, "scimType", type);
+    if (!err)
+        err = json_set_text(reply->body, "detail", json_str(json_get(problem, "detail")));
+    json_free(schemas);
+    json_free(problem);
+    return err;
+}
+
 int
 api_fail(struct api_request *r, struct api_reply *reply, int err)
 {

@@ -20,8 +20,8 @@ kind_of(const struct api_request *r)
     return kind_find(slice_cut(&rest, '/'));
 }
 
-static void
-set_object(struct api_reply *reply, const struct kind *kind, const char *name)
+void
+resource_object(struct api_reply *reply, const struct kind *kind, const char *name)
 {
     snprintf(reply->audit_object, sizeof(reply->audit_object), "%s/%s", kind->plural, name);
 }
@@ -142,14 +142,15 @@ resources_get(struct api_request *r, struct api_reply *reply)
 
 int
 resource_write(struct api_request *r, struct api_reply *reply, const struct kind *kind,
-               const char *name, const struct item *stored, struct json *after, const char *verb)
+               const char *name, const struct item *stored, struct json *after,
+               const char *permission)
 {
     struct changes c = {0};
     struct change *one = changes_put(&c, kind, name, stored, after);
     if (one)
-        one->verb = verb;
+        one->permission = permission;
     int err = one ? change_commit(r, reply, &c) : api_fail(r, reply, ERR_NOMEM);
-    set_object(reply, kind, name);
+    resource_object(reply, kind, name);
     changes_free(&c);
     return err;
 }
@@ -165,9 +166,9 @@ resource_show(struct api_request *r, struct api_reply *reply, const struct kind 
     return err;
 }
 
-static int
-check_input(struct api_request *r, struct api_reply *reply, const struct kind *kind,
-            const struct json *input)
+int
+resource_check(struct api_request *r, struct api_reply *reply, const struct kind *kind,
+               const struct json *input)
 {
     struct buf why;
     buf_init(&why, 8192);
@@ -221,7 +222,7 @@ resources_create(struct api_request *r, struct api_reply *reply)
 {
     const struct kind *kind = kind_of(r);
     struct buf name;
-    int err = check_input(r, reply, kind, r->body);
+    int err = resource_check(r, reply, kind, r->body);
     if (err)
         return err;
     buf_init(&name, 1024);
@@ -232,22 +233,28 @@ resources_create(struct api_request *r, struct api_reply *reply)
     return err;
 }
 
-/* RFC 9110 13.1.1: a strong ETag of ours, or "*". */
-static int
-check_match(struct api_request *r, struct api_reply *reply, const struct item *item)
+/* A strong ETag of ours, or "*". */
+int
+resource_match(struct api_request *r, struct api_reply *reply, const struct item *item)
 {
     char want[32];
     struct slice given = slice_trim(r->if_match);
-    if (!r->if_match.at)
-        return api_problem(reply, 428, "if_match_required",
-                           "send If-Match with the ETag that your change is based on, or *");
     snprintf(want, sizeof(want), "\"%lld\"", (long long)item->revision);
-    if (slice_is(given, "*") || slice_is(given, want) ||
+    if (!r->if_match.at || slice_is(given, "*") || slice_is(given, want) ||
         slice_eq(given, slice_make(want + 1, strlen(want) - 2)))
         return 0;
     snprintf(reply->etag, sizeof(reply->etag), "%lld", (long long)item->revision);
     return api_problem(reply, 412, "stale", "'%s' is at revision %lld now: read it again",
                        item->name, (long long)item->revision);
+}
+
+static int
+check_match(struct api_request *r, struct api_reply *reply, const struct item *item)
+{
+    if (!r->if_match.at)
+        return api_problem(reply, 428, "if_match_required",
+                           "send If-Match with the ETag that your change is based on, or *");
+    return resource_match(r, reply, item);
 }
 
 /* Puts `input` in the place of a stored item. */
@@ -258,7 +265,7 @@ replace(struct api_request *r, struct api_reply *reply, const struct kind *kind,
     struct slice name = json_str(json_get(input, "name"));
     struct minted minted;
     struct json *body = NULL;
-    int err = check_input(r, reply, kind, input);
+    int err = resource_check(r, reply, kind, input);
     if (err)
         return err;
     if (name.at && !slice_is(name, stored->name))

@@ -12,11 +12,19 @@ MUST_CHECK int resource_find(struct api_request *r, struct api_reply *reply,
  * but not that; ERR_NOT_FOUND: not even seen; or the database's error. */
 MUST_CHECK int resource_reach(struct api_request *r, const struct kind *kind,
                               const struct item *item);
-/* Writes one change (after is taken) and notes it for the audit log. verb: of the permission that
- * it takes, or NULL for that of its action. 0 or a problem. */
+/* Names the item that a call is about, for the audit log. */
+void resource_object(struct api_reply *reply, const struct kind *kind, const char *name);
+/* Writes one change (after is taken) and notes it for the audit log. permission: what it takes, or
+ * NULL for KIND.ACTION. 0 or a problem. */
 MUST_CHECK int resource_write(struct api_request *r, struct api_reply *reply,
                               const struct kind *kind, const char *name, const struct item *stored,
-                              struct json *after, const char *verb);
+                              struct json *after, const char *permission);
+/* RFC 9110 13.1.1: whether If-Match, where it is sent, names the item as it is; else a 412. */
+MUST_CHECK int resource_match(struct api_request *r, struct api_reply *reply,
+                              const struct item *item);
+/* item_check() of an input without a path: 0 or a problem. */
+MUST_CHECK int resource_check(struct api_request *r, struct api_reply *reply,
+                              const struct kind *kind, const struct json *input);
 /* Fills the reply with the item as it is now, and its ETag. 0 or a problem. */
 MUST_CHECK int resource_show(struct api_request *r, struct api_reply *reply,
                              const struct kind *kind, const char *name);

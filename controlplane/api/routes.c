@@ -71,6 +71,18 @@ static const struct field_table rerate_body = {.noun = "rerating", .rows = rerat
     {"PATCH",  "/api/v1/" plural "/{name}", plural ".write",  API_WRITE | API_SCOPED, &api_any_object, resources_patch,   noun ".change",  "Change a " noun, NULL},  \
     {"DELETE", "/api/v1/" plural "/{name}", plural ".delete", API_WRITE | API_SCOPED, NULL,            resources_delete,  noun ".delete",  "Delete a " noun, NULL}
 
+/* The seven of a type of SCIM: the whole of it takes one permission, and what is touched one mark (docs/decisions/0024). */
+#define SHOWN "attributes excludedAttributes"
+#define SEARCHED "filter startIndex count sortBy sortOrder " SHOWN
+#define SCIM(plural, noun)                                                                                                            \
+    {"GET",    "/scim/v2/" plural,          "scim.provision", API_READ,  NULL,            scim_list,    NULL,                   "List " noun "s as SCIM has them", SEARCHED}, \
+    {"POST",   "/scim/v2/" plural,          "scim.provision", API_WRITE, &api_any_object, scim_create,  "scim." noun ".create", "Provision a " noun, SHOWN},              \
+    {"POST",   "/scim/v2/" plural "/.search", "scim.provision", API_READ,  &api_any_object, scim_search, NULL,                   "Search " noun "s as SCIM has them", NULL}, \
+    {"GET",    "/scim/v2/" plural "/{id}",  "scim.provision", API_READ,  NULL,            scim_get,     NULL,                   "Read a " noun " as SCIM has it", SHOWN}, \
+    {"PUT",    "/scim/v2/" plural "/{id}",  "scim.provision", API_WRITE, &api_any_object, scim_replace, "scim." noun ".replace", "Replace a provisioned " noun, SHOWN},   \
+    {"PATCH",  "/scim/v2/" plural "/{id}",  "scim.provision", API_WRITE, &api_any_object, scim_change,  "scim." noun ".change", "Change a provisioned " noun, SHOWN},     \
+    {"DELETE", "/scim/v2/" plural "/{id}",  "scim.provision", API_WRITE, NULL,            scim_delete,  "scim." noun ".delete", "Delete a provisioned " noun " and what is its alone", NULL}
+
 #define USAGE_FILTERS "from to team project user key model provider provider_model endpoint end_user tag"
 
 const struct route api_routes[] = {
@@ -119,6 +131,14 @@ const struct route api_routes[] = {
     {"GET",    "/api/v1/ledger/accounts",               "ledger.read",    API_READ | API_SCOPED, NULL,           ledger_accounts,    NULL,                "Accounts of the cost ledger", "limit cursor"},
     {"GET",    "/api/v1/ledger/verify",                 "ledger.read",    API_READ,  NULL,           ledger_verify_now,  NULL,                "Prove the books whole, or name what is wrong", "from to"},
     {"POST",   "/api/v1/ledger/rerate",                 "ledger.rerate",  API_WRITE, &rerate_body,   ledger_rerate_now,  "ledger.rerate",     "Post what is booked at the prices now in force", NULL},
+    SCIM("Users", "user"),
+    SCIM("Groups", "group"),
+    {"POST",   "/scim/v2/.search",                      "scim.provision", API_READ,  &api_any_object, scim_search,      NULL,                "Search users and groups as SCIM has them", NULL},
+    {"GET",    "/scim/v2/ServiceProviderConfig",        "scim.provision", API_READ,  NULL,           scim_config,        NULL,                "What of SCIM is supported", NULL},
+    {"GET",    "/scim/v2/ResourceTypes",                "scim.provision", API_READ,  NULL,           scim_types,         NULL,                "List SCIM's types", NULL},
+    {"GET",    "/scim/v2/ResourceTypes/{id}",           "scim.provision", API_READ,  NULL,           scim_type_get,      NULL,                "Read a type of SCIM", NULL},
+    {"GET",    "/scim/v2/Schemas",                      "scim.provision", API_READ,  NULL,           scim_schemas,       NULL,                "List SCIM's schemas", NULL},
+    {"GET",    "/scim/v2/Schemas/{id}",                 "scim.provision", API_READ,  NULL,           scim_schema_get,    NULL,                "Read a schema of SCIM", NULL},
     {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},
     {"GET",    "/readyz",                               "public",         API_READ,  NULL,           system_ready,       NULL,                "It can serve", NULL},
     {"GET",    "/metrics",                              "public",         API_READ,  NULL,           system_metrics,     NULL,                "Prometheus metrics", NULL},

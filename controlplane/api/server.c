@@ -117,15 +117,25 @@ refuse(struct http_stream *s, const char *request_id, const struct route *route,
 {
     struct api_answer a = {.status = status, .content_type = "application/problem+json"};
     bool litellm = route && route->access & API_LITELLM;
+    bool scim = route && api_is_scim(slice_of(route->path));
+    int err;
     a.retry_after_s = status == 503 ? 1 : 0;
     buf_init(&a.body, 2048);
+    if (litellm || scim)
+        a.content_type = scim ? "application/scim+json" : "application/json";
     if (litellm)
-        a.content_type = "application/json";
-    if (litellm ? litellm_error_text(status, detail, &a.body)
-                : buf_addf(&a.body,
-                           "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":"
-                           "\"%s\",\"code\":\"%s\",\"request_id\":\"%s\"}",
-                           code, http_reason(status), status, detail, code, request_id))
+        err = litellm_error_text(status, detail, &a.body);
+    else if (scim)
+        err = buf_addf(&a.body,
+                       "{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:Error\"],"
+                       "\"status\":\"%d\",\"detail\":\"%s\"}",
+                       status, detail);
+    else
+        err = buf_addf(&a.body,
+                       "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":"
+                       "\"%s\",\"code\":\"%s\",\"request_id\":\"%s\"}",
+                       code, http_reason(status), status, detail, code, request_id);
+    if (err)
         buf_clear(&a.body);
     reply(s, &a, request_id);
     api_answer_free(&a);

@@ -124,15 +124,40 @@ static const struct kind_reference project_references[] = {{"team", NULL, false,
 
 static const char *const user_kinds[] = {"person", "service", NULL};
 
+/* What SCIM keeps of a user: RFC 7643, 4.1. */
+static const struct field_row email_rows[] = {
+    {.name = "value", .kind = FIELD_TEXT, .min = 1, .max = 320, .check = field_is_text, .help = "The address."},
+    {.name = "type", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_text, .help = "work, home, or another word."},
+    {.name = "primary", .kind = FIELD_BOOL, .help = "The one to use."},
+};
+static const struct field_table email_table = TABLE("email", email_rows);
+static const struct field_row user_scim_rows[] = {
+    {.name = "title", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "userName, where it is not the name."},
+    {.name = "external_id", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "externalId."},
+    {.name = "display_name", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "displayName."},
+    {.name = "formatted", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "name.formatted."},
+    {.name = "given_name", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "name.givenName."},
+    {.name = "family_name", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "name.familyName."},
+    {.name = "emails", .kind = FIELD_LIST, .item = &email_table, .help = "emails."},
+};
+static const struct field_table user_scim_table = TABLE("scim", user_scim_rows);
+static const struct field_row group_scim_rows[] = {
+    {.name = "title", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "displayName, where it is not the name."},
+    {.name = "external_id", .kind = FIELD_TEXT, .min = 1, .max = 256, .check = field_is_text, .help = "externalId."},
+};
+static const struct field_table group_scim_table = TABLE("scim", group_scim_rows);
+
 static const struct field_row user_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
     {.name = "kind", .kind = FIELD_ENUM, .values = user_kinds, .help = "A person, or a service account."},
     {.name = "teams", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Teams it belongs to."},
     {.name = "disabled", .kind = FIELD_BOOL, .help = "Its keys are refused."},
+    {.name = "provisioned", .kind = FIELD_BOOL, .help = "An identity provider may change it by SCIM, disable and delete it."},
+    {.name = "scim", .kind = FIELD_MAP, .item = &user_scim_table, .help = "What the identity provider says of it."},
 };
 static const struct kind_reference user_references[] = {{"teams", NULL, true, KIND_TEAMS}};
 static const struct kind_default user_defaults[] = {
-    {NULL, "kind", "\"person\""}, {NULL, "disabled", "false"},
+    {NULL, "kind", "\"person\""}, {NULL, "disabled", "false"}, {NULL, "provisioned", "false"},
 };
 static const struct kind_default disabled_default[] = {{NULL, "disabled", "false"}};
 
@@ -149,14 +174,17 @@ static const struct field_row group_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
     {.name = "users", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its members."},
     {.name = "groups", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Groups whose members are its members too."},
+    {.name = "provisioned", .kind = FIELD_BOOL, .help = "An identity provider may say by SCIM who is in it, and gives so what the group has."},
+    {.name = "scim", .kind = FIELD_MAP, .item = &group_scim_table, .help = "What the identity provider says of it."},
 };
+static const struct kind_default group_defaults[] = {{NULL, "provisioned", "false"}};
 static const struct kind_reference group_references[] = {
     {"users", NULL, true, KIND_USERS}, {"groups", NULL, true, KIND_GROUPS},
 };
 
 static const struct field_row binding_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name."},
-    {.name = "role", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "owner, admin, team-admin, developer, auditor, billing, or one of `roles`."},
+    {.name = "role", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "owner, admin, team-admin, developer, auditor, billing, provisioner, or one of `roles`."},
     {.name = "users", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Who has the role."},
     {.name = "groups", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Groups whose members have it."},
     {.name = "team", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "For what belongs to this team only."},
@@ -426,7 +454,7 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, check_charge},
     {KIND_USERS, "users", "user", &user_fields, ROWS(user_references), ROWS(user_defaults), false, NULL},
     {KIND_ROLES, "roles", "role", &role_fields, NULL, 0, NULL, 0, false, check_role},
-    {KIND_GROUPS, "groups", "group", &group_fields, ROWS(group_references), NULL, 0, false, NULL},
+    {KIND_GROUPS, "groups", "group", &group_fields, ROWS(group_references), ROWS(group_defaults), false, NULL},
     {KIND_BINDINGS, "bindings", "binding", &binding_fields, ROWS(binding_references), NULL, 0, false, check_binding},
     {KIND_ISSUERS, "issuers", "issuer", &issuer_fields, ROWS(issuer_references), ROWS(issuer_defaults), false, check_issuer},
     {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},

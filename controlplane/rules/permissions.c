@@ -14,9 +14,10 @@ static const char *const verbs[] = {"read", "create", "write", "delete"};
 /* Of everything else. Behind the kinds', so that a new kind moves them: numbers are never stored.
  */
 static const char *const others[] = {
-    "keys.rotate",    "config.read",  "config.apply", "tokens.read",     "tokens.create",
-    "tokens.delete",  "audit.read",   "usage.read",   "ledger.read",     "ledger.rerate",
-    "snapshots.read", "workers.read", "secrets.read", "secrets.refresh", "secrets.reseal",
+    "keys.rotate",   "config.read",     "config.apply",   "tokens.read",
+    "tokens.create", "tokens.delete",   "audit.read",     "usage.read",
+    "ledger.read",   "ledger.rerate",   "snapshots.read", "workers.read",
+    "secrets.read",  "secrets.refresh", "secrets.reseal", "scim.provision",
 };
 #define OTHERS (sizeof(others) / sizeof(others[0]))
 
@@ -35,6 +36,8 @@ static const struct builtin_role builtin_roles[] = {
     {"auditor", "Sees everything, changes nothing.", "*.read"},
     {"billing", "Usage, the ledger, prices and budgets.",
      "usage.read ledger.* prices.read budgets.* alerts.read quotas.read teams.read projects.read"},
+    {"provisioner", "Users and groups by SCIM, and nothing else; for an identity provider.",
+     "scim.provision"},
 };
 // clang-format on
 

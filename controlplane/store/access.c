@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* UNION (not UNION ALL) ends at a cycle of groups, should there ever be one. */
+/* UNION (not UNION ALL) ends at a cycle of groups, should there ever be one. $1: a user, or NULL
+ * for everybody; $2: see access_load_all(). */
 static const char grants_sql[] =
     "WITH RECURSIVE member (group_name, user_name) AS ("
     "SELECT g.name, u FROM config_items AS g, "
     "jsonb_array_elements_text(coalesce(g.body -> 'users', '[]')) AS u "
     "WHERE g.kind = 'groups' AND ($1::text IS NULL OR (g.body -> 'users' ? $1 AND u = $1)) "
+    "UNION SELECT g.name, '" ACCESS_GROUP_MARK "' || g.name FROM config_items AS g "
+    "WHERE g.kind = 'groups' AND $1::text IS NULL AND g.body ->> 'provisioned' = 'true' "
     "UNION SELECT g.name, m.user_name FROM config_items AS g "
     "JOIN member AS m ON g.kind = 'groups' AND g.body -> 'groups' ? m.group_name), "
     "subject (binding, user_name, group_name) AS ("
@@ -21,11 +24,13 @@ static const char grants_sql[] =
     "SELECT s.user_name, b.name, b.body ->> 'role', s.group_name, "
     "coalesce(b.body ->> 'team', p.body ->> 'team', ''), coalesce(b.body ->> 'project', ''), "
     "r.body -> 'permissions' FROM subject AS s "
-    "JOIN config_items AS w ON w.kind = 'users' AND w.name = s.user_name "
-    "AND coalesce(w.body ->> 'disabled', 'false') = 'false' "
+    "LEFT JOIN config_items AS w ON w.kind = 'users' AND w.name = s.user_name "
+    "AND (coalesce(w.body ->> 'disabled', 'false') = 'false' "
+    "OR ($2::boolean AND w.body ->> 'provisioned' = 'true')) "
     "JOIN config_items AS b ON b.kind = 'bindings' AND b.name = s.binding "
     "LEFT JOIN config_items AS r ON r.kind = 'roles' AND r.name = b.body ->> 'role' "
     "LEFT JOIN config_items AS p ON p.kind = 'projects' AND p.name = b.body ->> 'project' "
+    "WHERE w.name IS NOT NULL OR starts_with(s.user_name, '" ACCESS_GROUP_MARK "') "
     "ORDER BY s.user_name COLLATE \"C\", b.name, s.group_name";
 
 void
@@ -73,13 +78,13 @@ take_grant(const struct db_rows *rows, size_t i, struct grant *g)
     return take_permissions(db_slice(rows, i, 2), db_slice(rows, i, 6), &g->permissions);
 }
 
-int
-access_load(struct db *db, const char *user, struct access *ret)
+static int
+load(struct db *db, const char *user, bool dormant, struct access *ret)
 {
     struct db_rows *rows = NULL;
-    const char *const params[] = {user};
+    const char *const params[] = {user, dormant ? "true" : "false"};
     *ret = (struct access){0};
-    int err = db_query(db, grants_sql, params, 1, &rows);
+    int err = db_query(db, grants_sql, params, 2, &rows);
     if (err)
         return err;
     ret->at = calloc(db_count(rows) + 1, sizeof(*ret->at));
@@ -90,6 +95,18 @@ access_load(struct db *db, const char *user, struct access *ret)
     if (err)
         access_free(ret);
     return err;
+}
+
+int
+access_load(struct db *db, const char *user, struct access *ret)
+{
+    return load(db, user, false, ret);
+}
+
+int
+access_load_all(struct db *db, bool dormant, struct access *ret)
+{
+    return load(db, NULL, dormant, ret);
 }
 
 int

@@ -28,8 +28,13 @@ struct access { /* all zero: nothing */
 };
 
 void access_free(struct access *a);
-/* A user's grants; user NULL: everybody's, in the order of users. Disabled users have none. */
+/* A user's grants. Disabled users have none. */
 MUST_CHECK int access_load(struct db *db, const char *user, struct access *ret);
+/* Everybody's, in the order of users. A provisioned group has what somebody in it would have, as a
+ * user called ACCESS_GROUP_MARK and its name, whoever is in it. dormant: users that are provisioned
+ * and disabled have what they would have enabled. */
+#define ACCESS_GROUP_MARK ">"
+MUST_CHECK int access_load_all(struct db *db, bool dormant, struct access *ret);
 /* Whether there is such a user, and it is not disabled: 0 or ERR_NOT_FOUND. */
 MUST_CHECK int access_user(struct db *db, const char *user);
 /* One grant of a built-in role for the whole organisation: 0, ERR_NOT_FOUND, ERR_NOMEM. */

@@ -202,6 +202,165 @@ items_load_at(struct db *db, const struct kind *kind, int64_t revision, struct i
     return err ? err : take_all(rows, ret_list);
 }
 
+/* ---- who names an item -------------------------------------------------------------------------
+ */
+
+/* By a member, by an element of a list, by a member of a list's elements. The members' names come
+ * from our own tables, so that indexes match. */
+const char *
+items_where(const struct kind_reference *by, char into[static ITEMS_WHERE_BYTES])
+{
+    if (!by->list)
+        snprintf(into, ITEMS_WHERE_BYTES, "body ->> '%s' = $2", by->field);
+    else if (!by->member)
+        snprintf(into, ITEMS_WHERE_BYTES, "body -> '%s' ? $2", by->field);
+    else
+        snprintf(into, ITEMS_WHERE_BYTES,
+                 "body @> jsonb_build_object('%s', "
+                 "jsonb_build_array(jsonb_build_object('%s', $2::text)))",
+                 by->field, by->member);
+    return into;
+}
+
+int
+items_referring(struct db *db, const struct kind *kind, const struct kind_reference *by,
+                const char *name, struct items *ret_list)
+{
+    char where[ITEMS_WHERE_BYTES], sql[512];
+    struct db_rows *rows = NULL;
+    const char *const params[] = {kind->plural, name};
+    snprintf(sql, sizeof(sql),
+             "SELECT " COLUMNS " FROM config_items WHERE kind = $1 AND %s ORDER BY name",
+             items_where(by, where));
+    *ret_list = (struct items){0};
+    int err = db_query(db, sql, params, 2, &rows);
+    return err ? err : take_all(rows, ret_list);
+}
+
+/* ---- persons and groups -------------------------------------------------------------------------
+ */
+
+#define TITLE "coalesce(body -> 'scim' ->> 'title', name)"
+#define IS_PERSON "coalesce(body ->> 'kind', 'person') = 'person'"
+
+/* The kind is a word of the text, not a parameter: the indexes are for one kind each. */
+static int
+query_kind(struct db *db, const struct kind *kind, const char *where, const char *const *params,
+           size_t count, struct items *ret_list)
+{
+    char sql[768];
+    struct db_rows *rows = NULL;
+    snprintf(sql, sizeof(sql),
+             "SELECT " COLUMNS " FROM config_items WHERE kind = '%s' AND " IS_PERSON " AND %s",
+             kind->plural, where);
+    int err = db_query(db, sql, params, count, &rows);
+    return err ? err : take_all(rows, ret_list);
+}
+
+int
+items_lookup(struct db *db, const struct kind *kind, enum item_lookup by, struct slice value,
+             const char *after, int64_t limit, struct items *ret_list)
+{
+    static const char *const wheres[] = {
+        [LOOKUP_ALL] = "$3::text IS NULL",
+        [LOOKUP_ID] = "id = $3::uuid",
+        [LOOKUP_TITLE] = "lower(" TITLE " COLLATE \"C\") = lower($3 COLLATE \"C\")",
+        [LOOKUP_EXTERNAL_ID] = "body -> 'scim' ->> 'external_id' = $3"};
+    unsigned char id[16];
+    char count[24], where[256];
+    char *text = by == LOOKUP_ALL ? NULL : slice_dup(value);
+    *ret_list = (struct items){0};
+    if (by == LOOKUP_ID && uuid_parse(value.at, value.len, id) != 0) {
+        free(text);
+        return 0;
+    }
+    if (by != LOOKUP_ALL && !text)
+        return ERR_NOMEM;
+    snprintf(count, sizeof(count), "%lld", (long long)limit);
+    snprintf(where, sizeof(where), "name > $1 AND %s ORDER BY name LIMIT $2::bigint", wheres[by]);
+    const char *const params[] = {after, count, text};
+    int err = query_kind(db, kind, where, params, 3, ret_list);
+    free(text);
+    return err;
+}
+
+int
+items_window(struct db *db, const struct kind *kind, int64_t skip, int64_t limit,
+             struct items *ret_list, int64_t *ret_total)
+{
+    char from[24], count[24];
+    struct db_rows *rows = NULL;
+    const char *const of[] = {kind->plural}, *const params[] = {from, count};
+    *ret_list = (struct items){0};
+    int err = db_query(db, "SELECT count(*) FROM config_items WHERE kind = $1 AND " IS_PERSON, of,
+                       1, &rows);
+    *ret_total = err ? 0 : db_int(rows, 0, 0);
+    db_rows_free(rows);
+    snprintf(from, sizeof(from), "%lld", (long long)skip);
+    snprintf(count, sizeof(count), "%lld", (long long)limit);
+    if (err || limit == 0)
+        return err;
+    return query_kind(db, kind, "true ORDER BY name OFFSET $1::bigint LIMIT $2::bigint", params, 2,
+                      ret_list);
+}
+
+static int
+query_list(struct db *db, const char *sql, const struct json *list, struct db_rows **ret_rows)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    *ret_rows = NULL;
+    int err = json_write(list, false, 0, &text);
+    const char *const params[] = {err ? NULL : buf_str(&text)};
+    if (!err)
+        err = params[0] ? db_query(db, sql, params, 1, ret_rows) : ERR_NOMEM;
+    buf_free(&text);
+    return err;
+}
+
+int
+items_of_ids(struct db *db, const struct json *ids, struct db_rows **ret_rows)
+{
+    return query_list(db,
+                      "SELECT id, kind, name FROM config_items WHERE kind IN ('users', 'groups') "
+                      "AND " IS_PERSON " AND id IN "
+                      "(SELECT i::uuid FROM jsonb_array_elements_text($1::jsonb) AS i)",
+                      ids, ret_rows);
+}
+
+int
+items_members(struct db *db, const struct json *group_body, struct db_rows **ret_rows)
+{
+    return query_list(db,
+                      "SELECT id, kind FROM config_items "
+                      "WHERE (kind = 'users' AND " IS_PERSON " AND name IN "
+                      "(SELECT jsonb_array_elements_text(coalesce($1::jsonb -> 'users', '[]')))) "
+                      "OR (kind = 'groups' AND name IN "
+                      "(SELECT jsonb_array_elements_text(coalesce($1::jsonb -> 'groups', '[]')))) "
+                      "ORDER BY kind DESC, name",
+                      group_body, ret_rows);
+}
+
+int
+items_services(struct db *db, const struct json *names, struct db_rows **ret_rows)
+{
+    return query_list(db,
+                      "SELECT name FROM config_items WHERE kind = 'users' AND NOT " IS_PERSON
+                      " AND name IN (SELECT jsonb_array_elements_text($1::jsonb)) ORDER BY name",
+                      names, ret_rows);
+}
+
+int
+items_groups_of(struct db *db, const char *user, struct db_rows **ret_rows)
+{
+    const char *const params[] = {user};
+    *ret_rows = NULL;
+    return db_query(db,
+                    "SELECT id, " TITLE " FROM config_items WHERE kind = 'groups' "
+                    "AND body -> 'users' ? $1 ORDER BY name",
+                    params, 1, ret_rows);
+}
+
 static int
 by_name(const void *key, const void *element)
 {

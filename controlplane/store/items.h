@@ -56,6 +56,36 @@ MUST_CHECK int items_load(struct db *db, const struct kind *kind, const struct j
 /* All of a kind as they were after a revision; revision and updated_at are not filled in. */
 MUST_CHECK int items_load_at(struct db *db, const struct kind *kind, int64_t revision,
                              struct items *ret_list);
+/* "Names $2 by this reference", as a condition of SQL; gives `into`. */
+#define ITEMS_WHERE_BYTES 256
+const char *items_where(const struct kind_reference *by, char into[static ITEMS_WHERE_BYTES]);
+/* Those that name an item by this reference, sorted by name. */
+MUST_CHECK int items_referring(struct db *db, const struct kind *kind,
+                               const struct kind_reference *by, const char *name,
+                               struct items *ret_list);
+
+/* --- persons and groups, as SCIM has them (controlplane/scim) ------------------------------------
+ * Service accounts are none of its business: no call gives one. */
+
+enum item_lookup { LOOKUP_ALL, LOOKUP_ID, LOOKUP_TITLE, LOOKUP_EXTERNAL_ID };
+/* At most limit after a name, in the order of names, whose id, title (ASCII letters in any case) or
+ * external id is this. kind: users or groups. An id that is none finds nothing. */
+MUST_CHECK int items_lookup(struct db *db, const struct kind *kind, enum item_lookup by,
+                            struct slice value, const char *after, int64_t limit,
+                            struct items *ret_list);
+/* All but the first `skip`, at most limit; and how many there are in all. */
+MUST_CHECK int items_window(struct db *db, const struct kind *kind, int64_t skip, int64_t limit,
+                            struct items *ret_list, int64_t *ret_total);
+/* Whose ids these are (a list of texts, each an id): rows of id, kind, name. */
+MUST_CHECK int items_of_ids(struct db *db, const struct json *ids, struct db_rows **ret_rows);
+/* Who a group names: rows of id, kind, in the order of names. */
+MUST_CHECK int items_members(struct db *db, const struct json *group_body,
+                             struct db_rows **ret_rows);
+/* Which groups name a user: rows of id, title. */
+MUST_CHECK int items_groups_of(struct db *db, const char *user, struct db_rows **ret_rows);
+/* Those of a list of names that are service accounts: rows of name. */
+MUST_CHECK int items_services(struct db *db, const struct json *names, struct db_rows **ret_rows);
+
 /* In a list sorted by name, or NULL. */
 struct item *items_get(const struct items *list, struct slice name);
 

@@ -171,33 +171,16 @@ check_named(struct check *c)
 
 /* ---- what is deleted must not be named ------------------------------------------------------- */
 
-/* One query for each way in which an item can name another: by a member, by an element of a list,
- * by a member of a list's elements. The members' names come from our own tables, so that indexes
- * match. */
-static void
-referrer_sql(const struct kind_reference *r, char *sql, size_t room)
-{
-    static const char head[] = "SELECT name FROM config_items WHERE kind = $1 AND ";
-    static const char tail[] = " ORDER BY name LIMIT 4";
-    if (!r->list)
-        snprintf(sql, room, "%sbody ->> '%s' = $2%s", head, r->field, tail);
-    else if (!r->member)
-        snprintf(sql, room, "%sbody -> '%s' ? $2%s", head, r->field, tail);
-    else
-        snprintf(sql, room,
-                 "%sbody @> jsonb_build_object('%s', "
-                 "jsonb_build_array(jsonb_build_object('%s', $2::text)))%s",
-                 head, r->field, r->member, tail);
-}
-
 static int
 append_referrers(struct check *c, const struct change *change, const struct kind *from,
                  const struct kind_reference *r, size_t *total)
 {
     struct db_rows *rows = NULL;
-    char sql[512];
+    char where[ITEMS_WHERE_BYTES], sql[512];
     const char *const params[] = {from->plural, change->name};
-    referrer_sql(r, sql, sizeof(sql));
+    snprintf(sql, sizeof(sql),
+             "SELECT name FROM config_items WHERE kind = $1 AND %s ORDER BY name LIMIT 4",
+             items_where(r, where));
     int err = db_query(c->db, sql, params, 2, &rows);
     for (size_t i = 0; i < db_count(rows) && !err; i++)
         err = i == 3 ? buf_add_str(c->why, ", ...")

@@ -16,11 +16,11 @@ struct change {
     const struct kind *kind;
     char *name;
     char id[37];
-    char created_at[32]; /* of the item; "": now */
-    struct json *before; /* bodies; NULL: created */
-    struct json *after;  /* NULL: deleted */
-    const char *verb;    /* static: the permission it takes, where it is not that of its action */
-    char path[64];       /* where its cause stands in the document, or "" */
+    char created_at[32];    /* of the item; "": now */
+    struct json *before;    /* bodies; NULL: created */
+    struct json *after;     /* NULL: deleted */
+    const char *permission; /* static: what it takes, where that is not KIND.ACTION */
+    char path[64];          /* where its cause stands in the document, or "" */
 };
 
 struct changes {

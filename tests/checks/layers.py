@@ -36,6 +36,8 @@ ARROWS = {
                   "dataplane/state"],
     "controlplane/rules": [*LIB, "controlplane/secrets"],
     "controlplane/store": [*LIB, "controlplane/rules"],
+    # scim reads items; it asks nothing.
+    "controlplane/scim": [*LIB, "controlplane/rules", "controlplane/store"],
     "controlplane/secrets": [*LIB, "controlplane/store"],
     # publish answers the bus: batches of usage go to the ledger, claims to limits to the leases.
     "controlplane/publish": [*LIB, "proto", "controlplane/rules", "controlplane/secrets",
@@ -47,7 +49,8 @@ ARROWS = {
                           "controlplane/secrets", "controlplane/publish", "controlplane/leases",
                           "controlplane/ledger"],
     "controlplane/api": [*LIB, "controlplane", "controlplane/rules", "controlplane/store",
-                         "controlplane/secrets", "controlplane/publish", "controlplane/leases",
+                         "controlplane/scim", "controlplane/secrets", "controlplane/publish",
+                         "controlplane/leases",
                          "controlplane/ledger", "controlplane/jobs", "controlplane/compat"],
     "controlplane/compat": ["lib/base", "lib/json"],
     # The command line is a client of the REST API: it has no back door.

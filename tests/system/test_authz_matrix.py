@@ -17,7 +17,7 @@ import harness
 
 GOLDEN = pathlib.Path(__file__).with_name("authz_matrix.txt")
 OPENAPI = yaml.safe_load((harness.ROOT / "docs" / "openapi.yaml").read_text())
-ROLES = ("owner", "admin", "team-admin", "developer", "auditor", "billing")
+ROLES = ("owner", "admin", "team-admin", "developer", "auditor", "billing", "provisioner")
 STRANGERS = ("none", "bad", "expired", "inference-key", "no-role")
 # Who has a role for a part only, and is asked about what is in that part and what is not.
 PARTS = {"team-admin@team": ("team-admin", {"team": "own"}), "developer@team": ("developer", {"team": "own"}),
@@ -86,7 +86,13 @@ class Callers:
                                   "users": [who.replace("@", "-at-")]} for who, (role, part) in users.items()]
         # So that no call can delete the keys.
         document["quotas"] += [{"name": f"of-{w}-k", "key": f"{w}-k", "requests_per_minute": 1000} for w in ("own", "other")]
+        # What SCIM may touch; its own schema and type have no other names.
+        document["users"].append({"name": "provisioned", "provisioned": True})
+        document["groups"].append({"name": "provisioned", "provisioned": True})
         gateway.apply(document)
+        self.ids = {kind.capitalize(): gateway.admin("GET", f"/{kind}/provisioned").json()["id"]
+                    for kind in ("users", "groups")}
+        self.ids |= {"ResourceTypes": "User", "Schemas": "urn:ietf:params:scim:schemas:core:2.0:User"}
         self.tokens = {who: self.token(user=who.replace("@", "-at-")) for who in [*users, "no-role"]}
         self.tokens.update({"bad": "hgat_" + "x" * 43, "inference-key": gateway.key,
                             "expired": self.token(role="admin", expires="2020-01-01")})
@@ -106,6 +112,8 @@ class Callers:
                    "rerate": {"provider": "matrix", "model": "*", "from": "2026-01-01", "to": "2026-01-02", "dry_run": True}}
         if operation in special:
             return special[operation]
+        if path.startswith("/scim/"):
+            return {} if method in ("POST", "PUT", "PATCH") else None
         if not path.startswith("/api/"):
             return litellm(where)[path] if method == "POST" else None
         if "config/apply" in path:
@@ -124,6 +132,7 @@ class Callers:
         kind = path.split("/")[3] if path.startswith("/api/v1/") else ""
         name = "doomed" if kind == "tokens" else objects(where).get(kind, {}).get("name", "x")
         url = path.replace("{name}", name.replace("/", "%2F")).replace("{revision}", "1").replace("{key}", f"{where}-k")
+        url = url.replace("{id}", self.ids.get(path.split("/")[3], "") if "{id}" in path else "")
         query = litellm(where).get(path) if method == "GET" else None
         headers = {"if-match": '"999999"'}
         if who != "none":

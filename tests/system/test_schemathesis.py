@@ -18,7 +18,7 @@ import yaml
 
 import harness
 
-ROLES = ("owner", "admin", "team-admin", "developer", "auditor", "billing")
+ROLES = ("owner", "admin", "team-admin", "developer", "auditor", "billing", "provisioner")
 EXAMPLES = int(os.environ.get("HEADGATE_SCHEMATHESIS_EXAMPLES", "3"))
 # Off here, and what they refuse depends on more than a schema says: test_litellm_shim.py and test_litellm.c have them.
 OTHERS = "LiteLLM compatibility"

@@ -189,6 +189,10 @@ test_matching(void **state)
     assert_null(
         api_route_find(true, SLICE("TRACE"), SLICE("/api/v1/teams"), params, allow, sizeof(allow)));
     assert_string_equal(allow, "GET, POST");
+    /* a word of its own is no id */
+    assert_null(api_route_find(false, SLICE("GET"), SLICE("/scim/v2/Users/.search"), params, allow,
+                               sizeof(allow)));
+    assert_string_equal(allow, "POST");
 }
 
 static void
