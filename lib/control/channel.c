@@ -9,6 +9,7 @@
 #include "lib/control/channel_internal.h"
 
 #define LIMIT_ANNOUNCEMENTS 64 /* waiting for the loop; the oldest gives way: the newest counts */
+#define TEND_MS 1000
 
 /* --- announcements --------------------------------------------------------------------------- */
 
@@ -83,6 +84,16 @@ on_wake(void *ctx)
         channel_calls_moved(c);
 }
 
+static void
+on_tend(void *ctx)
+{
+    struct channel *c = ctx;
+
+    for (size_t i = 0; i < c->count; i++)
+        channel_address_tend(&c->addresses[i], loop_now_ms(c->loop));
+    timer_set(&c->tend, c->loop, TEND_MS, on_tend, c);
+}
+
 struct channel *
 channel_open(struct loop *l, const char *pub_urls, const char *req_urls,
              const struct channel_tls *tls, void (*on_announce)(void *ctx, struct slice message),
@@ -106,8 +117,10 @@ channel_open(struct loop *l, const char *pub_urls, const char *req_urls,
     err = c->waker ? channel_addresses_init(c, pub_urls, req_urls, ret_why) : ERR_NOMEM;
     for (size_t i = 0; !err && i < c->count; i++)
         err = channel_address_open(&c->addresses[i], tls, on_announcement, ret_why);
-    if (!err)
+    if (!err) {
+        timer_set(&c->tend, l, TEND_MS, on_tend, c);
         return c;
+    }
     channel_close(c);
     return NULL;
 }
@@ -128,6 +141,7 @@ channel_close(struct channel *c)
 {
     if (!c)
         return;
+    timer_cancel(&c->tend);
     channel_calls_drop(c);
     for (size_t i = 0; i < c->count; i++)
         channel_address_close(&c->addresses[i]);

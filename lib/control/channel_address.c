@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/log.h"
 #include "lib/base/rand.h"
 #include "lib/control/channel_internal.h"
-#include "lib/control/channel_socket.h"
 
+#define REDIAL_MS 4000  /* without a connection: longer than any pause of nng's between two tries  \
+                         */
 #define RESEND_MS 10000 /* of a request whose reply does not come, while its deadline lasts */
 
 /* --- the lists -------------------------------------------------------------------------------- */
@@ -89,19 +91,44 @@ channel_check(const char *pub_urls, const char *req_urls, const struct channel_t
 
 /* --- sockets ---------------------------------------------------------------------------------- */
 
-/* From a thread of nng's. */
 static void
-on_pipe(nng_pipe pipe, nng_pipe_ev event, void *address)
+note_pipe(atomic_uint *at, nng_pipe pipe, nng_pipe_ev event)
 {
-    struct channel_address *a = address;
     unsigned id = (unsigned)nng_pipe_id(pipe);
 
     if (event == NNG_PIPE_EV_ADD_POST)
-        atomic_store(&a->pipe, id);
+        atomic_store(at, id);
     else
-        (void)atomic_compare_exchange_strong(&a->pipe, &id, 0); /* one that was refused never was */
+        (void)atomic_compare_exchange_strong(at, &id, 0); /* one that was refused never was */
+}
+
+/* These two from a thread of nng's. */
+static void
+on_sub_pipe(nng_pipe pipe, nng_pipe_ev event, void *address)
+{
+    struct channel_address *a = address;
+
+    note_pipe(&a->sub_pipe, pipe, event);
+}
+
+static void
+on_req_pipe(nng_pipe pipe, nng_pipe_ev event, void *address)
+{
+    struct channel_address *a = address;
+
+    note_pipe(&a->req_pipe, pipe, event);
     atomic_store(&a->channel->moved, true);
     waker_wake(a->channel->waker);
+}
+
+static int
+watch_pipes(nng_socket s, void (*on_pipe)(nng_pipe, nng_pipe_ev, void *), struct channel_address *a)
+{
+    int code = nng_pipe_notify(s, NNG_PIPE_EV_ADD_POST, on_pipe, a);
+
+    if (!code)
+        code = nng_pipe_notify(s, NNG_PIPE_EV_REM_POST, on_pipe, a);
+    return channel_socket_err(code);
 }
 
 static int
@@ -119,7 +146,9 @@ open_sub(struct channel_address *a, const struct channel_tls *tls,
     if (!err)
         err = channel_socket_err(nng_aio_alloc(&a->sub_aio, on_announcement, a));
     if (!err)
-        err = channel_socket_dial(a->sub, a->pub_url, tls, ret_why);
+        err = watch_pipes(a->sub, on_sub_pipe, a);
+    if (!err)
+        err = channel_socket_dial(a->sub, a->pub_url, tls, &a->sub_dialer, ret_why);
     if (!err)
         nng_recv_aio(a->sub, a->sub_aio);
     return err;
@@ -137,10 +166,8 @@ open_req(struct channel_address *a, const struct channel_tls *tls, const char **
     if (!err)
         err = channel_socket_err(nng_socket_set_ms(a->req, NNG_OPT_REQ_RESENDTIME, RESEND_MS));
     if (!err)
-        err = channel_socket_err(nng_pipe_notify(a->req, NNG_PIPE_EV_ADD_POST, on_pipe, a));
-    if (!err)
-        err = channel_socket_err(nng_pipe_notify(a->req, NNG_PIPE_EV_REM_POST, on_pipe, a));
-    return err ? err : channel_socket_dial(a->req, a->req_url, tls, ret_why);
+        err = watch_pipes(a->req, on_req_pipe, a);
+    return err ? err : channel_socket_dial(a->req, a->req_url, tls, &a->req_dialer, ret_why);
 }
 
 int
@@ -149,7 +176,28 @@ channel_address_open(struct channel_address *a, const struct channel_tls *tls,
 {
     int err = open_req(a, tls, ret_why);
 
+    a->sub_connected_ms = a->req_connected_ms = loop_now_ms(a->channel->loop);
     return err ? err : open_sub(a, tls, on_announcement, ret_why);
+}
+
+/* nng dials again by itself, but not when the other end closes at the very moment at which it was
+ * reached (a daemon that dies then): it takes the error of its own greeting for its own end. */
+static void
+tend(nng_socket s, const char *url, struct channel_dialer *d, const atomic_uint *pipe,
+     int64_t now_ms, int64_t *connected_ms)
+{
+    if (atomic_load(pipe) == 0 && now_ms - *connected_ms < REDIAL_MS)
+        return;
+    *connected_ms = now_ms;
+    if (atomic_load(pipe) == 0 && channel_socket_redial(s, url, d) != 0)
+        log_debug("channel.redial_failed");
+}
+
+void
+channel_address_tend(struct channel_address *a, int64_t now_ms)
+{
+    tend(a->req, a->req_url, &a->req_dialer, &a->req_pipe, now_ms, &a->req_connected_ms);
+    tend(a->sub, a->pub_url, &a->sub_dialer, &a->sub_pipe, now_ms, &a->sub_connected_ms);
 }
 
 void
@@ -163,6 +211,8 @@ channel_address_close(struct channel_address *a)
         nng_close(a->sub);
     if (a->sub_aio)
         nng_aio_free(a->sub_aio);
+    channel_socket_undial(&a->sub_dialer);
+    channel_socket_undial(&a->req_dialer);
     free(a->pub_url);
     free(a->req_url);
 }

@@ -15,7 +15,6 @@
 
 #include "lib/base/clock.h"
 #include "lib/control/channel_internal.h"
-#include "lib/control/channel_socket.h"
 
 #define PATIENCE_PART 4 /* of a request's time: then another address is tried too */
 #define PATIENCE_MIN_MS 500
@@ -164,7 +163,7 @@ try_start(struct channel_call *call, size_t i)
 static bool
 is_away(const struct channel_address *a)
 {
-    return a->silent || atomic_load(&a->pipe) == 0;
+    return a->silent || atomic_load(&a->req_pipe) == 0;
 }
 
 /* The next in turn that was not asked, one that is there before one that is not. False: all were.

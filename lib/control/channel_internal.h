@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "lib/control/channel.h"
+#include "lib/control/channel_socket.h"
 #include "lib/net/loop.h"
 
 /* One control plane. */
@@ -17,9 +18,11 @@ struct channel_address {
     char *pub_url, *req_url;
     nng_socket sub, req;
     bool has_sub, has_req;
+    struct channel_dialer sub_dialer, req_dialer;
     nng_aio *sub_aio;
-    atomic_uint pipe; /* of req: nng's id of the connection; 0: none */
-    bool silent;      /* the loop's: it let a request wait, and has not answered since */
+    atomic_uint sub_pipe, req_pipe;             /* nng's id of the connection; 0: none */
+    int64_t sub_connected_ms, req_connected_ms; /* the loop's: when there was one, last */
+    bool silent; /* the loop's: it let a request wait, and has not answered since */
 };
 
 TAILQ_HEAD(channel_calls, channel_call);
@@ -33,6 +36,7 @@ struct announcement {
 struct channel {
     struct loop *loop;
     struct waker *waker;
+    struct timer tend;
     struct channel_address addresses[LIMIT_BUS_ADDRESSES];
     size_t count;
     size_t at[CHANNEL_LANES]; /* who answered last */
@@ -54,6 +58,8 @@ MUST_CHECK int channel_addresses_init(struct channel *c, const char *pub_urls, c
 /* Opens both sockets and dials in the background; on_announcement is sub_aio's callback. */
 MUST_CHECK int channel_address_open(struct channel_address *a, const struct channel_tls *tls,
                                     void (*on_announcement)(void *address), const char **ret_why);
+/* On the loop, every now and then: dials anew what has had no connection for long. */
+void channel_address_tend(struct channel_address *a, int64_t now_ms);
 /* No callback runs afterwards. */
 void channel_address_close(struct channel_address *a);
 

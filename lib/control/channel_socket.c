@@ -220,29 +220,53 @@ channel_socket_listen(nng_socket s, const char *url, const struct channel_tls *t
     return code ? explain(code, ret_why) : 0;
 }
 
+/* With the configuration that d has. */
+static int
+start_dialer(nng_socket s, const char *url, struct channel_dialer *d)
+{
+    int code = nng_dialer_create(&d->dialer, s, url);
+
+    if (code)
+        return code;
+    if (d->config)
+        code = nng_dialer_set_ptr(d->dialer, NNG_OPT_TLS_CONFIG, d->config);
+    if (!code)
+        code = nng_dialer_start(d->dialer, NNG_FLAG_NONBLOCK);
+    d->started = !code;
+    if (code)
+        (void)nng_dialer_close(d->dialer);
+    return code;
+}
+
 int
 channel_socket_dial(nng_socket s, const char *url, const struct channel_tls *tls,
-                    const char **ret_why)
+                    struct channel_dialer *d, const char **ret_why)
 {
-    nng_tls_config *config = NULL;
-    nng_dialer d;
     int err = channel_socket_check(url, tls, ret_why);
     int code;
 
+    if (!err && is_tls(url) && (err = make_tls(url, tls, NNG_TLS_MODE_CLIENT, &d->config)) != 0) {
+        d->config = NULL;
+        *ret_why = "the CA, the certificate or the key cannot be used";
+    }
     if (err)
         return err;
-    if ((code = nng_dialer_create(&d, s, url)) != 0)
-        return explain(code, ret_why);
-    if (is_tls(url)) {
-        err = make_tls(url, tls, NNG_TLS_MODE_CLIENT, &config);
-        if (err) {
-            *ret_why = "the CA, the certificate or the key cannot be used";
-            return err;
-        }
-        code = nng_dialer_set_ptr(d, NNG_OPT_TLS_CONFIG, config);
-        nng_tls_config_free(config);
-    }
-    if (!code)
-        code = nng_dialer_start(d, NNG_FLAG_NONBLOCK);
+    code = start_dialer(s, url, d);
     return code ? explain(code, ret_why) : 0;
+}
+
+int
+channel_socket_redial(nng_socket s, const char *url, struct channel_dialer *d)
+{
+    if (d->started)
+        (void)nng_dialer_close(d->dialer);
+    d->started = false;
+    return channel_socket_err(start_dialer(s, url, d));
+}
+
+void
+channel_socket_undial(struct channel_dialer *d)
+{
+    if (d->config)
+        nng_tls_config_free(d->config);
 }

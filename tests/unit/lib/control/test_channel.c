@@ -5,9 +5,12 @@
 #include <nng/protocol/pubsub0/sub.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -361,6 +364,70 @@ test_worker_before_the_host(void **state)
     run_until(&e, &e.replies, 1);
     assert_string_equal(e.last_reply, "olleh");
     close_both(&e);
+}
+
+/* Whoever is reached closes at once, as a daemon does that dies in this very moment: nng takes that
+ * for its own end and dials no more. It must not be the end of us. */
+static void *
+slam(void *arg)
+{
+    const int *listening = arg;
+    int fd;
+
+    while ((fd = accept(*listening, NULL, NULL)) >= 0)
+        close(fd);
+    return NULL;
+}
+
+static int
+listen_at(const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+    assert_int_equal(bind(fd, (const struct sockaddr *)(const void *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(fd, 100), 0);
+    return fd;
+}
+
+#define DIALERS 12
+
+static void
+test_a_door_that_is_slammed(void **state)
+{
+    struct channel *all[DIALERS];
+    pthread_t thread;
+    struct timer tick = {0};
+    struct ends e = {0};
+    const char *why = "";
+    char path[96];
+    int fd;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/slam.req", dir);
+    snprintf(e.req, sizeof(e.req), "ipc://%s/slam.req", dir);
+    snprintf(e.pub, sizeof(e.pub), "ipc://%s/slam.pub", dir);
+    fd = listen_at(path);
+    assert_int_equal(pthread_create(&thread, NULL, slam, &fd), 0);
+    e.loop = loop_new();
+    for (size_t i = 0; i < DIALERS; i++)
+        assert_non_null(all[i] = channel_open(e.loop, e.pub, e.req, NULL, on_announce, &e, &why));
+    timer_set(&tick, e.loop, 1000, on_tick, &e); /* each is let in and out a few times */
+    loop_run(e.loop);
+    shutdown(fd, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(fd);
+    unlink(path);
+    assert_int_equal(open_host(&e, &why), 0);
+    for (size_t i = 0; i < DIALERS; i++) {
+        e.channel = all[i];
+        ask(&e, "hello", DEADLINE_MS);
+        assert_int_equal(e.last_err, 0);
+        channel_close(all[i]);
+    }
+    channel_host_close(e.host);
+    loop_free(e.loop);
 }
 
 /* --- several control planes --------------------------------------------------------------------
@@ -931,6 +998,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_timeout_while_the_host_is_away),
         cmocka_unit_test(test_host_restart),
         cmocka_unit_test(test_worker_before_the_host),
+        cmocka_unit_test(test_a_door_that_is_slammed),
         cmocka_unit_test(test_whoever_is_there_answers),
         cmocka_unit_test(test_one_that_hangs_is_passed_over),
         cmocka_unit_test(test_who_refuses_sends_on),
