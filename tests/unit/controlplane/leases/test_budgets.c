@@ -156,6 +156,41 @@ test_booking_turns_held_into_spent(void **state)
                      1); /* once */
 }
 
+/* A worker that had forgotten the budget counts from zero again: what it has used before, booked or
+ * not, is not granted a second time. */
+static void
+test_a_forgotten_slice_is_no_beginning(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 500, .need = 500}};
+
+    (void)state;
+    lease(app, &l, &a);
+    uint64_t first = a.got.slice;
+    a.claim = (struct bus_claim){.slice = first, .has = 500, .used = 500, .wants = 500};
+    lease(app, &l, &a);
+    book(first, 300);
+    a.claim = (struct bus_claim){.wants = 600, .need = 400}; /* forgotten meanwhile */
+    lease(app, &l, &a);
+    assert_true(a.got.slice != first);
+    assert_int_equal(a.got.share, 500); /* all that is left */
+    assert_int_equal(value("held"), 200 + 500);
+    a.claim = (struct bus_claim){.slice = a.got.slice, .has = 500, .used = 100, .wants = 500};
+    lease(app, &l, &a);
+    assert_int_equal(a.got.share, 500);
+    book(first, 200); /* its last records: nothing is left of it */
+    assert_int_equal(value("spent"), 500);
+    assert_int_equal(value("held"), 500);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices"), 1);
+    book(a.got.slice, 500);
+    assert_int_equal(value("spent"), 1000);
+    assert_int_equal(value("held"), 0);
+    a.claim = (struct bus_claim){.wants = 1, .need = 1}; /* forgotten again, when all is booked */
+    lease(app, &l, &a);
+    assert_int_equal(a.got.share, 0);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices"), 1);
+}
+
 static void
 test_a_dead_workers_slice_comes_back(void **state)
 {
@@ -276,6 +311,7 @@ main(void)
         cmocka_unit_test_setup(test_a_slice_is_taken_out_of_what_is_left, empty),
         cmocka_unit_test_setup(test_a_claim_says_all_there_is_to_say, empty),
         cmocka_unit_test_setup(test_booking_turns_held_into_spent, empty),
+        cmocka_unit_test_setup(test_a_forgotten_slice_is_no_beginning, empty),
         cmocka_unit_test_setup(test_a_dead_workers_slice_comes_back, empty),
         cmocka_unit_test_setup(test_an_override_counts_until_its_time, empty),
         cmocka_unit_test_setup(test_periods_follow_the_calendar_of_their_zone, empty),
