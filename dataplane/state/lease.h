@@ -14,7 +14,9 @@
 
 #include <sys/queue.h>
 
-#define LEASE_WAIT_MS 1000 /* that a request waits for its share at most */
+/* That a request waits for its share at most: longer than another worker takes to say what it
+ * holds, to hear that it is needed, and to give it back. */
+#define LEASE_WAIT_MS 1500
 
 struct lease;
 struct spool;

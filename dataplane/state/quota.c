@@ -39,6 +39,7 @@ struct counter {
     int64_t least;              /* of them, since the last answer: what lets one go on */
     int64_t demand, demand_was; /* asked for in this and the last span */
     int64_t demand_ms, touched_ms;
+    int64_t size;                 /* of the last request */
     int64_t elsewhere, remaining; /* as the leader told; remaining: less what was taken since */
     int64_t heard_ms;             /* when; 0: never */
     bool starved;                 /* the leader had less than was needed */
@@ -229,6 +230,7 @@ remember_demand(struct counter *c, int64_t now_ms, int64_t amount)
     }
     c->demand += amount;
     c->touched_ms = now_ms;
+    c->size = amount;
 }
 
 /* --- reserving -------------------------------------------------------------------------------- */
@@ -585,7 +587,10 @@ take_grant(struct quota *q, struct counter *c, const struct bus_grant *g)
      */
     c->starved =
         c->need > 0 && c->share - c->used < c->least && !(c->is_budget && g->remaining >= c->least);
-    c->tight = g->tight;
+    /* Where less is left than a request takes, what lies about here is what another waits for. */
+    c->tight = g->tight || (c->is_budget && g->remaining < c->size);
+    if (c->tight && c->share > c->used + c->need)
+        q->wanting = true;
     c->elsewhere = g->elsewhere;
     c->remaining = g->remaining;
     c->heard_ms = q->sent_ms;

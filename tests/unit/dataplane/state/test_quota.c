@@ -287,6 +287,31 @@ test_an_unverified_budget_does_as_it_says(void **state)
     }
 }
 
+/* A slice came with more than is used, and less is left than a request takes: the rest is given
+ * back at once, for another worker's request waits for it. Where more is left it stays in hand. */
+static void
+test_what_another_waits_for_is_given_back(void **state)
+{
+    struct bus_claim c;
+
+    (void)state;
+    for (int64_t left = 99; left <= 100; left++) {
+        make_budget(UNVERIFIABLE_DENY);
+        assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ASK);
+        grant((struct bus_grant){.slice = 3, .share = 150, .remaining = 600});
+        assert_int_equal(take(100, QUOTA_AGAIN), QUOTA_ADMITTED);
+        assert_false(quota_is_wanting(quota));
+        grant((struct bus_grant){.slice = 3, .share = 150, .remaining = left});
+        assert_int_equal(quota_is_wanting(quota), left < 100);
+        assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+        assert_int_equal(c.has, left < 100 ? 100 : 150);
+        quota_unanswered(quota);
+        quota_settle(quota, now, &part, 100);
+        end(state);
+        begin(state);
+    }
+}
+
 /* The leader has refused one request; what it has left does for a smaller one, and is asked for. */
 static void
 test_what_is_left_of_a_budget_does_for_less(void **state)
@@ -372,6 +397,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_crowd_asks_for_one, begin, end),
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
         cmocka_unit_test_setup_teardown(test_an_unverified_budget_does_as_it_says, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_another_waits_for_is_given_back, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_left_of_a_budget_does_for_less, begin, end),
         cmocka_unit_test_setup_teardown(test_a_shadow_counts_and_lets_pass, begin, end),
         cmocka_unit_test_setup_teardown(test_idle_counters_are_given_back_and_forgotten, begin,
