@@ -154,7 +154,7 @@ transact(struct db *db, struct batch *b, size_t from, size_t to, bool final)
     int err;
 
     CRASHPOINT("ledger.begin");
-    if ((err = db_begin(db)))
+    if ((err = db_begin_brief(db)))
         return err;
     if (final)
         err = mark_spool(db, b, b->added + (to - from));

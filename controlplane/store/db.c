@@ -408,21 +408,35 @@ db_script(struct db *db, const char *sql)
     return err ? err : exec_plain(db, sql);
 }
 
-int
-db_begin(struct db *db)
+#define BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+static int
+begin_with(struct db *db, const char *sql)
 {
     int err = ensure_connected(db);
     if (err)
         return err;
-    err = exec_plain(db, "BEGIN ISOLATION LEVEL READ COMMITTED");
+    err = exec_plain(db, sql);
     if (err == ERR_UNAVAILABLE && !db->conn) { /* an idle connection closed by the server */
         err = ensure_connected(db);
         if (!err)
-            err = exec_plain(db, "BEGIN ISOLATION LEVEL READ COMMITTED");
+            err = exec_plain(db, sql);
     }
     if (!err)
         db->in_transaction = true;
     return err;
+}
+
+int
+db_begin(struct db *db)
+{
+    return begin_with(db, BEGIN);
+}
+
+int
+db_begin_brief(struct db *db)
+{
+    return begin_with(db, BEGIN "; SET LOCAL idle_in_transaction_session_timeout = '3s'");
 }
 
 int

@@ -46,7 +46,10 @@ MUST_CHECK int db_script(struct db *db, const char *sql);
  */
 MUST_CHECK int db_end_when_idle(struct db *db, int after_ms);
 
-MUST_CHECK int db_begin(struct db *db);  /* READ COMMITTED */
+MUST_CHECK int db_begin(struct db *db); /* READ COMMITTED */
+/* The same, for what others wait for and takes no time of its own: the server ends it after three
+ * seconds without a statement, should we hang, and not after a minute. */
+MUST_CHECK int db_begin_brief(struct db *db);
 MUST_CHECK int db_commit(struct db *db); /* ERR_UNAVAILABLE: the outcome is unknown */
 void db_rollback(struct db *db); /* also right after a failure; no-op outside a transaction */
 bool db_in_transaction(const struct db *db);
