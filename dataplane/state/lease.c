@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 
 #define EVERY_MS 1000
+#define NEAR_MS 250  /* while a budget nears its end */
 #define IDLE_MS 5000 /* with nothing to claim: the leader counts the fleet */
 #define SOON_MS 50   /* between two claims, when requests wait */
 #define WATCH_MS 20  /* how exactly the end of a wait is kept */
@@ -189,6 +190,8 @@ is_due(const struct lease *l)
         return true;
     if (quota_is_wanting(l->o.quota))
         return since >= SOON_MS;
+    if (quota_is_near_end(l->o.quota))
+        return since >= NEAR_MS;
     return since >= (quota_counter_count(l->o.quota) ? EVERY_MS : IDLE_MS);
 }
 
@@ -199,12 +202,13 @@ on_due(void *ctx)
     bool waited;
 
     end_waits(l);
-    if (is_due(l))
-        send_claims(l);
+    /* Before the claims: what is in one that is under way is not forgotten. */
     if (loop_now_ms(l->o.loop) - l->tended_ms >= TEND_MS) {
         l->tended_ms = loop_now_ms(l->o.loop);
         quota_tend(l->o.quota, l->tended_ms);
     }
+    if (is_due(l))
+        send_claims(l);
     waited = !TAILQ_EMPTY(&l->waiters) || quota_is_wanting(l->o.quota);
     timer_set(&l->timer, l->o.loop, waited ? WATCH_MS : SOON_MS * 5, on_due, l);
 }

@@ -15,6 +15,9 @@
 #define AWAY_MS 2500    /* without an answer, though a claim goes up every second */
 #define FRESH_MS 700    /* an answer that came while a request waited */
 #define GRACE_MS 5000   /* for clocks that do not run alike */
+#define QUIET_MS 4000   /* between claims to a budget that say what was said before; above IDLE_MS \
+                         */
+#define NEAR_REQUESTS 32 /* a budget nears its end when no more of them are left */
 
 struct counter {
     char *key; /* id, NUL, subject */
@@ -39,7 +42,8 @@ struct counter {
     int64_t least;              /* of them, since the last answer: what lets one go on */
     int64_t demand, demand_was; /* asked for in this and the last span */
     int64_t demand_ms, touched_ms;
-    int64_t size;                 /* of the last request */
+    int64_t size;       /* of the last request */
+    int64_t sent, told; /* what was in use: in the claim under way, in the last answered */
     int64_t elsewhere, remaining; /* as the leader told; remaining: less what was taken since */
     int64_t heard_ms;             /* when; 0: never */
     bool starved;                 /* the leader had less than was needed */
@@ -59,6 +63,7 @@ struct quota {
     int64_t life_ms;
     uint32_t fleet; /* 0: never told */
     bool wanting, leaving;
+    bool near_end; /* of a budget that something is held ready of: others may soon need it */
     struct quota_counts counts;
 };
 
@@ -473,6 +478,12 @@ quota_is_wanting(const struct quota *q)
     return q->wanting;
 }
 
+bool
+quota_is_near_end(const struct quota *q)
+{
+    return q->near_end;
+}
+
 size_t
 quota_counter_count(const struct quota *q)
 {
@@ -509,6 +520,7 @@ claim_of(const struct quota *q, struct counter *c, int64_t now_ms)
         c->share = c->used;
     int64_t allowed = allowance(q, c, now_ms);
     bool dark = !c->is_budget && is_dark(c, now_ms);
+    c->sent = c->used;
     /* Should this go unheard, the safe share may be used later. */
     if (dark && allowed < safe_share(q, c))
         allowed = safe_share(q, c);
@@ -525,9 +537,19 @@ claim_of(const struct quota *q, struct counter *c, int64_t now_ms)
     return claim;
 }
 
+/* A budget of which nothing is held ready, and the leader knows what was used. */
 static bool
-has_something(const struct counter *c)
+has_said_all(const struct counter *c, int64_t now_ms)
 {
+    return c->is_budget && !c->need && c->slice && c->share == c->used && c->used == c->told &&
+           now_ms - c->heard_ms < QUIET_MS;
+}
+
+static bool
+has_something(const struct counter *c, int64_t now_ms)
+{
+    if (has_said_all(c, now_ms))
+        return false;
     return c->need || c->share || c->used || c->expires_ms || !c->heard_ms;
 }
 
@@ -543,7 +565,7 @@ quota_claims(struct quota *q, int64_t now_ms, struct bus_claim *ret, size_t room
     for (size_t i = 0; i < q->count && n < room; i++) {
         struct counter *c = q->all[(q->next + i) % q->count];
 
-        if (!has_something(c))
+        if (!has_something(c, now_ms))
             continue;
         ret[n] = claim_of(q, c, now_ms);
         c->claimed = true;
@@ -552,7 +574,7 @@ quota_claims(struct quota *q, int64_t now_ms, struct bus_claim *ret, size_t room
     q->next = q->count ? (q->next + n) % q->count : 0;
     q->sent_count = n;
     q->sent_ms = now_ms;
-    q->wanting = false;
+    q->wanting = q->near_end = false;
     return n;
 }
 
@@ -585,12 +607,15 @@ take_grant(struct quota *q, struct counter *c, const struct bus_grant *g)
     c->expires_ms = q->sent_ms + life;
     /* A budget's slice may be smaller than all that wait would like, and more be left for another.
      */
+    c->told = c->sent;
     c->starved =
         c->need > 0 && c->share - c->used < c->least && !(c->is_budget && g->remaining >= c->least);
     /* Where less is left than a request takes, what lies about here is what another waits for. */
     c->tight = g->tight || (c->is_budget && g->remaining < c->size);
     if (c->tight && c->share > c->used + c->need)
         q->wanting = true;
+    if (c->is_budget && c->share > c->used && g->remaining / NEAR_REQUESTS < c->size)
+        q->near_end = true;
     c->elsewhere = g->elsewhere;
     c->remaining = g->remaining;
     c->heard_ms = q->sent_ms;

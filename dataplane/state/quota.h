@@ -96,6 +96,9 @@ struct slice quota_part_subject(const struct quota_part *part);
 
 /* Whether something is to be asked at once, and not only at the next regular claim. */
 bool quota_is_wanting(const struct quota *q);
+/* Whether something is held ready of a budget that others may soon need: to be said again sooner.
+ */
+bool quota_is_near_end(const struct quota *q);
 size_t quota_counter_count(const struct quota *q);
 /* The claims as they stand now: at most `room` of them into ret (borrowed until the next call on
  * q), beginning where the last call ended. How many. The round is sent at now_ms. */

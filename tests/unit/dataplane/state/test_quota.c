@@ -301,8 +301,12 @@ test_what_another_waits_for_is_given_back(void **state)
         grant((struct bus_grant){.slice = 3, .share = 150, .remaining = 600});
         assert_int_equal(take(100, QUOTA_AGAIN), QUOTA_ADMITTED);
         assert_false(quota_is_wanting(quota));
+        assert_true(quota_is_near_end(quota));
+        grant((struct bus_grant){.slice = 3, .share = 150, .remaining = 3200});
+        assert_false(quota_is_near_end(quota)); /* for 32 more */
         grant((struct bus_grant){.slice = 3, .share = 150, .remaining = left});
         assert_int_equal(quota_is_wanting(quota), left < 100);
+        assert_true(quota_is_near_end(quota));
         assert_int_equal(quota_claims(quota, now, &c, 1), 1);
         assert_int_equal(c.has, left < 100 ? 100 : 150);
         quota_unanswered(quota);
@@ -310,6 +314,31 @@ test_what_another_waits_for_is_given_back(void **state)
         end(state);
         begin(state);
     }
+}
+
+/* When the leader knows what was used, and nothing is held ready, there is nothing to say for a
+ * while. */
+static void
+test_what_was_said_is_not_said_again_at_once(void **state)
+{
+    struct bus_claim c;
+
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 3, .share = 100, .remaining = 5000});
+    assert_int_equal(take(100, QUOTA_AGAIN), QUOTA_ADMITTED);
+    quota_settle(quota, now, &part, 100);
+    grant((struct bus_grant){.slice = 3, .share = 100, .remaining = 5000}); /* it is said */
+    now += 3999;
+    assert_int_equal(quota_claims(quota, now, &c, 1), 0);
+    quota_unanswered(quota);
+    now += 1;
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    grant((struct bus_grant){.slice = 3, .share = 100, .remaining = 5000});
+    assert_int_equal(quota_claims(quota, now, &c, 1), 0);
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK); /* something new */
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
 }
 
 /* The leader has refused one request; what it has left does for a smaller one, and is asked for. */
@@ -398,6 +427,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
         cmocka_unit_test_setup_teardown(test_an_unverified_budget_does_as_it_says, begin, end),
         cmocka_unit_test_setup_teardown(test_what_another_waits_for_is_given_back, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_was_said_is_not_said_again_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_left_of_a_budget_does_for_less, begin, end),
         cmocka_unit_test_setup_teardown(test_a_shadow_counts_and_lets_pass, begin, end),
         cmocka_unit_test_setup_teardown(test_idle_counters_are_given_back_and_forgotten, begin,
