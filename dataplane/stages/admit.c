@@ -3,7 +3,8 @@
  * target is known (its price bounds what the request may cost) and before anything is sent. What it
  * reserves is settled once, by settle(), on every way a request can end.
  *
- * All must allow it. A share that does not do is asked for, and waited for a second and a half at most.
+ * All must allow it. A share that does not do is asked for, and waited for a second and a half at
+ * most.
  *
  * A strict budget needs a bound. Where the request has no limit of its output, one is put in; where
  * its limit does not fit into what is left, it is lowered (docs/decisions/0025-limits-to-fit.md).

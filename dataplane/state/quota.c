@@ -9,14 +9,13 @@
 #define BUCKETS 64      /* of a window: 60, one that is beginning, one that is ending */
 #define BUCKETS_LIVE 61 /* what was taken is counted for at least a whole window */
 #define SLICE_LIFE_MS (INT64_C(24) * 3600 * 1000) /* without a word of the leader */
-#define IDLE_MS 3000    /* then a counter gives back what it does not use */
-#define DEMAND_MS 1000  /* how far back demand is remembered: one to two of these */
-#define CAPPED_PART 100 /* of a budget, that a worker may spend unverified with allow_capped */
-#define AWAY_MS 2500    /* without an answer, though a claim goes up every second */
-#define FRESH_MS 700    /* an answer that came while a request waited */
-#define GRACE_MS 5000   /* for clocks that do not run alike */
-#define QUIET_MS 4000   /* between claims to a budget that say what was said before; above IDLE_MS \
-                         */
+#define IDLE_MS 3000     /* then a counter gives back what it does not use */
+#define DEMAND_MS 1000   /* how far back demand is remembered: one to two of these */
+#define CAPPED_PART 100  /* of a budget, that a worker may spend unverified with allow_capped */
+#define AWAY_MS 2500     /* without an answer, though a claim goes up every second */
+#define FRESH_MS 700     /* an answer that came while a request waited */
+#define GRACE_MS 5000    /* for clocks that do not run alike */
+#define QUIET_MS 4000    /* between claims to a budget that say the same again; above IDLE_MS */
 #define NEAR_REQUESTS 32 /* a budget nears its end when no more of them are left */
 
 struct counter {

@@ -10,8 +10,7 @@
 #include "lib/base/rand.h"
 #include "lib/control/channel_internal.h"
 
-#define REDIAL_MS 4000  /* without a connection: longer than any pause of nng's between two tries  \
-                         */
+#define REDIAL_MS 4000  /* without a connection: longer than nng pauses between two tries */
 #define RESEND_MS 10000 /* of a request whose reply does not come, while its deadline lasts */
 
 /* --- the lists -------------------------------------------------------------------------------- */
