@@ -17,7 +17,7 @@
 #define PARALLEL 4    /* sections asked for at a time */
 #define LIMIT_SAVES 4 /* waiting for a slow disk; what is over is saved at a later version */
 #define LIMIT_WHY_BYTES 512
-#define TRIM_BYTES ((size_t)4 << 20) /* of sections; less is soon used again */
+#define SETTLE_BYTES ((size_t)4 << 20) /* of sections; less is soon used again */
 
 struct slot { /* of a section that is being asked for */
     struct fetch *fetch;
@@ -105,16 +105,22 @@ end_refused(struct fetch *x, enum snapshot_refusal why, bool final, struct slice
 
 /* --- what is left over ----------------------------------------------------------------------- */
 
+struct settling {
+    struct helper_job job; /* the first member */
+    struct policy *policy; /* counted */
+};
+
 static void
-trim_run(struct helper_job *job)
+settle_run(struct helper_job *job)
 {
-    (void)job;
-    malloc_trim(0);
+    malloc_trim(0); /* first: it takes large pages apart */
+    policy_settle(((struct settling *)(void *)job)->policy);
 }
 
 static void
-trim_end(struct helper_job *job)
+settle_end(struct helper_job *job)
 {
+    policy_unref(((struct settling *)(void *)job)->policy);
     free(job);
 }
 
@@ -124,19 +130,20 @@ trim_end(struct helper_job *job)
 static void
 finish(struct fetch *x)
 {
-    struct helper *helper = x->follow->disk;
-    struct helper_job *job = NULL;
+    struct follow *f = x->follow;
+    struct settling *s = NULL;
     size_t bytes = 0;
 
     for (size_t i = 0; i < x->root.count; i++)
         bytes += x->sections[i].len;
     fetch_free(x);
-    if (bytes >= TRIM_BYTES && helper)
-        job = calloc(1, sizeof(*job));
-    if (!job)
+    if (bytes >= SETTLE_BYTES && f->disk)
+        s = calloc(1, sizeof(*s));
+    if (!s)
         return;
-    *job = (struct helper_job){.run = trim_run, .done = trim_end, .drop = trim_end};
-    helper_submit(helper, job);
+    s->policy = pin_get(f->o.pin);
+    s->job = (struct helper_job){.run = settle_run, .done = settle_end, .drop = settle_end};
+    helper_submit(f->disk, &s->job);
 }
 
 /* --- saving ---------------------------------------------------------------------------------- */

@@ -293,6 +293,7 @@ load_from_disk(struct follow *f)
     f->not_after_ms = found.not_after_ms;
     f->applied_wall_ms = clock_wall_ms();
     memcpy(f->cluster_id, found.cluster_id, sizeof(f->cluster_id));
+    policy_settle(found.policy);
     pin_swap(f->o.pin, found.policy);
     log_info("policy.from_disk", F_INT("epoch", f->held.epoch), F_INT("version", f->held.version),
              F_INT("keys", policy_key_count(found.policy)), F_BOOL("expired", found.expired));

@@ -4,6 +4,8 @@
 
 #include "lib/policy/policy_internal.h"
 
+#define MANY_KEYS 50000 /* fewer stay in the caches anyway */
+
 struct policy *
 policy_ref(struct policy *p)
 {
@@ -61,6 +63,16 @@ size_t
 policy_key_count(const struct policy *p)
 {
     return p->key_count;
+}
+
+void
+policy_settle(const struct policy *p)
+{
+    if (p->key_count < MANY_KEYS)
+        return;
+    for (size_t i = 0; i < KEY_SHARDS; i++)
+        if (p->bindings[i])
+            shard_settle(binding_shard(p->bindings[i]));
 }
 
 const struct policy_issuer *

@@ -145,6 +145,7 @@ struct key_shard *shard_ref(struct key_shard *s);
 void shard_unref(struct key_shard *s);
 size_t shard_count(const struct key_shard *s);
 size_t shard_memory(const struct key_shard *s); /* bytes it occupies */
+void shard_settle(const struct key_shard *s);   /* see policy_settle() */
 
 /* Names to people: takes the shard's reference, also on failure. digest: of its section. */
 MUST_CHECK int binding_make(struct key_shard *shard, unsigned number,

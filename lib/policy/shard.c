@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/base/rand.h"
 
@@ -533,6 +534,31 @@ shard_memory(const struct key_shard *s)
     for (size_t i = 0; i < OWNERS; i++)
         n += s->owner_count[i] * sizeof(struct owner_name);
     return n;
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#define LARGE_PAGE ((uintptr_t)2 << 20)
+
+/* Whole large pages, with what stands beside it. It is a favour: a kernel before 6.1 does not know
+ * it, and one that is short of memory does not do it. */
+static void
+use_large_pages(const void *at, size_t bytes)
+{
+    uintptr_t from = (uintptr_t)at & ~(LARGE_PAGE - 1);
+    uintptr_t to = ((uintptr_t)at + bytes + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
+
+    for (; bytes && from < to; from += LARGE_PAGE)
+        if (madvise((void *)from, LARGE_PAGE, MADV_COLLAPSE) != 0)
+            continue; /* the end of a mapping */
+}
+
+void
+shard_settle(const struct key_shard *s)
+{
+    use_large_pages(s->slots, s->slot_count * sizeof(*s->slots));
+    use_large_pages(s->blob, s->blob_len);
 }
 
 /* --- what the names mean ------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 
 #include "lib/base/encode.h"
 #include "lib/base/file.h"
+#include "lib/base/keyring.h"
 #include "lib/base/rand.h"
 #include "lib/policy/lkg.h"
 #include "lib/policy/policy_internal.h"
@@ -52,6 +53,7 @@ load(char **argv, double *ret_seconds)
     unsigned char seal[SEAL_KEY_BYTES], verify[1][SIGN_PUBLIC_BYTES];
     struct snapshot_trust trust = {.public_keys = verify, .key_count = 1};
     struct lkg_found found = {0};
+    struct keyring ring;
     struct timespec a, b;
     struct lkg *lkg;
     struct buf why;
@@ -62,15 +64,17 @@ load(char **argv, double *ret_seconds)
     if (file_key(argv[2], verify[0], SIGN_PUBLIC_BYTES, false) != 0)
         die(argv[2], "is not 64 hexadecimal digits");
     trust.now_wall_ms = (int64_t)time(NULL) * 1000;
-    if (lkg_open(argv[0], seal, &lkg) != 0)
+    ring = keyring_of(seal);
+    if (lkg_open(argv[0], &ring, &lkg) != 0)
         die(argv[0], "cannot be opened");
     clock_gettime(CLOCK_MONOTONIC, &a);
-    if (lkg_load(lkg, &trust, seal, &found, &why) != 0)
+    if (lkg_load(lkg, &trust, &ring, &found, &why) != 0)
         die(argv[0], buf_str(&why));
     clock_gettime(CLOCK_MONOTONIC, &b);
     *ret_seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
     lkg_close(lkg);
     buf_free(&why);
+    policy_settle(found.policy); /* as a worker does */
     return found.policy;
 }
 
