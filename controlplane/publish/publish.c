@@ -365,7 +365,7 @@ rekey_disk(struct publisher *p)
     int err;
 
     secrets_ring(p->secrets, &ring);
-    if (memcmp(&ring, &p->disk_ring, sizeof(ring)) != 0) {
+    if (!keyring_same(&ring, &p->disk_ring)) {
         p->disk_ring = ring;
         err = lkg_rekey(p->disk, &ring);
         if (err)

@@ -67,6 +67,16 @@ keyring_of(const unsigned char key[static SEAL_KEY_BYTES])
     return r;
 }
 
+bool
+keyring_same(const struct keyring *a, const struct keyring *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++)
+        same = memcmp(a->keys[i].id, b->keys[i].id, KEYRING_ID_BYTES) == 0;
+    return same;
+}
+
 void
 keyring_wipe(struct keyring *r)
 {

@@ -54,6 +54,8 @@ MUST_CHECK int keyring_add(struct keyring *r, const unsigned char key[static SEA
 /* A ring of this key alone. */
 struct keyring keyring_of(const unsigned char key[static SEAL_KEY_BYTES]);
 void keyring_wipe(struct keyring *r);
+/* The same keys in the same order. */
+bool keyring_same(const struct keyring *a, const struct keyring *b);
 /* The key's place, or -1. */
 int keyring_find(const struct keyring *r, const unsigned char id[static KEYRING_ID_BYTES]);
 void keyring_id_text(const struct keyring *r, size_t i, char ret_text[static KEYRING_ID_TEXT]);

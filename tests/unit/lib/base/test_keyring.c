@@ -47,6 +47,9 @@ test_the_first_seals_and_all_open(void **state)
     assert_int_equal(open_with(&new, b, sizeof(b)), 0);
     assert_true(keyring_is_current(&old, slice_make(a, sizeof(a))));
     assert_false(keyring_is_current(&switched, slice_make(a, sizeof(a))));
+    assert_true(keyring_same(&both, &both));
+    assert_false(keyring_same(&both, &switched));
+    assert_false(keyring_same(&both, &old));
     /* a key that is not there is named */
     assert_int_equal(open_with(&new, a, sizeof(a)), ERR_NOT_FOUND);
     keyring_explain(&new, slice_make(a, sizeof(a)), ERR_NOT_FOUND, why);
