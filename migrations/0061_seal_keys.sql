@@ -7,7 +7,7 @@ ALTER TABLE workers ADD COLUMN seal_keys text NOT NULL DEFAULT '';
 -- The application may not change settings, revisions and kept answers, but for one thing: a sealed value gives
 -- way to another one, when it is still the one that was read.
 CREATE FUNCTION headgate_reseal_setting(which text, old bytea, new bytea) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH done AS (
         UPDATE public.settings SET value = translate(encode(new, 'base64'), E'\n', '')
         WHERE name = which
@@ -17,7 +17,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 $$;
 
 CREATE FUNCTION headgate_reseal_revision(which bigint, item_kind text, item text, side text, old bytea, new bytea) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH done AS (
         UPDATE public.revision_changes SET
             before = CASE side WHEN 'before' THEN jsonb_set(before, '{credential,sealed}',
@@ -32,7 +32,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 $$;
 
 CREATE FUNCTION headgate_reseal_answer(who text, which text, old bytea, new bytea) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH done AS (
         UPDATE public.idempotency_keys SET answer = new WHERE actor = who AND key = which AND answer = old
         RETURNING 1)

@@ -7,7 +7,11 @@ CREATE TEMP VIEW ours AS
     AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e');
 
 SELECT results_eq('SELECT oid::regprocedure::text FROM ours WHERE prosecdef ORDER BY 1',
-    $$VALUES ('headgate_make_partitions(date,date)')$$, 'these run as their owner, and no others');
+    $$VALUES ('headgate_make_partitions(date,date)'),
+      -- a sealed value gives way to another one, and nothing else
+      ('headgate_reseal_answer(text,text,bytea,bytea)'),
+      ('headgate_reseal_revision(bigint,text,text,text,bytea,bytea)'),
+      ('headgate_reseal_setting(text,bytea,bytea)')$$, 'these run as their owner, and no others');
 SELECT is_empty($$SELECT proname FROM ours WHERE prosecdef
       AND NOT ('search_path=public, pg_temp' = ANY (coalesce(proconfig, '{}')))$$,
     'each of them has its search path fixed, with what anybody may make last');

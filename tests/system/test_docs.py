@@ -67,7 +67,7 @@ def test_commands_named_exist(page):
     out = subprocess.run([harness.BIN / "headgate", "--help"], capture_output=True, text=True, check=True).stdout
     known = {line[2:20].strip() for line in out.split("Commands:\n", 1)[1].split("\n\n", 1)[0].splitlines()}
     first = {k.split()[0] for k in known}
-    for named in re.findall(r"^    (?:build/bin/)?headgate ([a-z]+)(?: ([a-z]+)\b)?", page.read_text(), re.M):
+    for named in re.findall(r"^    (?:build/bin/)?headgate ([a-z]+)(?: ([a-z][a-z-]*)\b)?", page.read_text(), re.M):
         noun, verb = named
         assert noun in first, f"headgate {noun}"
         if noun not in known:
