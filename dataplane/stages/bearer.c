@@ -99,7 +99,8 @@ authenticate_bearer(struct request *r, struct slice token)
 {
     const struct policy_issuer *issuer;
     struct bearer b;
-    if (bearer_read(token, &r->arena, &b) != 0 || check_signature(r, &b, &issuer) != 0)
+    if (bearer_read(token, LIMIT_BEARER_BYTES, &r->arena, &b) != 0 ||
+        check_signature(r, &b, &issuer) != 0)
         return reply_refuse(r, PROBLEM_BAD_KEY, "The API key is not valid.");
     return take_claims(r, &b, issuer);
 }

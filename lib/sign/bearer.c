@@ -66,8 +66,8 @@ decode(struct slice text, struct arena *a, struct slice *ret)
 
 /* --- its header ------------------------------------------------------------------------------- */
 
-enum { ALG, KID, CRIT, B64, HEADER_MEMBERS };
-static const char *const header_members[HEADER_MEMBERS] = {"alg", "kid", "crit", "b64"};
+enum { ALG, KID, TYP, CRIT, B64, HEADER_MEMBERS };
+static const char *const header_members[HEADER_MEMBERS] = {"alg", "kid", "typ", "crit", "b64"};
 
 static const struct {
     const char *name;
@@ -86,6 +86,8 @@ read_header(struct slice json, struct arena *a, struct bearer *ret)
         return ERR_SYNTAX;
     if (json_text(json, at[ALG], a, &alg) != 0 || json_text(json, at[KID], a, &ret->key_id) != 0)
         return ERR_SYNTAX;
+    if (at[TYP].kind != JSON_ABSENT && json_text(json, at[TYP], a, &ret->type) != 0)
+        return ERR_SYNTAX;
     if (ret->key_id.len == 0 || ret->key_id.len > LIMIT_KEY_ID_BYTES)
         return ERR_LIMIT;
     for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++)
@@ -97,11 +99,11 @@ read_header(struct slice json, struct arena *a, struct bearer *ret)
 }
 
 int
-bearer_read(struct slice token, struct arena *a, struct bearer *ret)
+bearer_read(struct slice token, size_t limit_bytes, struct arena *a, struct bearer *ret)
 {
     struct slice parts[3], header;
     *ret = (struct bearer){.kind = 0};
-    if (token.len > LIMIT_BEARER_BYTES)
+    if (token.len > limit_bytes)
         return ERR_LIMIT;
     if (!split(token, parts))
         return ERR_SYNTAX;

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMIT_BEARER_BYTES 8192     /* of a token */
+#define LIMIT_BEARER_BYTES 8192     /* of a token in a header */
 #define LIMIT_BEARER_KEY_BYTES 2048 /* of a public key, as SubjectPublicKeyInfo */
 #define BEARER_LEEWAY_S 30          /* clocks differ */
 
@@ -41,14 +41,16 @@ void bearer_key_free(struct bearer_key *k); /* NULL is fine */
 
 struct bearer { /* slices of the token, or in the arena */
     struct slice signed_text, signature, payload, key_id, issuer;
+    struct slice type;     /* of its header; at == NULL: none */
     enum bearer_kind kind; /* that its algorithm is for */
 };
 
 /* Whether it has the form of a token at all: what has not is somebody's key. */
 bool bearer_looks_like(struct slice text);
-/* 0; ERR_SYNTAX, ERR_LIMIT (too long, another algorithm, critical extensions, no key id); nothing
- * in it is to be believed yet. */
-MUST_CHECK int bearer_read(struct slice token, struct arena *a, struct bearer *ret);
+/* 0; ERR_SYNTAX, ERR_LIMIT (over limit_bytes, another algorithm, critical extensions, no key id);
+ * nothing in it is to be believed yet. */
+MUST_CHECK int bearer_read(struct slice token, size_t limit_bytes, struct arena *a,
+                           struct bearer *ret);
 /* 0 or ERR_AUTH: the signature is not this key's, or the key is of another kind. */
 MUST_CHECK int bearer_verify(const struct bearer *b, const struct bearer_key *key);
 /* After the signature: for whom, and when. 0 with the end in seconds since 1970, or ERR_AUTH with a

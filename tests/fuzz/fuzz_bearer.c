@@ -28,7 +28,7 @@ try_token(struct slice text, struct arena *a)
     struct slice claim;
     const char *why = NULL;
     int64_t expires;
-    if (bearer_read(text, a, &b) != 0)
+    if (bearer_read(text, LIMIT_BEARER_BYTES, a, &b) != 0)
         return;
     CHECK(bearer_looks_like(text) && text.len <= LIMIT_BEARER_BYTES && b.key_id.len > 0);
     CHECK(b.signed_text.at == text.at && b.signed_text.len < text.len);

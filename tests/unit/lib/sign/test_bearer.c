@@ -96,7 +96,7 @@ test_each_kind_is_verified_by_its_own_key_only(void **state)
     (void)state;
     for (size_t i = 0; i < MADE; i++) {
         assert_true(bearer_looks_like(slice_of(made[i].token)));
-        assert_int_equal(bearer_read(slice_of(made[i].token), &arena, &b), 0);
+        assert_int_equal(bearer_read(slice_of(made[i].token), LIMIT_BEARER_BYTES, &arena, &b), 0);
         assert_slice_is(b.issuer, "https://idp.example");
         for (size_t k = 0; k < MADE; k++) {
             struct bearer_key *key = key_of(k);
@@ -132,13 +132,14 @@ test_a_changed_token_is_refused(void **state)
             text[at] = text[at] == 'A' ? 'B' : 'A';
             if (text[at] == '.' || last)
                 continue;
-            if (bearer_read(slice_make(text, len), &arena, &b) == 0 && bearer_verify(&b, key) == 0)
+            if (bearer_read(slice_make(text, len), LIMIT_BEARER_BYTES, &arena, &b) == 0 &&
+                bearer_verify(&b, key) == 0)
                 fail_msg("kind %d: believed with its byte %zu changed", made[i].kind, at);
         }
         for (size_t cut = 0; cut < len; cut++) {
             struct bearer b;
 
-            if (bearer_read(slice_make(made[i].token, cut), &arena, &b) == 0 &&
+            if (bearer_read(slice_make(made[i].token, cut), LIMIT_BEARER_BYTES, &arena, &b) == 0 &&
                 bearer_verify(&b, key) == 0)
                 fail_msg("kind %d: believed when cut to %zu", made[i].kind, cut);
         }
@@ -167,7 +168,7 @@ test_time_and_audience(void **state)
     struct bearer b;
 
     (void)state;
-    assert_int_equal(bearer_read(slice_of(token_es256), &arena, &b), 0);
+    assert_int_equal(bearer_read(slice_of(token_es256), LIMIT_BEARER_BYTES, &arena, &b), 0);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *why;
         int64_t expires;
@@ -188,7 +189,7 @@ read_made(const char *header, const char *payload, struct bearer *ret)
     text[n++] = '.';
     n += base64url_encode(payload, strlen(payload), text + n);
     memcpy(text + n, ".AAAA", 6);
-    return bearer_read(slice_of(text), &arena, ret);
+    return bearer_read(slice_of(text), LIMIT_BEARER_BYTES, &arena, ret);
 }
 
 #define CLAIMS "{\"iss\":\"i\"}"
@@ -249,7 +250,7 @@ test_a_token_is_bounded(void **state)
         text[len] = '\0';
         if ((len - n) % 4 == 1)
             continue; /* no length of base64 */
-        assert_int_equal(bearer_read(slice_make(text, len), &arena, &b),
+        assert_int_equal(bearer_read(slice_make(text, len), LIMIT_BEARER_BYTES, &arena, &b),
                          len > LIMIT_BEARER_BYTES ? ERR_LIMIT : 0);
     }
 }
