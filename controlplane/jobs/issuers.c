@@ -2,97 +2,10 @@
 #include "controlplane/jobs/issuers.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "controlplane/jobs/openid.h"
 #include "controlplane/publish/publish.h"
-#include "lib/base/encode.h"
 #include "lib/base/log.h"
-#include "lib/http/ask.h"
-#include "lib/json/scan.h"
-#include "lib/policy/policy.h"
-#include "lib/sign/bearer.h"
-
-#define FETCH_MS 5000
-#define WELL_KNOWN "/.well-known/openid-configuration"
-
-/* ---- a JWK set ------------------------------------------------------------------------------- */
-
-static const char *
-kind_name(enum bearer_kind kind)
-{
-    switch (kind) {
-    case BEARER_RSA:
-        return "rsa";
-    case BEARER_P256:
-        return "p256";
-    case BEARER_ED25519:
-        return "ed25519";
-    }
-    return "";
-}
-
-static struct json *
-key_json(const struct bearer_jwk *k)
-{
-    struct json *out = json_new_map();
-    char *hex = malloc(2 * k->der.len + 1);
-    int err = out && hex ? 0 : ERR_NOMEM;
-    if (!err)
-        hex_encode(k->der.at, k->der.len, hex);
-    if (!err)
-        err = json_set_text(out, "kid", k->id);
-    if (!err)
-        err = json_set_str(out, "kind", kind_name(k->kind));
-    if (!err)
-        err = json_set_str(out, "der", hex);
-    free(hex);
-    if (!err)
-        return out;
-    json_free(out);
-    return NULL;
-}
-
-/* Adds the key when it is of use; others are passed over. */
-static int
-add_key(struct slice json, struct json *keys)
-{
-    struct bearer_jwk k;
-    struct arena a;
-    arena_init(&a, (size_t)1 << 20);
-    int err = bearer_jwk_read(json, &a, &k);
-    if (!err)
-        err = json_append(keys, key_json(&k));
-    else if (err == ERR_NOT_FOUND || err == ERR_SYNTAX)
-        err = 0;
-    arena_free(&a);
-    return err;
-}
-
-int
-issuers_read_keys(struct slice text, struct json **ret_keys)
-{
-    static const char *const names[] = {"keys"};
-    struct json_span list, name, value;
-    struct json_error why;
-    if (json_scan(text, &json_limits_default, names, 1, &list, NULL, &why) != 0 ||
-        list.kind != JSON_LIST)
-        return ERR_SYNTAX;
-    struct json *keys = json_new_list();
-    size_t cursor = list.start;
-    int err = keys ? 0 : ERR_NOMEM;
-    while (!err && json_next(text, list, &cursor, &name, &value)) {
-        err = add_key(json_raw(text, value), keys);
-        if (!err && json_size(keys) > LIMIT_ISSUER_KEYS)
-            err = ERR_LIMIT;
-    }
-    if (!err)
-        *ret_keys = keys;
-    else
-        json_free(keys);
-    return err;
-}
-
-/* ---- fetching -------------------------------------------------------------------------------- */
 
 struct issuer {
     const char *name, *revision; /* of the database's row */
@@ -100,67 +13,21 @@ struct issuer {
     struct ask ask;
 };
 
-/* A document of the issuer's, parsed later: its text. The caller frees. */
-static int
-fetch(struct issuer *i, struct slice url, const char *what, struct http_answer *ret_answer)
-{
-    const struct ask_call call = {.what = what, .method = SLICE("GET"), .url = url};
-    int err = ask_http(&i->ask, &call, ret_answer);
-    if (!err && ret_answer->status != 200)
-        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "%s: status %d", what, ret_answer->status);
-    return err;
-}
-
-/* The OpenID configuration must speak for this very issuer (OpenID Connect Discovery 4.3). */
-static int
-discover(struct issuer *i, char *ret_url, size_t room)
-{
-    char at[2200];
-    struct json *document = NULL;
-    struct http_answer answer;
-    struct slice base = i->url;
-    while (base.len && base.at[base.len - 1] == '/')
-        base.len--;
-    snprintf(at, sizeof(at), "%.*s" WELL_KNOWN, SLICE_ARG(base));
-    int err = fetch(i, slice_of(at), "OpenID configuration", &answer);
-    if (!err && json_parse(buf_slice(&answer.body), &document, NULL, 0) != 0)
-        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "OpenID configuration: no JSON");
-    if (!err && !slice_eq(json_str(json_get(document, "issuer")), i->url))
-        err = ask_fail(&i->ask, ERR_UNAVAILABLE,
-                       "OpenID configuration: it speaks for another issuer");
-    struct slice url = json_str(json_get(document, "jwks_uri"));
-    if (!err && (!url.at || url.len >= room))
-        err = ask_fail(&i->ask, ERR_UNAVAILABLE,
-                       "OpenID configuration: jwks_uri is missing or too long");
-    if (!err)
-        snprintf(ret_url, room, "%.*s", SLICE_ARG(url));
-    json_free(document);
-    http_answer_free(&answer);
-    return err;
-}
-
 static int
 fetch_keys(struct issuer *i, struct json **ret_keys)
 {
-    char url[2048];
-    struct http_answer answer;
+    char url[OPENID_URL_BYTES + 1];
+    struct json *document = NULL;
     int err = 0;
-    if (i->jwks_url.len)
+    if (i->jwks_url.len) {
         snprintf(url, sizeof(url), "%.*s", SLICE_ARG(i->jwks_url));
-    else
-        err = discover(i, url, sizeof(url));
-    if (err)
-        return err;
-    err = fetch(i, slice_of(url), "keys", &answer);
-    if (!err && issuers_read_keys(buf_slice(&answer.body), ret_keys) != 0)
-        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "keys: no set of at most %d keys",
-                       LIMIT_ISSUER_KEYS);
-    if (!err && json_size(*ret_keys) == 0) {
-        json_free(*ret_keys);
-        err = ask_fail(&i->ask, ERR_UNAVAILABLE, "keys: none for RS256, ES256 or EdDSA");
+    } else {
+        err = openid_discover(&i->ask, i->url, &document);
+        if (!err)
+            err = openid_url(&i->ask, document, "jwks_uri", url);
+        json_free(document);
     }
-    http_answer_free(&answer);
-    return err;
+    return err ? err : openid_fetch_keys(&i->ask, url, ret_keys);
 }
 
 /* ---- keeping --------------------------------------------------------------------------------- */
@@ -241,7 +108,7 @@ refresh_one(struct db *db, struct tls_client *tls, const struct db_rows *rows, s
     struct json *body = NULL, *keys = NULL;
     struct issuer i = {.name = db_text(rows, at, 0),
                        .revision = db_text(rows, at, 2),
-                       .ask = {.tls = tls, .total_ms = FETCH_MS}};
+                       .ask = {.tls = tls, .total_ms = OPENID_FETCH_MS}};
     int err = json_parse(db_slice(rows, at, 1), &body, NULL, 0);
     if (err)
         return err;

@@ -7,13 +7,9 @@
 #define CONTROLPLANE_JOBS_ISSUERS_H
 
 #include "controlplane/store/db.h"
-#include "lib/base/slice.h"
-#include "lib/json/doc.h"
 
 /* Asks those that are due; *ret_changed: keys came or went, publish. 0 or the database's error: an
  * issuer that fails is logged and noted. */
 MUST_CHECK int issuers_refresh(struct db *db, bool *ret_changed);
-/* The usable keys of a JWK set: [{"kid","kind","der"}]. 0, ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM. */
-MUST_CHECK int issuers_read_keys(struct slice text, struct json **ret_keys);
 
 #endif

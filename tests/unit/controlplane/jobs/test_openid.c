@@ -1,7 +1,7 @@
 /* JWK sets: what is taken of them, and how much. */
 #include "tests/unit/check.h"
 
-#include "controlplane/jobs/issuers.h"
+#include "controlplane/jobs/openid.h"
 #include "lib/policy/policy.h"
 
 #define ED(kid)                                                                                    \
@@ -12,7 +12,7 @@ static int
 read_set(const char *text, size_t *ret_count)
 {
     struct json *keys = NULL;
-    int err = issuers_read_keys(slice_of(text), &keys);
+    int err = openid_read_keys(slice_of(text), &keys);
 
     *ret_count = json_size(keys);
     if (!err)
