@@ -22,8 +22,9 @@ struct api_server; /* controlplane/api */
 struct jobs;       /* controlplane/jobs */
 
 struct plane_config {
-    const char *database;                                /* DSN of the application's role */
-    const char *admin_listen;                            /* "127.0.0.1:8081" */
+    const char *database;         /* DSN of the application's role */
+    const char *admin_listen;     /* "127.0.0.1:8081" */
+    const char *admin_public_url; /* its origin as browsers see it; NULL: nobody signs in */
     const char *admin_tls_cert, *admin_tls_key;          /* both or none */
     const char *bus_pub, *bus_req;                       /* URLs */
     const char *bus_tls_ca, *bus_tls_cert, *bus_tls_key; /* all or none */
@@ -51,6 +52,7 @@ struct plane {
     atomic_ullong requests, request_failures; /* of the admin API, for metrics */
     struct alert_counts alerts;
     struct books_status books;
+    atomic_int signing_in;                    /* threads that wait for identity providers */
 };
 
 /* A connection to the application's database for the calling thread; connects lazily. NULL: no

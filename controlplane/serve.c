@@ -23,6 +23,7 @@
 #include "lib/base/log.h"
 #include "lib/base/options.h"
 #include "lib/base/secret.h"
+#include "lib/http/url.h"
 #include "lib/net/loop.h"
 
 struct serve {
@@ -53,6 +54,7 @@ parse(struct serve *s, int argc, char **argv)
     const struct option_row rows[] = {
         {.name = "database", .kind = OPTION_TEXT, .into = &c->database, .value = "DSN", .env = "HEADGATE_DATABASE_URL", .help = "PostgreSQL, as the application's role (headgate_app)"},
         {.name = "admin-listen", .kind = OPTION_TEXT, .into = &c->admin_listen, .value = "ADDRESS", .help = "where the admin API listens"},
+        {.name = "admin-public-url", .kind = OPTION_TEXT, .into = &c->admin_public_url, .value = "URL", .env = "HEADGATE_ADMIN_PUBLIC_URL", .help = "how browsers reach the admin API, https://HOST[:PORT]: for signing in"},
         {.name = "admin-tls-cert", .kind = OPTION_TEXT, .into = &c->admin_tls_cert, .value = "FILE", .help = "certificate chain of the admin API (PEM)"},
         {.name = "admin-tls-key", .kind = OPTION_TEXT, .into = &c->admin_tls_key, .value = "FILE", .help = "its private key (PEM)"},
         {.name = "bus-pub", .kind = OPTION_TEXT, .into = &c->bus_pub, .value = "URL", .help = "announcements to workers: ipc:///PATH or tls+tcp://HOST:PORT"},
@@ -84,10 +86,26 @@ parse(struct serve *s, int argc, char **argv)
     return options_parse(&o, argc, argv, &args);
 }
 
+/* Browsers keep our cookies in clear on their own machine only. */
+static bool
+is_origin(const char *text)
+{
+    struct url url;
+    const char *why;
+    if (strlen(text) > 300 || url_parse(slice_of(text), &url, &why) != 0 || url.path.len > 0 ||
+        slice_ends(slice_of(text), url.https ? SLICE(":443") : SLICE(":80")))
+        return false;
+    for (const char *c = text; *c; c++) /* as browsers spell it */
+        if (*c >= 'A' && *c <= 'Z')
+            return false;
+    return url.https || slice_is(url.host, "127.0.0.1") || slice_is(url.host, "localhost") ||
+           slice_is(url.host, "::1");
+}
+
 static int
 check_options(struct serve *s)
 {
-    const struct plane_config *c = &s->plane.config;
+    struct plane_config *c = &s->plane.config;
     enum log_level level;
     s->plane.keys.name = s->seal_key ? s->seal_key : keyring_default();
     const struct {
@@ -98,6 +116,13 @@ check_options(struct serve *s)
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (!needed[i].value || !*needed[i].value)
             return fail(needed[i].name, "is needed");
+    if (c->admin_public_url && !*c->admin_public_url)
+        c->admin_public_url = NULL;
+    if (c->admin_public_url && !is_origin(c->admin_public_url))
+        return fail(
+            "--admin-public-url",
+            "is https://HOST[:PORT] as a browser spells it (small letters, no :443, nothing "
+            "behind it), or http:// on this very machine");
     if (!c->admin_tls_cert != !c->admin_tls_key)
         return fail("--admin-tls-cert and --admin-tls-key", "give both or none");
     if (!c->bus_tls_ca != !c->bus_tls_cert || !c->bus_tls_cert != !c->bus_tls_key)

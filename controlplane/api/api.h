@@ -17,28 +17,35 @@
 
 struct plane; /* what the daemon holds: keys, publisher, pool (controlplane/plane.h) */
 struct route;
-struct access; /* controlplane/store/access.h */
+struct access;  /* controlplane/store/access.h */
+struct session; /* controlplane/store/sessions.h */
 
 struct api_request {
     struct plane *plane;
     struct db *db; /* in a transaction when the route writes */
     const struct route *route;
     struct arena arena;
-    struct slice method, path;   /* path without the query */
-    struct slice query;          /* raw, without '?' */
-    struct slice params[4];      /* of {braces} in the route's path, decoded, in order */
-    struct json *body;           /* parsed, checked against the row's table; NULL without one */
-    struct slice if_match;       /* or at == NULL */
-    struct slice accept;         /* or at == NULL */
-    const char *actor;           /* name of the token that calls; "" on public routes */
-    const char *role;            /* of the token: "admin", "read-only"; "": what its user has */
-    const char *user;            /* whose token it is, or "" */
-    const struct access *access; /* what it may do; NULL on public routes */
+    struct slice method, path; /* path without the query */
+    struct slice query;        /* raw, without '?' */
+    struct slice params[4];    /* of {braces} in the route's path, decoded, in order */
+    struct json *body;         /* parsed, checked against the row's table; NULL without one */
+    struct slice if_match;     /* or at == NULL */
+    struct slice accept;       /* or at == NULL */
+    struct slice cookie;       /* the field; or at == NULL */
+    const char *actor; /* name of the token, or "user:NAME" of a session; "" on public routes */
+    const char *role;  /* of the token: "admin", "read-only"; "": what its user has */
+    const char *user;  /* whose token or session it is, or "" */
+    const struct session *session; /* NULL: a token, or a public route */
+    const struct access *access;   /* what it may do; NULL on public routes */
     bool asked; /* authority.h was asked about objects: what API_SCOPED routes must do */
     const char *request_id;
 };
 /* A query parameter, decoded and terminated, in the request's arena; at == NULL when absent. */
 struct slice api_query(struct api_request *r, const char *name);
+
+#define API_LOCATION_BYTES 4096 /* to an identity provider, with what it is asked */
+/* Writers of this installation, one at a time: revisions and audit rows have no gaps. */
+#define API_WRITE_LOCK "SELECT pg_advisory_xact_lock(7523094288201235)"
 
 struct api_reply {
     int status;        /* 200 by default */
@@ -46,13 +53,14 @@ struct api_reply {
     struct buf text;   /* instead of body: text/plain, or text_type */
     const char *text_type;
     char etag[40]; /* "" none; given without quotes */
-    char location[256];
-    char ignored[128]; /* members of the body that had no effect: x-headgate-ignored */
-    char next[40];     /* what begins the next page: x-headgate-next */
-    int retry_after_s; /* 0: none */
-    bool discard;      /* a dry run: roll back what the handler did, write no audit row */
-    bool unchanged;    /* nothing was done: no audit row */
-    bool changed;      /* the configuration changed: tell the publisher after the commit */
+    char location[API_LOCATION_BYTES];
+    struct buf cookies; /* Set-Cookie, a line each */
+    char ignored[128];  /* members of the body that had no effect: x-headgate-ignored */
+    char next[40];      /* what begins the next page: x-headgate-next */
+    int retry_after_s;  /* 0: none */
+    bool discard;       /* a dry run: roll back what the handler did, write no audit row */
+    bool unchanged;     /* nothing was done: no audit row */
+    bool changed;       /* the configuration changed: tell the publisher after the commit */
     /* for the audit row: what was touched, without secrets */
     char audit_object[256];
     struct json *audit_detail; /* taken; may be NULL */
@@ -105,7 +113,9 @@ enum api_access {
 struct route {
     const char *method;
     const char *path;       /* "/api/v1/teams/{name}" */
-    const char *permission; /* "teams.read"; "self": any caller; "public": no caller */
+    const char *permission; /* "teams.read"; "self": any caller; "own:sessions.read": any
+                             * caller for what is its own, else that permission; "public": no
+                             * caller, and what it writes it writes and audits itself */
     unsigned access;        /* of enum api_access */
     const struct field_table
         *body; /* schema of the body, or NULL; api_any_object for a merge patch */
@@ -117,6 +127,9 @@ struct route {
 
 extern const struct route api_routes[];
 extern const size_t api_route_count;
+/* Of "own:...": what it takes to do it to what is not one's own; at == NULL: another kind of row.
+ */
+struct slice api_route_foreign(const struct route *route);
 /* Whether every row has a permission that exists: else the daemon does not start. */
 bool api_routes_are_guarded(const struct route **ret_bad);
 extern const struct field_table api_any_object;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/store/sign_ins.h"
+
 #define LIMIT_GROUP_DEPTH 64
 
 /* ---- objects --------------------------------------------------------------------------------- */
@@ -124,7 +126,7 @@ static bool
 is_about_access(const struct kind *kind)
 {
     return kind->id == KIND_USERS || kind->id == KIND_ROLES || kind->id == KIND_GROUPS ||
-           kind->id == KIND_BINDINGS;
+           kind->id == KIND_BINDINGS || kind->id == KIND_SIGN_INS;
 }
 
 int
@@ -336,6 +338,19 @@ check_roles(struct api_request *r, struct api_reply *reply, const struct changes
     return err;
 }
 
+/* Whoever says which provider is believed can sign in as anybody. */
+static int
+check_sign_ins(struct api_request *r, struct api_reply *reply, const struct changes *c)
+{
+    struct grant all = {.role = "owner"};
+    builtin_role_permissions(builtin_role_find(SLICE("owner")), &all.permissions);
+    for (size_t i = 0; i < c->count; i++)
+        if (c->at[i].kind->id == KIND_SIGN_INS && !access_covers(r->access, &all))
+            return refuse_escalation(r, reply, &all, "",
+                                     "through a sign-in one can become anybody: it takes the");
+    return 0;
+}
+
 /* ---- groups in groups ------------------------------------------------------------------------ */
 
 struct walk {
@@ -403,14 +418,41 @@ check_groups(struct api_request *r, struct api_reply *reply)
     return err;
 }
 
-/* A user that comes back under the same name does not find its old tokens. */
+static bool
+is_off(const struct change *c)
+{
+    return !c->after || json_is_true(json_get(c->after, "disabled"));
+}
+
+/* A user that comes back under the same name does not find its old tokens; one that is enabled
+ * again signs in again. */
 static int
-drop_tokens(struct api_request *r, struct api_reply *reply, const struct changes *c)
+drop_of_user(struct db *db, const struct change *c)
+{
+    int err = is_off(c) ? session_delete_of_user(db, c->name) : 0;
+    if (!err && !c->after)
+        err = token_delete_of_user(db, c->name);
+    return err || c->after ? err : sign_in_forget_user(db, c->name);
+}
+
+/* What another provider said is not what this one says. */
+static int
+drop_of_sign_in(struct db *db, const struct change *c)
+{
+    struct slice before = json_str(json_get(c->before, "issuer"));
+    bool moved = c->after && !slice_eq(before, json_str(json_get(c->after, "issuer")));
+    return is_off(c) || moved ? session_delete_of_sign_in(db, c->name) : 0;
+}
+
+static int
+drop_credentials(struct api_request *r, struct api_reply *reply, const struct changes *c)
 {
     int err = 0;
     for (size_t i = 0; i < c->count && !err; i++)
-        if (c->at[i].kind->id == KIND_USERS && !c->at[i].after)
-            err = token_delete_of_user(r->db, c->at[i].name);
+        if (c->at[i].kind->id == KIND_USERS)
+            err = drop_of_user(r->db, &c->at[i]);
+        else if (c->at[i].kind->id == KIND_SIGN_INS)
+            err = drop_of_sign_in(r->db, &c->at[i]);
     return err ? api_fail(r, reply, err) : 0;
 }
 
@@ -424,6 +466,8 @@ authority_end(struct api_request *r, struct api_reply *reply, const struct chang
     int err = check_groups(r, reply);
     if (!err)
         err = check_roles(r, reply, c);
+    if (!err)
+        err = check_sign_ins(r, reply, c);
     if (err)
         return err;
     err = access_load_all(r->db, a->provisioning, &after);
@@ -437,7 +481,7 @@ authority_end(struct api_request *r, struct api_reply *reply, const struct chang
     access_free(&after);
     if (!err)
         err = check_marks(r, reply, c);
-    return err ? err : drop_tokens(r, reply, c);
+    return err ? err : drop_credentials(r, reply, c);
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -449,7 +493,15 @@ authority_of_token(struct db *db, const struct token *t, struct access *ret)
     if (!t->user[0])
         return access_of_role(strcmp(t->role, "admin") == 0 ? "owner" : "auditor", ret);
     int err = access_user(db, t->user);
-    return err ? err : access_load(db, t->user, ret);
+    return err ? err : access_load(db, t->user, NULL, ret);
+}
+
+int
+authority_of_session(struct db *db, const struct session *s, struct access *ret)
+{
+    *ret = (struct access){0};
+    int err = access_user(db, s->user);
+    return err ? err : access_load(db, s->user, s->groups, ret);
 }
 
 int

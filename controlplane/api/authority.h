@@ -14,6 +14,7 @@
 #include "controlplane/store/access.h"
 #include "controlplane/store/items.h"
 #include "controlplane/store/revisions.h"
+#include "controlplane/store/sessions.h"
 #include "controlplane/store/tokens.h"
 
 /* 0 when a permission of the object's kind is there for it, ERR_DENIED, or the database's error. */
@@ -47,6 +48,8 @@ void authority_free(struct authority *a);
 
 /* What a token may do: 0 or ERR_NOT_FOUND (its user is gone or disabled), or the database's. */
 MUST_CHECK int authority_of_token(struct db *db, const struct token *t, struct access *ret);
+/* What a session may do: of its user, and of the groups that the provider put it into. Likewise. */
+MUST_CHECK int authority_of_session(struct db *db, const struct session *s, struct access *ret);
 /* Whether the caller may make or revoke a token that may do this: 0, or a problem. */
 MUST_CHECK int authority_over_token(struct api_request *r, struct api_reply *reply,
                                     const struct token *t);

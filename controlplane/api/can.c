@@ -3,6 +3,8 @@
 
 #include "controlplane/api/authority.h"
 #include "controlplane/api/can_ask.h"
+#include "controlplane/api/cookie.h"
+#include "controlplane/api/dispatch.h"
 #include "controlplane/api/handlers.h"
 
 struct json *
@@ -60,6 +62,58 @@ grants_json(const struct access *a)
     return NULL;
 }
 
+static bool
+holds(const struct json *list, const char *text)
+{
+    for (size_t i = 0; i < json_size(list); i++)
+        if (slice_is(json_str(json_at(list, i)), text))
+            return true;
+    return false;
+}
+
+/* Names of roles, each once, wherever they are for. */
+static struct json *
+roles_json(const struct access *a)
+{
+    struct json *list = json_new_list();
+    int err = list ? 0 : ERR_NOMEM;
+    for (size_t i = 0; i < a->count && !err; i++)
+        if (!holds(list, a->at[i].role))
+            err = json_append(list, json_new_text(slice_of(a->at[i].role)));
+    if (!err)
+        return list;
+    json_free(list);
+    return NULL;
+}
+
+static struct json *
+session_json(const struct api_request *r)
+{
+    const struct session *s = r->session;
+    char token[CSRF_TOKEN_BYTES + 1];
+    bool browser = s->kind == SESSION_BROWSER;
+    struct json *out = json_new_map();
+    const char *const members[][2] = {
+        {"id", s->id},
+        {"sign_in", s->sign_in},
+        {"kind", browser ? "browser" : "cli"},
+        {"created_at", s->created_at},
+        {"idle_ends_at", s->idle_ends_at},
+        {"ends_at", s->ends_at},
+    };
+    int err = out ? 0 : ERR_NOMEM;
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]) && !err; i++)
+        err = json_set_str(out, members[i][0], members[i][1]);
+    if (browser)
+        api_csrf_token(cookie_find(r->plane, r->cookie, COOKIE_SESSION), token);
+    if (!err)
+        err = json_set_str(out, "csrf_token", browser ? token : NULL);
+    if (!err)
+        return out;
+    json_free(out);
+    return NULL;
+}
+
 int
 system_whoami(struct api_request *r, struct api_reply *reply)
 {
@@ -70,9 +124,13 @@ system_whoami(struct api_request *r, struct api_reply *reply)
     if (!err)
         err = json_set_str(body, "user", r->user[0] ? r->user : NULL);
     if (!err)
+        err = json_set(body, "roles", roles_json(r->access));
+    if (!err)
         err = json_set(body, "permissions", permissions_json(r->access));
     if (!err)
         err = json_set(body, "grants", grants_json(r->access));
+    if (!err)
+        err = json_set(body, "session", r->session ? session_json(r) : json_new_null());
     return err ? api_fail(r, reply, err) : 0;
 }
 
@@ -120,7 +178,7 @@ read_subject(struct api_request *r, struct api_reply *reply, struct question *q)
         return api_problem(reply, 404, "not_found", "there is no user '%s', or it is disabled",
                            as.at);
     if (!err)
-        err = access_load(r->db, as.at, &q->loaded);
+        err = access_load(r->db, as.at, NULL, &q->loaded);
     q->subject = as.at;
     q->access = &q->loaded;
     return err ? api_fail(r, reply, err) : 0;

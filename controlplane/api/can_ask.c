@@ -106,7 +106,7 @@ read_subject(struct inquiry *q)
     q->as = api_query(q->r, "as");
     int err = q->as.at && slice_starts(q->as, keys) ? find_key(q, slice_from(q->as, keys.len))
                                                     : find_user(q);
-    if (!err && q->user[0] && (err = access_load(q->r->db, q->user, &q->grants)) != 0)
+    if (!err && q->user[0] && (err = access_load(q->r->db, q->user, NULL, &q->grants)) != 0)
         err = api_fail(q->r, q->reply, err);
     return err;
 }

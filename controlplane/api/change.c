@@ -145,7 +145,7 @@ change_body(struct api_request *r, struct api_reply *reply, const struct change_
 static int
 dull_reference(struct api_request *r, struct buf *why)
 {
-    if (access_everywhere(r->access, permission_find(SLICE("config.read"))))
+    if (r->access && access_everywhere(r->access, permission_find(SLICE("config.read"))))
         return 0;
     struct slice rest = buf_slice(why);
     struct slice place = arena_copy(&r->arena, slice_cut(&rest, ':'));
@@ -165,9 +165,9 @@ refuse_reference(struct api_request *r, struct api_reply *reply, int err, struct
     return err ? api_fail(r, reply, err) : api_problem_at(reply, 400, "unknown_reference", why);
 }
 
-static int
-write_checked(struct api_request *r, struct api_reply *reply, const struct changes *c,
-              const struct revision_note *note, struct json *warnings, int64_t *ret_revision)
+int
+change_write_granted(struct api_request *r, struct api_reply *reply, const struct changes *c,
+                     const struct revision_note *note, struct json *warnings, int64_t *ret_revision)
 {
     struct policy *policy = NULL;
     struct buf why;
@@ -187,6 +187,7 @@ write_checked(struct api_request *r, struct api_reply *reply, const struct chang
     }
     policy_unref(policy);
     buf_free(&why);
+    reply->changed = err == 0;
     return err;
 }
 
@@ -200,7 +201,7 @@ change_write(struct api_request *r, struct api_reply *reply, const struct change
         return err;
     err = authority_begin(r, reply, c, &authority);
     if (!err)
-        err = write_checked(r, reply, c, note, warnings, ret_revision);
+        err = change_write_granted(r, reply, c, note, warnings, ret_revision);
     if (!err)
         err = authority_end(r, reply, c, &authority);
     authority_free(&authority);

@@ -33,6 +33,10 @@ MUST_CHECK int change_mint_key(struct api_request *r, struct json *body, struct 
 MUST_CHECK int change_write(struct api_request *r, struct api_reply *reply, const struct changes *c,
                             const struct revision_note *note, struct json *warnings,
                             int64_t *ret_revision);
+/* The same without asking whether anybody may: for what the gateway itself does. */
+MUST_CHECK int change_write_granted(struct api_request *r, struct api_reply *reply,
+                                    const struct changes *c, const struct revision_note *note,
+                                    struct json *warnings, int64_t *ret_revision);
 /* The same for what one call of this API does: writes them, if there are any, and says for the
  * audit log what they were. The caller sets audit_object. 0 or a problem. */
 MUST_CHECK int change_commit(struct api_request *r, struct api_reply *reply,

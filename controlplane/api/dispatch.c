@@ -5,26 +5,27 @@
 #include <stdlib.h>
 
 #include "controlplane/api/authority.h"
+#include "controlplane/api/cookie.h"
 #include "controlplane/api/litellm.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
 #include "controlplane/store/tokens.h"
 #include "lib/base/clock.h"
+#include "lib/base/encode.h"
 #include "lib/base/log.h"
 #include "lib/base/near.h"
 #include "lib/http/message.h"
 
 #define LIMIT_ARENA_BYTES ((size_t)1 << 20)
 #define LIMIT_KEY_BYTES 255 /* of an Idempotency-Key */
-/* Writers of this installation, one at a time: revisions and audit rows have no gaps. */
-#define WRITE_LOCK "SELECT pg_advisory_xact_lock(7523094288201235)"
 
 struct dispatch {
     struct api_request request;
     struct api_reply reply;
     const struct api_call *call;
-    struct token caller;
+    struct token caller; /* or what stands for a session: its id, "user:NAME" */
+    struct session session;
     struct access access;
     char idempotency_key[LIMIT_KEY_BYTES + 1]; /* "": none */
     bool replayed;
@@ -33,31 +34,40 @@ struct dispatch {
 /* ---- who calls, and may they ----------------------------------------------------------------- */
 
 static bool
-is_token(struct slice text)
+is_ours(struct slice text, const char *prefix)
 {
-    return text.len == TOKEN_TEXT_BYTES && slice_starts(text, SLICE(TOKEN_PREFIX));
+    return text.len == TOKEN_TEXT_BYTES && slice_starts(text, slice_of(prefix));
 }
 
-/* The one token that a call shows to a route; at == NULL: none, or more than one. LiteLLM's field
- * holds it with or without the scheme. */
+static bool
+of_litellm(const struct api_call *call, const struct route *route)
+{
+    return route && route->access & API_LITELLM && call->litellm_key.at;
+}
+
+/* The one token that a call shows to a route on purpose; at == NULL: none, or more than one.
+ * LiteLLM's field holds it with or without the scheme. */
 static struct slice
 token_of(const struct api_call *call, const struct route *route)
 {
-    static const struct slice none = {NULL, 0};
-    bool litellm = route && route->access & API_LITELLM && call->litellm_key.at;
+    bool litellm = of_litellm(call, route);
     struct slice rest = litellm ? call->litellm_key : call->authorization;
     if (call->authorizations > (litellm ? 0 : 1))
-        return none;
-    if (litellm && is_token(rest))
+        return slice_none();
+    if (litellm && is_ours(rest, TOKEN_PREFIX))
         return rest;
     struct slice scheme = slice_cut(&rest, ' ');
-    return slice_eq_nocase(scheme, SLICE("bearer")) && is_token(rest) ? rest : none;
+    bool ours = is_ours(rest, TOKEN_PREFIX) || is_ours(rest, SESSION_PREFIX);
+    return slice_eq_nocase(scheme, SLICE("bearer")) && ours ? rest : slice_none();
 }
 
 bool
-api_token_plausible(const struct api_call *call, const struct route *route)
+api_caller_plausible(const struct plane *plane, const struct api_call *call,
+                     const struct route *route)
 {
-    return token_of(call, route).at != NULL;
+    if (call->authorization.at || of_litellm(call, route))
+        return token_of(call, route).at != NULL;
+    return is_ours(cookie_find(plane, call->cookie, COOKIE_SESSION), SESSION_PREFIX);
 }
 
 static int
@@ -68,18 +78,51 @@ unauthorized(struct dispatch *d)
 }
 
 static int
-authenticate(struct dispatch *d)
+take_token(struct dispatch *d, struct slice token)
 {
     unsigned char digest[SHA256_BYTES];
-    struct slice token = token_of(d->call, d->request.route);
-    if (!token.at)
-        return unauthorized(d);
     hash_sha256(token.at, token.len, digest);
     int err = token_find(d->request.db, digest, &d->caller);
     if (!err && d->caller.expired)
         err = ERR_NOT_FOUND;
+    return err ? err : authority_of_token(d->request.db, &d->caller, &d->access);
+}
+
+static int
+take_session(struct dispatch *d, enum session_kind kind, struct slice text)
+{
+    unsigned char digest[SHA256_BYTES];
+    hash_sha256(text.at, text.len, digest);
+    int err = session_find(d->request.db, kind, digest, &d->session);
     if (!err)
-        err = authority_of_token(d->request.db, &d->caller, &d->access);
+        err = authority_of_session(d->request.db, &d->session, &d->access);
+    if (!err && d->session.stale)
+        err = session_touch(d->request.db, &d->session);
+    if (err)
+        return err;
+    snprintf(d->caller.id, sizeof(d->caller.id), "%s", d->session.id);
+    snprintf(d->caller.name, sizeof(d->caller.name), "user:%s", d->session.user);
+    snprintf(d->caller.user, sizeof(d->caller.user), "%s", d->session.user);
+    d->request.session = &d->session;
+    return 0;
+}
+
+/* A token that is shown on purpose comes before a cookie, which a browser adds by itself. */
+static int
+authenticate(struct dispatch *d)
+{
+    const struct api_call *call = d->call;
+    struct slice token = token_of(call, d->request.route);
+    int err;
+    if (!api_caller_plausible(d->request.plane, call, d->request.route))
+        return unauthorized(d);
+    if (is_ours(token, TOKEN_PREFIX))
+        err = take_token(d, token);
+    else if (is_ours(token, SESSION_PREFIX))
+        err = take_session(d, SESSION_CLI, token);
+    else
+        err = take_session(d, SESSION_BROWSER,
+                           cookie_find(d->request.plane, call->cookie, COOKIE_SESSION));
     if (err == ERR_NOT_FOUND)
         return unauthorized(d);
     if (err)
@@ -89,6 +132,44 @@ authenticate(struct dispatch *d)
     d->request.user = d->caller.user;
     d->request.access = &d->access;
     return 0;
+}
+
+/* ---- is it the browser's own page that asks ---------------------------------------------------
+ */
+
+void
+api_csrf_token(struct slice session_cookie, char ret_text[static CSRF_TOKEN_BYTES + 1])
+{
+    unsigned char digest[SHA256_BYTES];
+    const struct slice pieces[] = {SLICE("headgate csrf v1 "), session_cookie};
+    hash_sha256_pieces(pieces, 2, digest);
+    base64url_encode(digest, sizeof(digest), ret_text);
+}
+
+/* A cookie comes along whoever made the browser call. What changes something must be from a page of
+ * our own origin, by two witnesses: the browser, and a token that only such a page can know. */
+static int
+check_origin(struct dispatch *d)
+{
+    const struct api_call *call = d->call;
+    char token[CSRF_TOKEN_BYTES + 1];
+    if (!d->request.session || d->session.kind != SESSION_BROWSER ||
+        slice_is(d->request.method, "GET"))
+        return 0;
+    if ((!call->origin.at && !call->fetch_site.at) ||
+        (call->origin.at && !slice_is(call->origin, d->request.plane->config.admin_public_url)) ||
+        (call->fetch_site.at && !slice_is(call->fetch_site, "same-origin")))
+        return api_problem(&d->reply, 403, "cross_site",
+                           "with a session's cookie only pages of %s may do this; other programs "
+                           "send a token",
+                           d->request.plane->config.admin_public_url);
+    api_csrf_token(cookie_find(d->request.plane, call->cookie, COOKIE_SESSION), token);
+    if (call->csrf_token.len == CSRF_TOKEN_BYTES &&
+        secret_equal(call->csrf_token.at, token, CSRF_TOKEN_BYTES))
+        return 0;
+    return api_problem(
+        &d->reply, 403, "csrf_token",
+        "send the header X-CSRF-Token with the csrf_token that GET /api/v1/me gives");
 }
 
 /* Whether it is allowed in the whole organisation, or the route knows how to tell places apart. */
@@ -105,7 +186,8 @@ authorize(struct dispatch *d)
 {
     const char *permission = d->request.route->permission;
     int number = permission_find(slice_of(permission));
-    if (strcmp(permission, "self") == 0 || may_call(d, number))
+    if (strcmp(permission, "self") == 0 || api_route_foreign(d->request.route).at ||
+        may_call(d, number))
         return 0;
     return api_problem(&d->reply, 403, "forbidden",
                        access_somewhere(&d->access, number)
@@ -363,7 +445,7 @@ append_audit(struct dispatch *d)
 static int
 write_inside(struct dispatch *d)
 {
-    int err = db_query(d->request.db, WRITE_LOCK, NULL, 0, NULL);
+    int err = db_query(d->request.db, API_WRITE_LOCK, NULL, 0, NULL);
     if (err)
         return api_fail(&d->request, &d->reply, err);
     err = look_for_earlier(d);
@@ -434,10 +516,14 @@ dispatch_any(struct dispatch *d, struct api_answer *answer)
     struct api_request *r = &d->request;
     r->route = api_route_find(r->plane->config.litellm_shim, r->method, r->path, r->params,
                               answer->allow, sizeof(answer->allow));
-    if (r->route && strcmp(r->route->permission, "public") == 0)
-        return r->route->handler(r, &d->reply);
+    if (r->route && strcmp(r->route->permission, "public") == 0) {
+        int unread = r->route->body ? read_body(d) : 0;
+        return unread ? unread : r->route->handler(r, &d->reply);
+    }
     /* Strangers do not learn which paths there are. */
     int err = !r->route && api_path_is_public(r->path) ? 0 : authenticate(d);
+    if (!err)
+        err = check_origin(d);
     if (err)
         return err;
     if (r->route)
@@ -462,6 +548,8 @@ render(struct dispatch *d, struct api_answer *answer)
     memcpy(answer->location, reply->location, sizeof(answer->location));
     memcpy(answer->ignored, reply->ignored, sizeof(answer->ignored));
     memcpy(answer->next, reply->next, sizeof(answer->next));
+    answer->cookies = reply->cookies; /* its memory goes along */
+    buf_init(&reply->cookies, 0);
     if (answer->status != 405)
         answer->allow[0] = '\0';
     bool scim = api_is_scim(d->request.path);
@@ -510,8 +598,10 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
     int64_t started_ns = clock_mono_ns();
     *ret_answer = (struct api_answer){0};
     buf_init(&ret_answer->body, 0);
+    buf_init(&ret_answer->cookies, 0);
     arena_init(&d.request.arena, LIMIT_ARENA_BYTES);
     buf_init(&d.reply.text, 0);
+    buf_init(&d.reply.cookies, 0);
     d.request.plane = plane;
     d.request.db = db;
     d.request.method = call->method;
@@ -519,6 +609,7 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
     d.request.query = rest;
     d.request.if_match = call->if_match;
     d.request.accept = call->accept;
+    d.request.cookie = call->cookie;
     d.request.actor = "";
     d.request.role = d.request.user = "";
     d.request.request_id = call->request_id;
@@ -529,6 +620,7 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
         atomic_fetch_add(&plane->request_failures, 1);
     log_call(&d, ret_answer, (clock_mono_ns() - started_ns) / 1000);
     access_free(&d.access);
+    session_free(&d.session);
     json_free(d.request.body);
     json_free(d.reply.body);
     json_free(d.reply.audit_detail);
@@ -542,4 +634,6 @@ api_answer_free(struct api_answer *a)
 {
     buf_wipe(&a->body); /* it may hold a key that is shown once */
     buf_free(&a->body);
+    buf_wipe(&a->cookies);
+    buf_free(&a->cookies);
 }

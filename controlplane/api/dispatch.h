@@ -12,7 +12,8 @@
 struct api_call {                /* texts are borrowed during dispatch() */
     struct slice method, target; /* "/api/v1/teams?limit=3" */
     struct slice authorization, content_type, if_match, idempotency_key; /* at == NULL: absent */
-    struct slice accept;
+    struct slice accept, cookie;
+    struct slice origin, fetch_site, csrf_token; /* what a browser says of where a call is from */
     struct slice body;
     const char *request_id;
     size_t authorizations;    /* how many such fields there were: more than one is refused */
@@ -23,7 +24,8 @@ struct api_answer {
     int status;
     const char *content_type; /* NULL: no body */
     struct buf body;
-    char etag[40], location[256], allow[64], ignored[128], next[40];
+    char etag[40], location[API_LOCATION_BYTES], allow[64], ignored[128], next[40];
+    struct buf cookies; /* Set-Cookie, a line each */
     int retry_after_s;
     bool replayed; /* the kept answer of an earlier call with this Idempotency-Key */
 };
@@ -32,9 +34,14 @@ void api_dispatch(struct plane *plane, struct db *db, const struct api_call *cal
                   struct api_answer *ret_answer);
 void api_answer_free(struct api_answer *a);
 
-/* Whether what a call shows to this route (NULL: none) has the form of one of our tokens: what does
- * not is refused before its body is read. */
-bool api_token_plausible(const struct api_call *call, const struct route *route);
+/* Whether what a call shows to this route (NULL: none) has the form of one of our tokens, or of a
+ * session's cookie: what does not is refused before its body is read. */
+bool api_caller_plausible(const struct plane *plane, const struct api_call *call,
+                          const struct route *route);
+/* What a session's cookie must come with to change anything: GET /api/v1/me tells it, which no
+ * other origin can read. */
+#define CSRF_TOKEN_BYTES 43
+void api_csrf_token(struct slice session_cookie, char ret_text[static CSRF_TOKEN_BYTES + 1]);
 /* A route by method and path, with its parameters (raw). litellm: those of LiteLLM's shapes are
  * there. *ret_allow: the methods that the path has, when only the method is wrong. NULL: none. */
 const struct route *api_route_find(bool litellm, struct slice method, struct slice path,

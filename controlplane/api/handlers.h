@@ -20,6 +20,10 @@ api_handler config_export, config_apply, config_schema;
 api_handler revisions_list, revisions_get, revisions_rollback;
 /* tokens.c */
 api_handler tokens_list, tokens_create, tokens_delete;
+/* sign_in_start.c, sign_in_finish.c */
+api_handler sign_in_start, sign_in_finish, sign_in_token;
+/* sessions.c */
+api_handler sessions_list, sessions_delete, sign_out;
 /* audit.c */
 api_handler audit_list, audit_verify_now;
 /* can.c */

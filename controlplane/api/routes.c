@@ -40,6 +40,12 @@ static const struct field_row token_rows[] = {
 };
 static const struct field_table token_body = {.noun = "token", .rows = token_rows, .count = COUNT(token_rows)};
 
+static const struct field_row code_rows[] = {
+    {.name = "code", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 128, .check = field_is_text, .help = "What the browser was given for the command line."},
+    {.name = "code_verifier", .kind = FIELD_TEXT, .required = true, .min = 43, .max = 128, .check = field_is_text, .help = "RFC 7636: whose SHA-256 the command line named at the start."},
+};
+static const struct field_table code_body = {.noun = "call", .rows = code_rows, .count = COUNT(code_rows)};
+
 static const struct field_row override_rows[] = {
     {.name = "add_usd", .kind = FIELD_USD, .help = "Dollars on top of the limit; of a budget in dollars."},
     {.name = "add_tokens", .kind = FIELD_INT, .min = 1, .max = INT64_C(1000000000000000), .help = "Tokens on top of the limit; of a budget in tokens."},
@@ -95,6 +101,7 @@ const struct route api_routes[] = {
     RESOURCE("groups", "group", group_fields, ""),
     RESOURCE("bindings", "binding", binding_fields, " team"),
     RESOURCE("issuers", "issuer", issuer_fields, " team"),
+    RESOURCE("sign_ins", "sign_in", sign_in_fields, ""),
     RESOURCE("keys", "key", key_fields, " team"),
     {"POST",   "/api/v1/keys/{name}/rotate",            "keys.rotate",    API_WRITE | API_SCOPED, &rotate_body, keys_rotate,      "key.rotate",        "Give a key a new secret", NULL},
     RESOURCE("prices", "price", price_fields, ""),
@@ -118,6 +125,9 @@ const struct route api_routes[] = {
     {"GET",    "/api/v1/tokens",                        "tokens.read",    API_READ,  NULL,           tokens_list,        NULL,                "List admin tokens", "limit cursor"},
     {"POST",   "/api/v1/tokens",                        "tokens.create",  API_WRITE, &token_body,    tokens_create,      "token.create",      "Create an admin token", NULL},
     {"DELETE", "/api/v1/tokens/{name}",                 "tokens.delete",  API_WRITE, NULL,           tokens_delete,      "token.delete",      "Revoke an admin token", NULL},
+    {"GET",    "/api/v1/sessions",                      "own:sessions.read", API_READ,  NULL,           sessions_list,      NULL,                "List sessions of people who signed in", "limit cursor user"},
+    {"DELETE", "/api/v1/sessions/{id}",                 "own:sessions.delete", API_WRITE, NULL,           sessions_delete,    "session.delete",    "End a session", NULL},
+    {"GET",    "/api/v1/me",                            "self",           API_READ,  NULL,           system_whoami,      NULL,                "Who is calling", NULL},
     {"GET",    "/api/v1/whoami",                        "self",           API_READ,  NULL,           system_whoami,      NULL,                "Who is calling", NULL},
     {"GET",    "/api/v1/permissions",                   "self",           API_READ,  NULL,           permissions_list,   NULL,                "List permissions and built-in roles", NULL},
     {"GET",    "/api/v1/can",                           "self",           API_READ,  NULL,           system_can,         NULL,                "Explain whether something is allowed", "as action resource"},
@@ -139,6 +149,10 @@ const struct route api_routes[] = {
     {"GET",    "/scim/v2/ResourceTypes/{id}",           "scim.provision", API_READ,  NULL,           scim_type_get,      NULL,                "Read a type of SCIM", NULL},
     {"GET",    "/scim/v2/Schemas",                      "scim.provision", API_READ,  NULL,           scim_schemas,       NULL,                "List SCIM's schemas", NULL},
     {"GET",    "/scim/v2/Schemas/{id}",                 "scim.provision", API_READ,  NULL,           scim_schema_get,    NULL,                "Read a schema of SCIM", NULL},
+    {"GET",    "/auth/login",                           "public",         API_READ,  NULL,           sign_in_start,      NULL,                "Sign in with an identity provider", "issuer return_to cli_port cli_challenge cli_state"},
+    {"GET",    "/auth/callback",                        "public",         API_READ,  NULL,           sign_in_finish,     NULL,                "Take the identity provider's answer", "code state iss error"},
+    {"POST",   "/auth/token",                           "public",         API_READ,  &code_body,     sign_in_token,      NULL,                "Give the command line its token", NULL},
+    {"POST",   "/auth/logout",                          "self",           API_WRITE, NULL,           sign_out,           "session.delete",    "Sign out", NULL},
     {"GET",    "/healthz",                              "public",         API_READ,  NULL,           system_health,      NULL,                "The process runs", NULL},
     {"GET",    "/readyz",                               "public",         API_READ,  NULL,           system_ready,       NULL,                "It can serve", NULL},
     {"GET",    "/metrics",                              "public",         API_READ,  NULL,           system_metrics,     NULL,                "Prometheus metrics", NULL},
@@ -177,14 +191,22 @@ const struct route api_routes[] = {
 // clang-format on
 const size_t api_route_count = COUNT(api_routes);
 
+struct slice
+api_route_foreign(const struct route *route)
+{
+    struct slice permission = slice_of(route->permission);
+    return slice_starts(permission, SLICE("own:")) ? slice_from(permission, 4) : slice_none();
+}
+
 bool
 api_routes_are_guarded(const struct route **ret_bad)
 {
     for (size_t i = 0; i < api_route_count; i++) {
         const char *permission = api_routes[i].permission;
         *ret_bad = &api_routes[i];
+        struct slice foreign = api_route_foreign(&api_routes[i]);
         if (!permission || (strcmp(permission, "public") != 0 && strcmp(permission, "self") != 0 &&
-                            permission_find(slice_of(permission)) < 0))
+                            permission_find(foreign.at ? foreign : slice_of(permission)) < 0))
             return false;
     }
     return true;

@@ -18,7 +18,7 @@ static const char list_sql[] =
     "'last_success', " STAMP("r.resolved_at") ", 'last_try', " STAMP("r.tried_at") ", "
     "'last_error', nullif(r.problem, ''), 'asked', r.wanted_at IS NOT NULL) "
     "FROM config_items AS i LEFT JOIN secret_references AS r "
-    "ON r.reference = i.body ->> 'credential' WHERE i.kind IN ('providers', 'alerts') "
+    "ON r.reference = i.body ->> 'credential' WHERE i.kind IN ('providers', 'alerts', 'sign_ins') "
     "AND i.body ->> 'credential' ~ '^(env|file|vault|aws-sm|aws-ssm|gcp-sm|azure-kv):' "
     "AND (i.name, i.kind) > (split_part($1, '/', 1), split_part($1, '/', 2)) "
     "ORDER BY i.name, i.kind LIMIT $2::bigint";
@@ -87,14 +87,15 @@ secrets_refresh_now(struct api_request *r, struct api_reply *reply)
     const char *const params[] = {provider.len ? name : NULL};
     struct db_rows *rows = NULL;
     snprintf(name, sizeof(name), "%.*s", SLICE_ARG(provider));
-    int err = db_query(r->db,
-                       "INSERT INTO secret_references (reference, wanted_at) SELECT DISTINCT "
-                       "body ->> 'credential', clock_timestamp() FROM config_items WHERE "
-                       "(kind = 'providers' OR (kind = 'alerts' AND $1::text IS NULL)) "
-                       "AND ($1::text IS NULL OR name = $1) AND body ->> 'credential' ~ " MANAGED
-                       " ON CONFLICT (reference) DO UPDATE SET wanted_at = "
-                       "excluded.wanted_at RETURNING reference",
-                       params, 1, &rows);
+    int err =
+        db_query(r->db,
+                 "INSERT INTO secret_references (reference, wanted_at) SELECT DISTINCT "
+                 "body ->> 'credential', clock_timestamp() FROM config_items WHERE "
+                 "(kind = 'providers' OR (kind IN ('alerts', 'sign_ins') AND $1::text IS NULL)) "
+                 "AND ($1::text IS NULL OR name = $1) AND body ->> 'credential' ~ " MANAGED
+                 " ON CONFLICT (reference) DO UPDATE SET wanted_at = "
+                 "excluded.wanted_at RETURNING reference",
+                 params, 1, &rows);
     size_t count = db_count(rows);
     db_rows_free(rows);
     if (err)

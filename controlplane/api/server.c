@@ -16,6 +16,7 @@
 
 #define LIMIT_QUEUE_CALLS 1024               /* waiting for a thread; more are told to come later */
 #define LIMIT_HELD_BYTES ((size_t)256 << 20) /* of all bodies together: 503 beyond it */
+#define LIMIT_STRANGER_BYTES 8192            /* of a body, where nobody has to say who calls */
 #define MAX_THREADS 64
 
 /* One call. Belongs to the loop's thread, but for the time between submit() and its place in
@@ -26,6 +27,7 @@ struct job {
     struct http_stream *stream; /* NULL: the client has gone; only the loop's thread looks */
     const struct route *route;  /* or NULL */
     bool submitted;
+    bool stranger; /* the route is public */
     struct buf body;
     struct arena arena; /* copies of the head: the stream may go while a thread works */
     struct api_call call;
@@ -66,7 +68,7 @@ job_free(struct job *j)
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 struct fields {
-    struct http_field at[14];
+    struct http_field at[20];
     size_t count;
 };
 
@@ -74,6 +76,26 @@ static void
 add_field(struct fields *f, const char *name, const char *value)
 {
     f->at[f->count++] = (struct http_field){slice_of(name), slice_of(value), false};
+}
+
+/* Pages load nothing, are in nobody's frame, and tell no other place where they are from. */
+static void
+add_page_fields(struct fields *f)
+{
+    add_field(f, "content-security-policy",
+              "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+              "frame-ancestors 'none'");
+    add_field(f, "referrer-policy", "no-referrer");
+}
+
+#define LIMIT_COOKIES 4
+
+static void
+add_cookies(struct fields *f, const struct api_answer *a)
+{
+    struct slice rest = buf_slice(&a->cookies);
+    for (int i = 0; i < LIMIT_COOKIES && rest.len > 0; i++)
+        f->at[f->count++] = (struct http_field){SLICE("set-cookie"), slice_cut(&rest, '\n'), true};
 }
 
 static void
@@ -86,6 +108,9 @@ reply(struct http_stream *s, const struct api_answer *a, const char *request_id)
     add_field(&f, "x-content-type-options", "nosniff");
     if (a->content_type)
         add_field(&f, "content-type", a->content_type);
+    if (a->content_type && strncmp(a->content_type, "text/html", 9) == 0)
+        add_page_fields(&f);
+    add_cookies(&f, a);
     if (a->status == 401)
         add_field(&f, "www-authenticate", "Bearer realm=\"headgate\"");
     if (a->etag[0]) {
@@ -232,6 +257,10 @@ copy_head(struct job *j, const struct http_head *head)
     c->if_match = copy_field(j, head, "if-match");
     c->accept = copy_field(j, head, "accept");
     c->idempotency_key = copy_field(j, head, "idempotency-key");
+    c->cookie = copy_field(j, head, "cookie");
+    c->origin = copy_field(j, head, "origin");
+    c->fetch_site = copy_field(j, head, "sec-fetch-site");
+    c->csrf_token = copy_field(j, head, "x-csrf-token");
     c->request_id = j->request_id;
     return c->method.at && c->target.at;
 }
@@ -276,7 +305,8 @@ on_request(void *ctx, struct http_stream *stream, const struct http_head *head)
     }
     /* Who shows nothing like a token is not worth reading a body from. */
     struct slice rest = head->path;
-    if (!api_path_is_public(slice_cut(&rest, '?')) && !api_token_plausible(&j->call, route)) {
+    j->stranger = api_path_is_public(slice_cut(&rest, '?'));
+    if (!j->stranger && !api_caller_plausible(j->server->plane, &j->call, route)) {
         refuse(stream, j->request_id, route, 401, "unauthorized",
                "send an admin token: Authorization: Bearer hgat_...");
         job_free(j);
@@ -291,6 +321,12 @@ on_body(void *x, struct http_stream *stream, struct slice bytes)
 {
     struct job *j = x;
     struct api_server *s = j->server;
+    if (j->stranger && j->body.len + bytes.len > LIMIT_STRANGER_BYTES) {
+        refuse(stream, j->request_id, j->route, 413, "too_large",
+               "the body of this call may have 8 KiB");
+        job_free(j);
+        return;
+    }
     if (bytes.len <= LIMIT_HELD_BYTES - s->held && buf_add_slice(&j->body, bytes) == 0) {
         s->held += bytes.len;
         return;

@@ -147,12 +147,22 @@ start_postgres(const struct home *h, const struct programs *programs, struct pro
     return cluster_start(h, programs->postgres_bin, ret_process, why, why_bytes);
 }
 
+/* Where a browser of this machine reaches us in clear. */
+static bool
+is_loopback(const char *url)
+{
+    struct slice text = slice_of(url);
+    return slice_starts(text, SLICE("http://127.0.0.1:")) ||
+           slice_starts(text, SLICE("http://localhost:")) ||
+           slice_starts(text, SLICE("http://[::1]:"));
+}
+
 static int
 start_control_plane(const struct home *h, const struct programs *programs,
                     struct process *ret_process, char *why, size_t why_bytes)
 {
     struct words w = {0};
-    char dsn[HOME_PATH_BYTES + 128];
+    char dsn[HOME_PATH_BYTES + 128], url[HOME_ADDRESS_BYTES + 16];
     cluster_dsn(h, "headgate_app", dsn, sizeof(dsn));
     add(&w, "headgate-controlplane");
     add(&w, "serve");
@@ -160,6 +170,11 @@ start_control_plane(const struct home *h, const struct programs *programs,
     add(&w, "%s", dsn);
     add(&w, "--admin-listen");
     add(&w, "%s", h->admin);
+    home_url(h->admin, url, sizeof(url));
+    if (!getenv("HEADGATE_ADMIN_PUBLIC_URL") && is_loopback(url)) { /* else the daemon reads it */
+        add(&w, "--admin-public-url");
+        add(&w, "%s", url);
+    }
     add(&w, "--sign-key");
     add(&w, "%s/secrets/sign.key", h->data);
     add(&w, "--state-dir");

@@ -14,9 +14,12 @@
 #include "controlplane/jobs/planes.h"
 #include "controlplane/jobs/references.h"
 #include "controlplane/jobs/seal_keys.h"
+#include "controlplane/jobs/sign_ins.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
+#include "controlplane/store/sessions.h"
+#include "controlplane/store/sign_ins.h"
 #include "controlplane/store/tokens.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -79,6 +82,13 @@ forget_answers(struct lane *j)
 }
 
 static int
+forget_sessions(struct lane *j)
+{
+    int err = session_expire(j->db);
+    return err ? err : sign_in_expire(j->db);
+}
+
+static int
 make_partitions(struct lane *j)
 {
     return db_query(j->db,
@@ -111,6 +121,12 @@ refresh_issuers(struct lane *j)
     if (changed && j->plane->publisher)
         publisher_kick(j->plane->publisher);
     return err;
+}
+
+static int
+refresh_sign_ins(struct lane *j)
+{
+    return sign_ins_refresh(j->db);
 }
 
 static int
@@ -200,10 +216,12 @@ static const struct schedule table[] = {
     {LANE_OWN, "refresh_credentials", 30000, refresh_credentials, 0, false},
     {LANE_OWN, "forget_answers", 600000, forget_answers, 0, false},
     {LANE_OWN, "forget_deliveries", 3600000, forget_deliveries, 0, false},
+    {LANE_OWN, "forget_sessions", 60000, forget_sessions, 0, false},
     {LANE_OWN, "make_partitions", 3600000, make_partitions, 0, false},
     {LANE_OWN, "export_audit_head", 0, export_audit_head, 0, false},
     {LANE_NETWORK, "refresh_issuers", TICK_MS, refresh_issuers, 0, false},
     {LANE_KEYS, "watch_seal_keys", TICK_MS, watch_seal_keys, 0, false},
+    {LANE_NETWORK, "refresh_sign_ins", TICK_MS, refresh_sign_ins, 0, false},
     {LANE_MANAGERS, "refresh_references", TICK_MS, refresh_references, 0, false},
     {LANE_ALERTS, "deliver_alerts", TICK_MS, deliver_alerts, 0, false},
     {LANE_BOOKS, "check_books", 60000, check_books, 0, false},

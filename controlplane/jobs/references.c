@@ -8,6 +8,7 @@
 #include "lib/base/encode.h"
 #include "lib/base/log.h"
 
+#define HOLDERS "'providers', 'sign_ins', 'alerts'" /* kinds of items that have a credential */
 #define MANAGED "'^(vault|aws-sm|aws-ssm|gcp-sm|azure-kv):'"
 
 /* --- which ------------------------------------------------------------------------------------ */
@@ -18,7 +19,7 @@ follow_items(struct db *db)
 {
     int err = db_query(db,
                        "INSERT INTO secret_references (reference) SELECT DISTINCT body ->> "
-                       "'credential' FROM config_items AS i WHERE kind IN ('providers', 'alerts') "
+                       "'credential' FROM config_items AS i WHERE kind IN (" HOLDERS ") "
                        "AND body ->> 'credential' ~ " MANAGED " AND NOT EXISTS (SELECT FROM "
                        "secret_references WHERE reference = i.body ->> 'credential') "
                        "ON CONFLICT DO NOTHING",
@@ -26,8 +27,8 @@ follow_items(struct db *db)
     return err ? err
                : db_query(db,
                           "DELETE FROM secret_references AS r WHERE NOT EXISTS (SELECT FROM "
-                          "config_items WHERE kind IN ('providers', 'alerts') "
-                          "AND body ->> 'credential' = r.reference)",
+                          "config_items WHERE kind IN (" HOLDERS ") AND body ->> 'credential' = "
+                          "r.reference)",
                           NULL, 0, NULL);
 }
 

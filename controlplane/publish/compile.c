@@ -383,11 +383,12 @@ add_grants(struct job *j, struct buf *into)
 
     if (err)
         return err;
-    if (db_count(roles) && (err = access_load(j->in->db, NULL, &all)) != 0)
+    if (db_count(roles) && (err = access_load_all(j->in->db, false, &all)) != 0)
         err = explain_db(j, err);
     for (size_t i = 0; !err && i < all.count; i++) {
         const struct grant *g = &all.at[i];
-        if (is_named(roles, g->role))
+        bool person = !strchr(ACCESS_GROUP_MARK ACCESS_SIGNED_MARK, g->user[0]);
+        if (person && is_named(roles, g->role))
             err = section_put_grant(
                 into, &(struct section_grant){slice_of(g->user), slice_of(g->role),
                                               slice_of(g->team), slice_of(g->project)});

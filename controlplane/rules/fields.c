@@ -100,6 +100,16 @@ field_is_discount(struct slice text, const char **ret_why)
 }
 
 bool
+field_is_scope(struct slice text, const char **ret_why)
+{
+    *ret_why = "printable ASCII without blanks, quotes and backslashes";
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] < 0x21 || text.at[i] > 0x7e || text.at[i] == '"' || text.at[i] == '\\')
+            return false;
+    return true;
+}
+
+bool
 field_is_text(struct slice text, const char **ret_why)
 {
     for (size_t i = 0; i < text.len; i++)

@@ -17,6 +17,8 @@ bool field_is_zone(struct slice text, const char **ret_why);
 /* A decimal number of at most four decimals: from 0 to 1000, and to 100. */
 bool field_is_margin(struct slice text, const char **ret_why);
 bool field_is_discount(struct slice text, const char **ret_why);
+/* An OAuth scope: printable ASCII without blanks, quotes and backslashes (RFC 6749, 3.3). */
+bool field_is_scope(struct slice text, const char **ret_why);
 /* Printable UTF-8 without control characters. */
 bool field_is_text(struct slice text, const char **ret_why);
 /* An http or https URL without userinfo, query or fragment. */

@@ -219,6 +219,36 @@ static const struct kind_default issuer_defaults[] = {
     {NULL, "allow_private", "false"}, {NULL, "user_claim", "\"sub\""}, {NULL, "disabled", "false"},
 };
 
+/* ---- where administrators sign in -------------------------------------------------------------- */
+
+static const struct field_row mapping_rows[] = {
+    {.name = "claim", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 512, .check = field_is_text, .help = "The provider's name of a group, as groups_claim has it."},
+    {.name = "group", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "One of `groups`: whoever is in the first is in this one, while the session lasts."},
+};
+static const struct field_table mapping_table = TABLE("group", mapping_rows);
+
+static const struct field_row sign_in_rows[] = {
+    {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Its name: /auth/login?issuer=NAME."},
+    {.name = "issuer", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 2048, .check = field_is_url, .help = "The provider's issuer, exactly; all else is found through its OpenID configuration."},
+    {.name = "client_id", .kind = FIELD_TEXT, .required = true, .min = 1, .max = 512, .check = field_is_text, .help = "What the provider calls us."},
+    {.name = "credential", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_CREDENTIAL_BYTES, .check = field_is_credential, .help = "The client secret: a literal (sealed, never shown again), env:NAME, file:NAME, or a reference to a secret manager. Absent: a public client."},
+    {.name = "scopes", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_scope, .help = "What is asked for; openid is one of them."},
+    {.name = "user_claim", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "The claim that names one of `users`: email (it must be verified), preferred_username, sub, ..."},
+    {.name = "groups_claim", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "The claim that lists the provider's groups."},
+    {.name = "groups", .kind = FIELD_LIST, .item = &mapping_table, .help = "Which of the provider's groups stand for which of ours; others are passed over."},
+    {.name = "create_users", .kind = FIELD_BOOL, .help = "Whoever the provider vouches for becomes a user at the first sign-in, without any right by that alone."},
+    {.name = "session_idle_s", .kind = FIELD_INT, .min = 60, .max = 2592000, .help = "Seconds without a call after which a session is over."},
+    {.name = "session_max_s", .kind = FIELD_INT, .min = 60, .max = 2592000, .help = "Seconds after which it is over in any case."},
+    {.name = "allow_private", .kind = FIELD_BOOL, .help = "Clear HTTP, and private addresses, are refused without it."},
+    {.name = "disabled", .kind = FIELD_BOOL, .help = "Nobody signs in here, and its sessions are over."},
+};
+static const struct kind_reference sign_in_references[] = {{"groups", "group", true, KIND_GROUPS}};
+static const struct kind_default sign_in_defaults[] = {
+    {NULL, "scopes", "[\"openid\",\"email\",\"profile\"]"}, {NULL, "user_claim", "\"email\""}, {NULL, "groups_claim", "\"groups\""},
+    {NULL, "create_users", "false"}, {NULL, "session_idle_s", "3600"}, {NULL, "session_max_s", "43200"},
+    {NULL, "allow_private", "false"}, {NULL, "disabled", "false"},
+};
+
 /* ---- keys -------------------------------------------------------------------------------------- */
 
 static const char *const partitions[] = {"serve", "refuse", NULL};
@@ -411,6 +441,7 @@ const struct field_table role_fields = TABLE("role", role_rows);
 const struct field_table group_fields = TABLE("group", group_rows);
 const struct field_table binding_fields = TABLE("binding", binding_rows);
 const struct field_table issuer_fields = TABLE("issuer", issuer_rows);
+const struct field_table sign_in_fields = TABLE("sign_in", sign_in_rows);
 const struct field_table key_fields = TABLE("key", key_rows);
 const struct field_table price_fields = TABLE("price", price_rows);
 const struct field_table quota_fields = TABLE("quota", quota_rows);
@@ -427,6 +458,7 @@ static const struct field_row document_rows[] = {
     {.name = "groups", .kind = FIELD_LIST, .item = &group_fields, .help = "Users by another name."},
     {.name = "bindings", .kind = FIELD_LIST, .item = &binding_fields, .help = "Who has which role, and where."},
     {.name = "issuers", .kind = FIELD_LIST, .item = &issuer_fields, .help = "Whose signed tokens are taken instead of keys."},
+    {.name = "sign_ins", .kind = FIELD_LIST, .item = &sign_in_fields, .help = "Identity providers that administrators sign in with."},
     {.name = "keys", .kind = FIELD_LIST, .item = &key_fields, .help = "API keys, without their secrets."},
     {.name = "prices", .kind = FIELD_LIST, .item = &price_fields, .help = "What providers' models cost."},
     {.name = "quotas", .kind = FIELD_LIST, .item = &quota_fields, .help = "How much in how long, over all workers."},
@@ -442,6 +474,7 @@ static int check_charge(const struct json *item, const char *path, struct buf *w
 static int check_role(const struct json *item, const char *path, struct buf *why);
 static int check_binding(const struct json *item, const char *path, struct buf *why);
 static int check_issuer(const struct json *item, const char *path, struct buf *why);
+static int check_sign_in(const struct json *item, const char *path, struct buf *why);
 static int check_key(const struct json *item, const char *path, struct buf *why);
 static int check_quota(const struct json *item, const char *path, struct buf *why);
 static int check_budget(const struct json *item, const char *path, struct buf *why);
@@ -457,6 +490,7 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_GROUPS, "groups", "group", &group_fields, ROWS(group_references), ROWS(group_defaults), false, NULL},
     {KIND_BINDINGS, "bindings", "binding", &binding_fields, ROWS(binding_references), NULL, 0, false, check_binding},
     {KIND_ISSUERS, "issuers", "issuer", &issuer_fields, ROWS(issuer_references), ROWS(issuer_defaults), false, check_issuer},
+    {KIND_SIGN_INS, "sign_ins", "sign_in", &sign_in_fields, ROWS(sign_in_references), ROWS(sign_in_defaults), false, check_sign_in},
     {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},
     {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(price_defaults), true, price_check},
     {KIND_QUOTAS, "quotas", "quota", &quota_fields, ROWS(limit_references), ROWS(quota_defaults), false, check_quota},
@@ -483,7 +517,7 @@ kind_at(enum kind_id id)
 bool
 kind_has_credential(const struct kind *kind)
 {
-    return kind->id == KIND_PROVIDERS || kind->id == KIND_ALERTS;
+    return kind->id == KIND_PROVIDERS || kind->id == KIND_SIGN_INS || kind->id == KIND_ALERTS;
 }
 
 bool
@@ -700,22 +734,49 @@ check_binding(const struct json *item, const char *path, struct buf *why)
     return 0;
 }
 
+/* Where an identity provider is asked for its documents. */
+static int
+check_public_url(const struct json *item, const char *member, const char *path, struct buf *why)
+{
+    struct slice text = json_str(json_get(item, member));
+    struct url url;
+    const char *reason;
+    if (!text.at || json_is_true(json_get(item, "allow_private")) ||
+        url_parse(text, &url, &reason) != 0 || (url.https && !field_is_private_host(url.host)))
+        return 0;
+    return rule_refuse(
+        why, path, member,
+        "not https, or a private address; add `allow_private: true` when that is meant");
+}
+
+static int
+check_sign_in(const struct json *item, const char *path, struct buf *why)
+{
+    const struct json *scopes = json_get(item, "scopes");
+    int64_t idle = 3600, most = 43200;
+    bool openid = !scopes;
+    for (size_t i = 0; i < json_size(scopes); i++)
+        openid = openid || slice_is(json_str(json_at(scopes, i)), "openid");
+    if (!openid)
+        return rule_refuse(why, path, "scopes", "openid must be one of them");
+    if ((json_get(item, "session_idle_s") &&
+         json_to_int(json_get(item, "session_idle_s"), &idle) != 0) ||
+        (json_get(item, "session_max_s") &&
+         json_to_int(json_get(item, "session_max_s"), &most) != 0) ||
+        idle > most)
+        return rule_refuse(why, path, "session_idle_s", "is longer than session_max_s (%lld)",
+                           (long long)most);
+    return check_public_url(item, "issuer", path, why);
+}
+
 static int
 check_issuer(const struct json *item, const char *path, struct buf *why)
 {
     static const char *const urls[] = {"issuer", "jwks_url"};
-    bool private = json_is_true(json_get(item, "allow_private"));
     for (size_t i = 0; i < COUNT(urls); i++) {
-        struct slice text = json_str(json_get(item, urls[i]));
-        struct url url;
-        const char *reason;
-        if (!text.at || private || url_parse(text, &url, &reason) != 0)
-            continue;
-        if (!url.https || field_is_private_host(url.host))
-            return rule_refuse(
-                why, path, urls[i],
-                "not https, or a private address; add `allow_private: true` when that is "
-                "meant");
+        int err = check_public_url(item, urls[i], path, why);
+        if (err)
+            return err;
     }
     if (!json_get(item, "team") == !json_get(item, "team_claim"))
         return rule_refuse(why, path, "team",

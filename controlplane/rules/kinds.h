@@ -22,6 +22,7 @@ enum kind_id {
     KIND_GROUPS,
     KIND_BINDINGS,
     KIND_ISSUERS,
+    KIND_SIGN_INS,
     KIND_KEYS,
     KIND_PRICES,
     KIND_QUOTAS,
@@ -67,8 +68,8 @@ struct kind {
 
 extern const struct kind kinds[KIND_COUNT];
 extern const struct field_table provider_fields, model_fields, team_fields, project_fields,
-    user_fields, role_fields, group_fields, binding_fields, issuer_fields, key_fields, price_fields,
-    quota_fields, budget_fields, alert_fields;
+    user_fields, role_fields, group_fields, binding_fields, issuer_fields, sign_in_fields,
+    key_fields, price_fields, quota_fields, budget_fields, alert_fields;
 /* All lists as members of one map: the schema of a configuration document. */
 extern const struct field_table document_table;
 

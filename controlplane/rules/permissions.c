@@ -14,10 +14,10 @@ static const char *const verbs[] = {"read", "create", "write", "delete"};
 /* Of everything else. Behind the kinds', so that a new kind moves them: numbers are never stored.
  */
 static const char *const others[] = {
-    "keys.rotate",   "config.read",     "config.apply",   "tokens.read",
-    "tokens.create", "tokens.delete",   "audit.read",     "usage.read",
-    "ledger.read",   "ledger.rerate",   "snapshots.read", "workers.read",
-    "secrets.read",  "secrets.refresh", "secrets.reseal", "scim.provision",
+    "keys.rotate",    "config.read",   "config.apply",    "tokens.read",     "tokens.create",
+    "tokens.delete",  "audit.read",    "usage.read",      "ledger.read",     "ledger.rerate",
+    "snapshots.read", "workers.read",  "secrets.read",    "secrets.refresh", "secrets.reseal",
+    "scim.provision", "sessions.read", "sessions.delete",
 };
 #define OTHERS (sizeof(others) / sizeof(others[0]))
 
@@ -28,7 +28,7 @@ static const struct builtin_role builtin_roles[] = {
     {"owner", "Everything.", "*"},
     {"admin", "Everything but to make roles and to touch what is above it.",
      "*.read providers.* models.* teams.* projects.* users.* groups.* bindings.* issuers.* keys.* prices.* "
-     "quotas.* budgets.* alerts.* config.* tokens.* secrets.* ledger.rerate"},
+     "quotas.* budgets.* alerts.* config.* tokens.* sessions.* secrets.* ledger.rerate"},
     {"team-admin", "A team's keys, projects, budgets, quotas and members' roles; meant for a team.",
      "teams.read projects.* keys.* bindings.* quotas.* budgets.* usage.read ledger.read"},
     {"developer", "Makes and rotates keys, sees usage; meant for a team or a project.",

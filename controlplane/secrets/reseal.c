@@ -26,8 +26,10 @@
     }
 
 /* Items with a credential, and under what it is sealed: see secrets_store_credential(). */
-#define KINDS "kind IN ('providers', 'alerts')"
-#define OWNER "CASE kind WHEN 'providers' THEN 'provider/' ELSE 'alert/' END || name"
+#define KINDS "kind IN ('providers', 'alerts', 'sign_ins')"
+#define OWNER                                                                                      \
+    "CASE kind WHEN 'providers' THEN 'provider/' WHEN 'alerts' THEN 'alert/' "                     \
+    "ELSE 'sign_in/' END || name"
 
 /* In the past of such an item: before a change, and after it. */
 #define REVISIONS(side)                                                                            \

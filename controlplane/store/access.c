@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* UNION (not UNION ALL) ends at a cycle of groups, should there ever be one. $1: a user, or NULL
- * for everybody; $2: see access_load_all(). */
+ * for everybody; $2: see access_load_all(); $3: groups that the user is in beside. */
 static const char grants_sql[] =
     "WITH RECURSIVE member (group_name, user_name) AS ("
     "SELECT g.name, u FROM config_items AS g, "
@@ -13,6 +13,11 @@ static const char grants_sql[] =
     "WHERE g.kind = 'groups' AND ($1::text IS NULL OR (g.body -> 'users' ? $1 AND u = $1)) "
     "UNION SELECT g.name, '" ACCESS_GROUP_MARK "' || g.name FROM config_items AS g "
     "WHERE g.kind = 'groups' AND $1::text IS NULL AND g.body ->> 'provisioned' = 'true' "
+    "UNION SELECT g.name, $1 FROM config_items AS g WHERE g.kind = 'groups' "
+    "AND $1::text IS NOT NULL AND coalesce($3::jsonb, '[]') ? g.name "
+    "UNION SELECT c ->> 'group', '" ACCESS_SIGNED_MARK "' || (c ->> 'group') "
+    "FROM config_items AS i, jsonb_array_elements(coalesce(i.body -> 'groups', '[]')) AS c "
+    "WHERE i.kind = 'sign_ins' AND $1::text IS NULL "
     "UNION SELECT g.name, m.user_name FROM config_items AS g "
     "JOIN member AS m ON g.kind = 'groups' AND g.body -> 'groups' ? m.group_name), "
     "subject (binding, user_name, group_name) AS ("
@@ -31,6 +36,7 @@ static const char grants_sql[] =
     "LEFT JOIN config_items AS r ON r.kind = 'roles' AND r.name = b.body ->> 'role' "
     "LEFT JOIN config_items AS p ON p.kind = 'projects' AND p.name = b.body ->> 'project' "
     "WHERE w.name IS NOT NULL OR starts_with(s.user_name, '" ACCESS_GROUP_MARK "') "
+    "OR starts_with(s.user_name, '" ACCESS_SIGNED_MARK "') "
     "ORDER BY s.user_name COLLATE \"C\", b.name, s.group_name";
 
 void
@@ -79,12 +85,12 @@ take_grant(const struct db_rows *rows, size_t i, struct grant *g)
 }
 
 static int
-load(struct db *db, const char *user, bool dormant, struct access *ret)
+load(struct db *db, const char *user, const char *groups, bool dormant, struct access *ret)
 {
     struct db_rows *rows = NULL;
-    const char *const params[] = {user, dormant ? "true" : "false"};
+    const char *const params[] = {user, dormant ? "true" : "false", groups};
     *ret = (struct access){0};
-    int err = db_query(db, grants_sql, params, 2, &rows);
+    int err = db_query(db, grants_sql, params, 3, &rows);
     if (err)
         return err;
     ret->at = calloc(db_count(rows) + 1, sizeof(*ret->at));
@@ -98,15 +104,15 @@ load(struct db *db, const char *user, bool dormant, struct access *ret)
 }
 
 int
-access_load(struct db *db, const char *user, struct access *ret)
+access_load(struct db *db, const char *user, const char *groups, struct access *ret)
 {
-    return load(db, user, false, ret);
+    return load(db, user, groups, false, ret);
 }
 
 int
 access_load_all(struct db *db, bool dormant, struct access *ret)
 {
-    return load(db, NULL, dormant, ret);
+    return load(db, NULL, NULL, dormant, ret);
 }
 
 int

@@ -28,12 +28,16 @@ struct access { /* all zero: nothing */
 };
 
 void access_free(struct access *a);
-/* A user's grants. Disabled users have none. */
-MUST_CHECK int access_load(struct db *db, const char *user, struct access *ret);
+/* A user's grants, also as a member of these groups (a JSON list of names; NULL: none). Disabled
+ * users have none. */
+MUST_CHECK int access_load(struct db *db, const char *user, const char *groups, struct access *ret);
 /* Everybody's, in the order of users. A provisioned group has what somebody in it would have, as a
  * user called ACCESS_GROUP_MARK and its name, whoever is in it. dormant: users that are provisioned
  * and disabled have what they would have enabled. */
 #define ACCESS_GROUP_MARK ">"
+/* Likewise a group that an identity provider may put people into while they are signed in, as a
+ * user called so and its name. */
+#define ACCESS_SIGNED_MARK "~"
 MUST_CHECK int access_load_all(struct db *db, bool dormant, struct access *ret);
 /* Whether there is such a user, and it is not disabled: 0 or ERR_NOT_FOUND. */
 MUST_CHECK int access_user(struct db *db, const char *user);

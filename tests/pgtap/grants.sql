@@ -14,6 +14,11 @@ INSERT INTO reviewed VALUES
     ('settings', 'INSERT SELECT'),                     -- the pepper and the cluster's id: set once
     ('issuer_keys', 'DELETE INSERT SELECT UPDATE'),
     ('issuer_state', 'DELETE INSERT SELECT UPDATE'),
+    ('sign_in_providers', 'DELETE INSERT SELECT UPDATE'),
+    ('sign_in_answers', 'DELETE INSERT SELECT'),
+    ('sign_in_accounts', 'DELETE INSERT SELECT'),
+    ('sign_in_codes', 'DELETE INSERT SELECT'),
+    ('admin_sessions', 'DELETE INSERT SELECT UPDATE'),
     ('secret_references', 'DELETE INSERT SELECT UPDATE'),
     ('secret_versions', 'USAGE'),
     ('schema_migrations', 'SELECT'),

@@ -5,9 +5,12 @@ then). An operation without a row fails. After a change that is meant, HEADGATE_
 read its diff before you commit it.
 """
 
+import base64
 import concurrent.futures
+import hashlib
 import os
 import pathlib
+import uuid
 
 import httpx
 import pytest
@@ -22,7 +25,10 @@ STRANGERS = ("none", "bad", "expired", "inference-key", "no-role")
 # Who has a role for a part only, and is asked about what is in that part and what is not.
 PARTS = {"team-admin@team": ("team-admin", {"team": "own"}), "developer@team": ("developer", {"team": "own"}),
          "billing@team": ("billing", {"team": "own"}), "developer@project": ("developer", {"project": "own-p"})}
-COLUMNS = [*STRANGERS, *ROLES, *(f"{who}:{where}" for who in PARTS for where in ("own", "other"))]
+# Who signed in, with a session's cookie: from a page of ours, without its CSRF token, and after the session's end.
+COOKIES = ("no-role+cookie", "owner+cookie", "auditor+cookie", "owner+no-csrf", "owner+ended", "developer@team+cookie:own",
+           "developer@team+cookie:other")
+COLUMNS = [*STRANGERS, *ROLES, *(f"{who}:{where}" for who in PARTS for where in ("own", "other")), *COOKIES]
 
 
 def objects(where):
@@ -37,6 +43,7 @@ def objects(where):
         "groups": {"name": "matrix-g", "users": ["somebody"]},
         "bindings": {"name": f"{where}-b", "role": "developer", "users": ["somebody"], "team": where},
         "issuers": {"name": f"{where}-i", "issuer": f"https://{where}.invalid", "audience": "a", "team": where},
+        "sign_ins": {"name": "matrix-s", "issuer": "https://matrix.invalid", "client_id": "c"},
         "keys": {"name": f"{where}-k", "team": where, "project": f"{where}-p"},
         "prices": {"name": "matrix/x", "provider": "matrix", "model": "x", "free": True},
         "quotas": {"name": f"{where}-q", "team": where, "requests_per_minute": 1000000},
@@ -92,10 +99,36 @@ class Callers:
         gateway.apply(document)
         self.ids = {kind.capitalize(): gateway.admin("GET", f"/{kind}/provisioned").json()["id"]
                     for kind in ("users", "groups")}
+        gateway.sql("INSERT INTO sign_in_providers (sign_in, issuer, revision, endpoints, keys) VALUES ('matrix-s', "
+                    "'https://matrix.invalid', 0, '{\"authorization\": \"https://matrix.invalid/a\"}', '[]') "
+                    "ON CONFLICT (sign_in) DO UPDATE SET endpoints = excluded.endpoints, keys = excluded.keys")
         self.ids |= {"ResourceTypes": "User", "Schemas": "urn:ietf:params:scim:schemas:core:2.0:User"}
         self.tokens = {who: self.token(user=who.replace("@", "-at-")) for who in [*users, "no-role"]}
         self.tokens.update({"bad": "hgat_" + "x" * 43, "inference-key": gateway.key,
                             "expired": self.token(role="admin", expires="2020-01-01")})
+        self.cookies = {who: self.cookie(who) for who in ("no-role", "owner", "auditor", "developer@team")}
+        self.ended = self.cookie("owner", "1 s")
+
+    def cookie(self, who, ago=None):
+        """A session as a sign-in leaves it; ago: how long it has been over."""
+        text = "hgse_" + base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
+        ends = f"now() - interval '{ago}'" if ago else "now() + interval '1 hour'"
+        self.gateway.sql("INSERT INTO admin_sessions (id, digest, kind, user_name, sign_in, idle_s, ends_at) VALUES "
+                         f"('{uuid.uuid4()}', decode('{hashlib.sha256(text.encode()).hexdigest()}', 'hex'), 'browser', "
+                         f"'{who.replace('@', '-at-')}', 'matrix-s', 3600, {ends})")
+        return text
+
+    def proof(self, operation, who):
+        """The headers that say who calls."""
+        who, _, how = who.partition("+")
+        if who == "none":
+            return {}
+        if not how:
+            return {"authorization": "Bearer " + self.tokens[who]}
+        text = self.ended if how == "ended" else self.cookie(who) if operation == "logout" else self.cookies[who]
+        csrf = base64.urlsafe_b64encode(hashlib.sha256(b"headgate csrf v1 " + text.encode()).digest()).decode().rstrip("=")
+        page = {"origin": self.gateway.admin_url, "x-csrf-token": csrf} if how != "no-csrf" else {}
+        return {"cookie": "headgate_session=" + text, **page}
 
     def token(self, **members):
         answer = self.gateway.admin("POST", "/tokens", json={"name": "t-" + harness.marker(), **members})
@@ -107,7 +140,7 @@ class Callers:
             self.gateway.admin("POST", "/tokens", json={"name": "doomed", "role": "read-only"})
 
     def body(self, operation, method, path, where):
-        special = {"apply_config": {"document": {}, "dry_run": True}, "rollback": {"dry_run": True},
+        special = {"redeem_code": {}, "logout": None, "apply_config": {"document": {}, "dry_run": True}, "rollback": {"dry_run": True},
                    "rotate_key": {"grace_s": 0}, "refresh_secrets": {}, "reseal_secrets": None, "create_token": {"name": "doomed", "role": "read-only"},
                    "rerate": {"provider": "matrix", "model": "*", "from": "2026-01-01", "to": "2026-01-02", "dry_run": True}}
         if operation in special:
@@ -132,11 +165,9 @@ class Callers:
         kind = path.split("/")[3] if path.startswith("/api/v1/") else ""
         name = "doomed" if kind == "tokens" else objects(where).get(kind, {}).get("name", "x")
         url = path.replace("{name}", name.replace("/", "%2F")).replace("{revision}", "1").replace("{key}", f"{where}-k")
-        url = url.replace("{id}", self.ids.get(path.split("/")[3], "") if "{id}" in path else "")
+        url = url.replace("{id}", self.ids.get(path.split("/")[3], str(uuid.uuid4())) if "{id}" in path else "")
         query = litellm(where).get(path) if method == "GET" else None
-        headers = {"if-match": '"999999"'}
-        if who != "none":
-            headers["authorization"] = "Bearer " + self.tokens[who]
+        headers = {"if-match": '"999999"', **self.proof(operation, who)}
         answer = httpx.request(method, self.gateway.admin_url + url, headers=headers, timeout=30, params=query,
                                verify=harness.TRUST, json=self.body(operation, method, path, where))
         if operation == "litellm_team_block":
@@ -197,17 +228,24 @@ def test_the_table_is_sorted_and_denies_by_default():
     """What a reviewer relies on, held by itself: strangers are let in nowhere but at the probes, and nobody with a
     part gets at what is outside of it."""
     assert GOLDEN.read_text() == written(golden())
-    public = {op for op, method, path in operations() if OPENAPI["paths"][path][method.lower()].get("security") == []}
-    assert public == {"healthz", "readyz", "metrics"}
-    free = {op for op, _, path in operations() if path in ("/api/v1/whoami", "/api/v1/can", "/api/v1/permissions")}
+    document = {o["operationId"]: o for methods in OPENAPI["paths"].values() for o in methods.values()}
+    public = {op for op, o in document.items() if o.get("security") == []}
+    assert public == {"healthz", "readyz", "metrics", "login", "callback", "redeem_code"}
+    # For any caller: itself, and what is its own. One that is not there is 404 for all alike.
+    free = {op for op, o in document.items() if o.get("x-permission", "").partition(":")[0] in ("self", "own")}
+    reads = {op for op, method, _ in operations() if method == "GET"}
     # A team's own list is filtered: it is let in, and shows nothing of others (test_authority.c).
     lists = {op for op, method, path in operations() if method == "GET" and "{" not in path}
     for op, cells in golden().items():
         for column, cell in zip(COLUMNS, cells):
-            if column in ("none", "bad", "expired", "inference-key"):
+            if column in ("none", "bad", "expired", "inference-key", "owner+ended"):
                 assert cell == ("yes" if op in public else "401"), (op, column)
-            elif column == "no-role":
-                assert cell == ("yes" if op in public | free else "403"), (op, column)
+            elif column.startswith("no-role"):
+                assert cell == ("404" if op == "delete_session" else "yes" if op in public | free else "403"), (op, column)
+            elif column == "owner+no-csrf":
+                assert cell == ("yes" if op in public | reads else "403"), (op, column)
+            elif column.endswith("+cookie") or "+cookie:" in column: # as with a token of the same user
+                assert cell == cells[COLUMNS.index(column.replace("+cookie", ""))], (op, column)
             elif column.endswith(":other"):
                 assert cell != "yes" or op in public | free | lists, (op, column)
 

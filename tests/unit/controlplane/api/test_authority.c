@@ -373,7 +373,8 @@ test_every_route_has_a_permission_that_exists(void **state)
         bool used = false;
         permission_name(i, name);
         for (size_t k = 0; k < api_route_count; k++)
-            used = used || strcmp(api_routes[k].permission, name) == 0;
+            used = used || strcmp(api_routes[k].permission, name) == 0 ||
+                   slice_is(api_route_foreign(&api_routes[k]), name);
         if (!used)
             fail_msg("no route takes %s", name);
     }
