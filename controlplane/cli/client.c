@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controlplane/cli/login_file.h"
 #include "lib/base/buf.h"
 #include "lib/base/secret.h"
 #include "lib/http/client.h"
@@ -15,16 +16,66 @@
 /* --- which gateway ------------------------------------------------------------------------------
  */
 
+static void
+trim_slashes(char *url)
+{
+    size_t n = strlen(url);
+    while (n > 0 && url[n - 1] == '/')
+        url[--n] = '\0';
+}
+
+/* The token that `headgate login` left. url: whose it must be, or NULL. ERR_NOT_FOUND: none is
+ * there; else CLI_OK, or CLI_FAILED with the error printed. */
+static int
+find_login(struct client *c, const char *dir, const char *url)
+{
+    char path[HOME_PATH_BYTES], wanted[CLIENT_URL_BYTES] = "";
+    struct login l;
+    int e = login_path(dir, path);
+    if (!e)
+        e = login_read(path, &l);
+    if (e == ERR_NOT_FOUND)
+        return e;
+    if (url)
+        snprintf(wanted, sizeof(wanted), "%s", url);
+    trim_slashes(wanted);
+    if (e == ERR_TIMEOUT)
+        e = cli_fail("your sign-in ended at %s: headgate login again%s", l.expires,
+                     dir ? ", or headgate logout to use the admin token" : "");
+    else if (e)
+        e = cli_fail("%s cannot be read (%s): remove it, and run headgate login", path,
+                     err_name(e));
+    else if (url && strcmp(wanted, l.url) != 0)
+        e = ERR_NOT_FOUND; /* of another gateway */
+    else {
+        memcpy(c->url, l.url, sizeof(c->url));
+        memcpy(c->token, l.token, sizeof(c->token));
+    }
+    secret_wipe(&l, sizeof(l));
+    return e;
+}
+
+static int
+open_login(struct client *c, const char *dir, const char *url)
+{
+    int e = find_login(c, dir, url);
+    if (e == ERR_NOT_FOUND)
+        e = cli_fail("HEADGATE_ADMIN_URL is set, but HEADGATE_ADMIN_TOKEN is not, and nobody is "
+                     "logged in there: headgate login --url %s",
+                     url);
+    return e;
+}
+
 static int
 open_environment(struct client *c)
 {
     const char *url = getenv("HEADGATE_ADMIN_URL");
     const char *token = getenv("HEADGATE_ADMIN_TOKEN");
+    if (url && *url && (!token || !*token))
+        return open_login(c, NULL, url);
     if (!url || !*url)
         return cli_fail("no gateway: give --home DIR, or set HEADGATE_HOME, or HEADGATE_ADMIN_URL "
                         "and HEADGATE_ADMIN_TOKEN");
-    if (!token || !*token)
-        return cli_fail("HEADGATE_ADMIN_URL is set, but HEADGATE_ADMIN_TOKEN is not");
     if (strlen(url) >= sizeof(c->url) || strlen(token) >= sizeof(c->token))
         return cli_fail("HEADGATE_ADMIN_URL or HEADGATE_ADMIN_TOKEN is too long");
     snprintf(c->url, sizeof(c->url), "%s", url);
@@ -32,16 +83,22 @@ open_environment(struct client *c)
     return CLI_OK;
 }
 
+/* named: it was said where; else it is where a gateway would be, were there one. */
 static int
-open_home(struct client *c, const char *dir)
+open_home(struct client *c, const char *dir, bool named)
 {
     struct home h;
     int e = home_open(&h, dir);
+    if (e == ERR_NOT_FOUND && !named && (e = find_login(c, NULL, NULL)) != ERR_NOT_FOUND)
+        return e;
     if (e == ERR_NOT_FOUND)
         return cli_fail("no gateway in %s: start one with `headgate up --home %s`", dir, dir);
     if (e != 0)
         return CLI_FAILED;
+    e = find_login(c, dir, NULL);
     home_url(h.admin, c->url, sizeof(c->url));
+    if (e != ERR_NOT_FOUND)
+        return e;
     if (home_env_get(&h, "HEADGATE_ADMIN_TOKEN", c->token, sizeof(c->token)) != 0)
         return cli_fail("%s/env holds no HEADGATE_ADMIN_TOKEN: run `headgate up --home %s`", dir,
                         dir);
@@ -59,11 +116,56 @@ client_open(struct client *c, const struct cli *cli)
     else if (e != 0)
         return cli_fail("the gateway's directory cannot be found: %s", err_name(e));
     else
-        e = open_home(c, dir);
-    size_t n = strlen(c->url);
-    while (n > 0 && c->url[n - 1] == '/')
-        c->url[--n] = '\0';
+        e = open_home(c, dir, cli->home || getenv("HEADGATE_HOME"));
+    trim_slashes(c->url);
     return e;
+}
+
+static int
+open_url(struct client *c, const char *url, char ret_path[static HOME_PATH_BYTES])
+{
+    if (!url || !*url)
+        return cli_fail("which gateway? headgate login --url URL, or --home DIR");
+    if (strlen(url) >= sizeof(c->url) ||
+        (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
+        return cli_fail("--url: http(s)://HOST[:PORT] of the admin API");
+    snprintf(c->url, sizeof(c->url), "%s", url);
+    trim_slashes(c->url);
+    return login_path(NULL, ret_path) == 0
+               ? CLI_OK
+               : cli_fail("there is no place to keep a sign-in: set HOME");
+}
+
+int
+client_open_unsigned(struct client *c, const struct cli *cli, const char *url,
+                     char ret_path[static HOME_PATH_BYTES])
+{
+    char dir[HOME_PATH_BYTES];
+    struct home h;
+    *c = (struct client){0};
+    if (url)
+        return open_url(c, url, ret_path);
+    int e = home_find(cli->home, false, dir);
+    if (e == ERR_NOT_FOUND)
+        return open_url(c, getenv("HEADGATE_ADMIN_URL"), ret_path);
+    if (e == 0)
+        e = home_open(&h, dir);
+    if (e == ERR_NOT_FOUND && !cli->home && !getenv("HEADGATE_HOME")) {
+        struct login l; /* of an earlier one */
+        e = login_path(NULL, ret_path);
+        if (!e && ((e = login_read(ret_path, &l)) == 0 || e == ERR_TIMEOUT))
+            e = open_url(c, l.url, ret_path);
+        else
+            e = open_url(c, NULL, ret_path);
+        secret_wipe(&l, sizeof(l));
+        return e;
+    }
+    if (e == ERR_NOT_FOUND)
+        return cli_fail("no gateway in %s: start one with `headgate up --home %s`", dir, dir);
+    if (e != 0 || login_path(dir, ret_path) != 0)
+        return cli_fail("the gateway's directory cannot be read: %s", err_name(e));
+    home_url(h.admin, c->url, sizeof(c->url));
+    return CLI_OK;
 }
 
 void

@@ -20,6 +20,10 @@ struct client {
 
 /* Finds the gateway of a command line. CLI_OK, or CLI_FAILED with the error printed. */
 int client_open(struct client *c, const struct cli *cli) __attribute__((warn_unused_result));
+/* The same without a token, for `headgate login`, and where that keeps what it gets. url: NULL, or
+ * the address that was given. */
+int client_open_unsigned(struct client *c, const struct cli *cli, const char *url,
+                         char ret_path[static HOME_PATH_BYTES]) __attribute__((warn_unused_result));
 /* The one in this directory, with this token. */
 void client_open_local(struct client *c, const struct home *h, const char *token);
 void client_close(struct client *c); /* wipes the token */

@@ -32,6 +32,7 @@ command_run audit_list_run, audit_verify_run;
 command_run budget_override_run;
 command_run alert_deliveries_run, alert_test_run;
 command_run token_create_run, token_revoke_run, whoami_run;
+command_run login_run, logout_run, session_end_run;
 command_run snippets_run;
 
 #endif

@@ -53,6 +53,14 @@ static const struct table_column issuer_columns[] = {
     {"AUDIENCE", "audience", false, 1},   {"TEAM", "team", false, 0},
     {"BY CLAIM", "team_claim", false, 0}, {"DISABLED", "disabled", false, 2},
 };
+static const struct table_column sign_in_columns[] = {
+    {"NAME", "name", false, 0},
+    {"ISSUER", "issuer", false, 0},
+    {"CLIENT", "client_id", false, 1},
+    {"USER BY", "user_claim", false, 0},
+    {"CREATES", "create_users", false, 2},
+    {"DISABLED", "disabled", false, 2},
+};
 static const struct table_column provider_columns[] = {
     {"NAME", "name", false, 0},
     {"KIND", "kind", false, 0},
@@ -163,6 +171,7 @@ const struct item_kind item_roles = {"role", "roles", COLUMNS(role_columns), NUL
 const struct item_kind item_groups = {"group", "groups", COLUMNS(group_columns), NULL};
 const struct item_kind item_bindings = {"binding", "bindings", COLUMNS(binding_columns), NULL};
 const struct item_kind item_issuers = {"issuer", "issuers", COLUMNS(issuer_columns), NULL};
+const struct item_kind item_sign_ins = {"sign-in", "sign_ins", COLUMNS(sign_in_columns), NULL};
 const struct item_kind item_providers = {"provider", "providers", COLUMNS(provider_columns), NULL};
 const struct item_kind item_models = {"model", "models", COLUMNS(model_columns), shorten_targets};
 const struct item_kind item_prices = {"price", "prices", COLUMNS(price_columns), NULL};

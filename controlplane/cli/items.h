@@ -16,6 +16,6 @@ struct item_kind {
 };
 extern const struct item_kind item_teams, item_projects, item_users, item_providers, item_models,
     item_prices, item_quotas, item_budgets, item_alerts, item_keys, item_roles, item_groups,
-    item_bindings, item_issuers;
+    item_bindings, item_issuers, item_sign_ins;
 
 #endif

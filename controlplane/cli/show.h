@@ -20,7 +20,7 @@ struct listing {
     struct json *(*shape)(const struct json *items);
 };
 extern const struct listing listing_workers, listing_controlplanes, listing_snapshots,
-    listing_tokens, listing_secrets, listing_accounts;
+    listing_tokens, listing_sessions, listing_secrets, listing_accounts;
 
 /* Asks for the collection, all pages up to limit. */
 int show_listing(const struct cli *c, const struct listing *l, long limit);
