@@ -52,7 +52,7 @@ struct plane {
     atomic_ullong requests, request_failures; /* of the admin API, for metrics */
     struct alert_counts alerts;
     struct books_status books;
-    atomic_int signing_in;                    /* threads that wait for identity providers */
+    atomic_int signing_in; /* threads that wait for identity providers */
 };
 
 /* A connection to the application's database for the calling thread; connects lazily. NULL: no
