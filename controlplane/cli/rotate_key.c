@@ -287,9 +287,11 @@ rotate(struct rotation *r, bool only_finish)
     int e = read_ring(r);
     if (e == CLI_OK)
         e = add(r, only_finish);
-    if (e == CLI_GO_ON) {
-        printf("no rotation is under way; %s is the only key\n", r->id);
-        return CLI_OK;
+    if (e == CLI_GO_ON) { /* or it was killed right behind its last change of the file */
+        e = wait_for(r, lacks_retirement, "let go of the old key");
+        if (e == CLI_OK)
+            printf("no rotation is under way; %s is the only key\n", r->id);
+        return e;
     }
     if (e == CLI_OK)
         e = use(r);
