@@ -325,3 +325,15 @@ def test_f175_a_private_address_is_seen_after_the_name(stand):
         done = stand.run("alert", "test", alert)
         assert done.returncode == 1 and why in done.stderr, done.stderr
     assert heard == (len(stand.receiver.got), len(stand.mail.passwords))
+
+
+def test_the_sealing_key_is_another_one(stand):
+    """A credential that was sealed under the key before is one under the new key, and the same."""
+    stand.apply({"budgets": [{"name": "idle", "limit_tokens": 1000000, "period": "day"}],
+                 "alerts": [webhook(stand, "resealed", "resealed", budgets=["idle"])]})
+    before = stand.sql("SELECT body #>> '{credential,sealed}' FROM config_items WHERE kind = 'alerts' AND name = 'resealed'")
+    stand.cli("secrets", "rotate-key", timeout=120)
+    until(lambda: stand.sql("SELECT body #>> '{credential,sealed}' FROM config_items WHERE kind = 'alerts' AND name = 'resealed'")
+          != before, 30, "the sealing anew")
+    stand.cli("alert", "test", "resealed")
+    assert verified(stand.receiver.at("/resealed")[0])["type"] == "alert.test"
