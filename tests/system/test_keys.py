@@ -34,6 +34,23 @@ def key(gateway):
         gateway.run("key", "revoke", name)
 
 
+def test_a_key_tells_when_it_was_last_used(gateway, key):
+    """Nothing before the first request; then the hour of the last one, in the list and in the item."""
+    secret = key("last-use")
+    # The fixture has asked with it: only a key that nobody has used tells nothing.
+    gateway.cli("key", "create", "--name", "never-used", "--team", "default")
+    try:
+        assert gateway.admin("GET", "/keys/never-used").json()["last_used"] is None
+        assert gateway.chat(key=secret).status_code == 200
+        told = until(lambda: gateway.admin("GET", "/keys/last-use").json()["last_used"], 10, "the time of its last use")
+        at = datetime.datetime.fromisoformat(told.replace("Z", "+00:00"))
+        assert abs(datetime.datetime.now(datetime.timezone.utc) - at) < datetime.timedelta(hours=2)
+        listed = {k["name"]: k["last_used"] for k in gateway.admin("GET", "/keys", params={"limit": 1000}).json()["data"]}
+        assert listed["last-use"] and listed["never-used"] is None
+    finally:
+        gateway.run("key", "revoke", "never-used")
+
+
 def test_a_revoked_key_is_refused_by_all_workers_within_2_s(gateway, key):
     secret = key("to-revoke")
     assert statuses(gateway, secret) == {200}
