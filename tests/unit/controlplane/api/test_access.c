@@ -92,9 +92,9 @@ test_the_table_is_complete(void **state)
         bool gets = strcmp(r->method, "GET") == 0,
              self = strcmp(r->permission, "self") == 0 || api_route_foreign(r).at;
         bool reads = self ? gets : slice_ends(slice_of(r->permission), SLICE(".read"));
-        static const struct slice verbs[] = {{".create", 7}, {".write", 6},  {".delete", 7},
-                                             {".apply", 6},  {".rotate", 7}, {".rerate", 7},
-                                             {".refresh", 8}};
+        static const struct slice verbs[] = {{".create", 7},  {".write", 6},  {".delete", 7},
+                                             {".apply", 6},   {".rotate", 7}, {".rerate", 7},
+                                             {".refresh", 8}, {".reseal", 7}};
         bool writes = self && !gets;
         for (size_t k = 0; k < sizeof(verbs) / sizeof(verbs[0]); k++)
             writes = writes || slice_ends(slice_of(r->permission), verbs[k]);

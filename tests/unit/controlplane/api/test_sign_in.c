@@ -14,7 +14,8 @@ set_up(void **state)
     unsigned char key[SEAL_KEY_BYTES];
     (void)state;
     rand_bytes(key, sizeof(key));
-    plane.secrets = secrets_new(key, NULL);
+    struct keyring ring = keyring_of(key);
+    plane.secrets = secrets_new(&ring, NULL);
     return plane.secrets ? 0 : -1;
 }
 
