@@ -344,7 +344,8 @@ hold_of(struct pool *p, struct holder *h)
 static int64_t
 fades_ms(const struct fleet *f, const struct pool *p, const struct hold *x)
 {
-    int64_t end = x->heard_ms + f->life_ms;
+    /* What is in flight does not end with the lease. */
+    int64_t end = x->heard_ms + (p->window_ms ? f->life_ms : FLEET_FORGET_MS);
 
     if (x->holder->gone && x->holder->gone_ms < end)
         end = x->holder->gone_ms;
@@ -388,14 +389,10 @@ reserved_for_silent(const struct fleet *f, const struct pool *p, int64_t now_ms)
 {
     int64_t sum = 0;
 
-    for (size_t i = 0; i < f->holder_count; i++) {
-        const struct holder *h = f->holders[i];
-        bool here = false;
-
-        for (size_t k = 0; k < p->count && !here; k++)
-            here = p->holds[k].holder == h;
-        sum += here ? 0 : safe_of(f, p, h, now_ms);
-    }
+    for (size_t i = 0; i < f->holder_count; i++)
+        sum += safe_of(f, p, f->holders[i], now_ms);
+    for (size_t k = 0; k < p->count; k++)
+        sum -= safe_of(f, p, p->holds[k].holder, now_ms);
     return sum;
 }
 
