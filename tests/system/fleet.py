@@ -47,11 +47,11 @@ class ControlPlane(Program):
 
 
 class Fleet:
-    def __init__(self, gateway, planes=3, workers=1, fake=()):
+    def __init__(self, gateway, planes=3, workers=1, fake=(), changes=None):
         self.gateway, self.token, self.key = gateway, gateway.token, gateway.key
         self.fake = FakeProvider(*fake)
         self.data_planes = []
-        self.planes = [ControlPlane(gateway, f"cp{i}") for i in range(planes)]
+        self.planes = [ControlPlane(gateway, f"cp{i}", changes) for i in range(planes)]
         self.pattern = DataPlane(gateway, "nowhere")  # while one runs to copy from
         self._end_the_gateways_own()
         for plane in self.planes:

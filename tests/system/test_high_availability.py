@@ -126,3 +126,58 @@ def test_addresses_are_checked_at_the_start(tmp_path, arguments, word):
                            "--verify-key", key, "--seal-key", key, *arguments], capture_output=True, text=True, timeout=20,
                           check=False, env=harness.clean_environment())
     assert done.returncode != 0 and word in done.stderr, done.stderr
+
+
+def test_postgresql_fails_over(fresh_gateway):
+    """The primary dies, and what it had acknowledged is there on another address of the connection string: control
+    planes find it by themselves, and every attempt is in the ledger once."""
+    gateway = fresh_gateway(workers=1)
+    first, second = gateway.setting("run"), str(gateway.home.parent / "run2")
+    database = next(a for a in gateway_arguments(gateway) if a.startswith(("host=", "postgres")))
+    both = database.replace(f"host='{first}'", f"host='{first},{second}'") + " target_session_attrs=read-write"
+    assert both.count(second) == 1, database
+    f = Fleet(gateway, planes=2, workers=2, changes={"--database": both})
+    standby = None
+    try:
+        sent = sum(f.ask().status_code == 200 for _ in range(60))
+        f.wait_booked()
+        sent += sum(f.ask().status_code == 200 for _ in range(60))  # some of it is not in the ledger yet
+        pid = gateway.pid("postgres")
+        owner = os.stat(gateway.home / "postgres")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not harness.alive(pid), 10, "the primary's death")
+        sent += sum(f.ask().status_code == 200 for _ in range(30))
+        os.mkdir(second, 0o755)
+        subprocess.run(["cp", "-a", gateway.home / "postgres", gateway.home.parent / "data2"], check=True)
+        (gateway.home.parent / "data2" / "postmaster.pid").unlink(missing_ok=True)
+        own = {}
+        if os.geteuid() == 0:
+            os.chown(second, owner.st_uid, owner.st_gid)
+            own = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        standby = subprocess.Popen([gateway.postgres_program("postgres"), "-D", gateway.home.parent / "data2", "-k", second,
+                                    "-c", "listen_addresses="], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **own)
+        until(lambda: all(p.is_ready() for p in f.planes), 30, "the control planes at the new primary")
+        sent += sum(f.ask().status_code == 200 for _ in range(30))
+        f.wait_booked()
+        made = f.admin("POST", "/keys", json={"name": "after", "team": "default"})
+        assert made.status_code == 201, made.text
+        until(lambda: f.ask(key=made.json()["key"]).status_code == 200, 10, "a change's way to the workers")
+        assert sent == 180 and len(f.fake.attempts()) == sent + 1
+        query = "SELECT count(*), count(DISTINCT attempt_id) FROM usage_events WHERE provider = 'fake'"
+
+        def booked():
+            done = subprocess.run([gateway.postgres_program("psql"), "-h", second, "-U", "headgate_owner", "-d", "headgate", "-X",
+                                   "-A", "-t", "-c", query], capture_output=True, text=True, check=True, timeout=30)
+            assert done.stdout.strip() == f"{sent + 1}|{sent + 1}", done.stdout
+            return True
+        until(booked, 10, "all attempts in the ledger, once")
+    finally:
+        f.close()
+        if standby:
+            standby.send_signal(signal.SIGINT)
+            standby.wait(20)
+
+
+def gateway_arguments(gateway):
+    with open(f"/proc/{gateway.pid('controlplane')}/cmdline", encoding="utf-8") as file:
+        return file.read().split("\0")
