@@ -62,7 +62,7 @@ int
 ledger_verify_now(struct api_request *r, struct api_reply *reply)
 {
     struct found found = {json_new_list(), 0};
-    struct books_verdict verdict;
+    struct books_verdict verdict = {0};
     int64_t to_ms = clock_wall_ms(), from_ms = 0;
     int err = api_query_time(r, reply, "to", &to_ms);
     if (!err) {

@@ -532,7 +532,7 @@ int
 litellm_key_list(struct api_request *r, struct api_reply *reply)
 {
     struct item_filter filter;
-    struct shim_page page;
+    struct shim_page page = {0};
     bool full = false, unused = false;
     struct item_query q = {.filter = &filter,
                            .newest_first = true,

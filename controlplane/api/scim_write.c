@@ -97,7 +97,7 @@ set_names(struct json *input, const char *member, const struct db_rows *rows,
     for (size_t i = 0; i < db_count(rows) && !err; i++)
         if (slice_is(db_slice(rows, i, 1), member))
             names[n++] = db_text(rows, i, 2);
-    for (size_t i = 0; i < db_count(more) && !err; i++)
+    for (size_t i = 0; more && i < db_count(more) && !err; i++)
         names[n++] = db_text(more, i, 0);
     if (!err)
         qsort(names, n, sizeof(*names), compare_names);

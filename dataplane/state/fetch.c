@@ -534,7 +534,7 @@ static bool
 is_behind(const struct follow *f, struct slice envelope)
 {
     struct snapshot_root root;
-    struct root_mark mark;
+    struct root_mark mark = {0};
     struct arena arena;
     bool behind = false;
 
