@@ -27,7 +27,7 @@ tell(void *ctx, const struct books_problem *p)
 int
 books_check(struct db *db, int64_t now_ms, struct books_status *status)
 {
-    struct books_verdict v;
+    struct books_verdict v = {0};
     int err = books_verify(db, now_ms - BOOKS_DAYS * MS_PER_DAY, now_ms, tell, NULL, &v);
     if (err)
         return err;
