@@ -356,7 +356,8 @@ fades_ms(const struct fleet *f, const struct pool *p, const struct hold *x)
 static int64_t
 safe_of(const struct fleet *f, const struct pool *p, const struct holder *h, int64_t now_ms)
 {
-    bool silent = now_ms - h->heard_ms >= f->life_ms;
+    /* For how long one has been cut off that this office has never heard, nobody knows. */
+    bool silent = h->expected || now_ms - h->heard_ms >= f->life_ms;
     bool faded = h->gone && now_ms - h->gone_ms >= p->window_ms;
 
     return silent && !faded ? (int64_t)((__int128)p->amount * safe_units(h) / UNITS) : 0;
