@@ -242,9 +242,10 @@ parse_wrapped(struct parse *p, struct slice word, unsigned char ret_key[static S
     int err;
 
     if (!p->unwrap)
-        return refuse(p, ERR_SYNTAX,
-                      "a key that a key service wraps is not opened here: give the keys themselves "
-                      "(`headgate-controlplane keys unwrap` writes them)");
+        return refuse(
+            p, ERR_SYNTAX,
+            "not a key (64 hexadecimal digits), and one that a key service wraps is not "
+            "opened here (`headgate-controlplane keys unwrap` writes the keys themselves)");
     err = p->unwrap->open(p->unwrap->ctx, word, &plain, p->why);
     if (err)
         return refuse(p, err, p->why);

@@ -32,7 +32,7 @@ import journal as journals  # noqa: E402
 TRUST = ssl.create_default_context()
 
 # What must not leak from the developer's shell into a test.
-FOREIGN = re.compile(r"^(HEADGATE_(?!BIN)|OPENAI_|ANTHROPIC_|PG)|_API_KEY$|^(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)
+FOREIGN = re.compile(r"^(HEADGATE_(?!BIN)|OPENAI_|ANTHROPIC_|PG|COLUMNS$)|_API_KEY$|^(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)
 
 
 def clean_environment(extra=None):

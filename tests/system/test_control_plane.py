@@ -30,7 +30,8 @@ def run(*args, **more):
     (["serve"], 2, "--database: is needed"),
     (["serve", "--databse", "x"], 2, "--database"),
     (["serve", "--database", "x", "--bus-pub", "ipc:///tmp/x", "--bus-req", "ipc:///tmp/y", "--sign-key", "/nowhere",
-      "--seal-key", "/nowhere", "--state-dir", "/tmp/z"], 1, "/nowhere: not_found; `headgate-controlplane keys DIR`"),
+      "--seal-key", "/nowhere", "--state-dir", "/tmp/z"], 1,
+     "/nowhere: cannot be read: not_found; `headgate-controlplane keys DIR`"),
     (["serve", "--threads", "0"], 2, "--threads"),
     (["migrate"], 2, "--owner-database is needed"),
     (["migrate", "--owner-database", "host=/nowhere dbname=x"], 1, "cannot reach the database"),
@@ -63,7 +64,7 @@ def test_a_broken_key_file_is_told(tmp_path):
     (tmp_path / "seal.key").write_text("zz\n")
     done = run("serve", "--database", "x", "--bus-pub", "ipc:///tmp/x", "--bus-req", "ipc:///tmp/y", "--state-dir",
                tmp_path, "--seal-key", tmp_path / "seal.key", "--sign-key", tmp_path / "seal.key")
-    assert done.returncode == 1 and "is not a key file (64 hex digits)" in done.stderr
+    assert done.returncode == 1 and "line 1: not a key (64 hexadecimal digits)" in done.stderr
 
 
 # --- without a database, over TLS

@@ -57,8 +57,16 @@ def event_of(gateway, answer):
 # --- F120 ------------------------------------------------------------------------------------------
 
 
+def answered_everywhere(gateway, key, status, seconds, **members):
+    """New requests get this status, each on a connection of its own: so many at once that each of four workers has some."""
+    def one(_):
+        return gateway.chat("fake/m", key=key, max_tokens=5, **members).status_code
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        until(lambda: set(pool.map(one, range(24))) == {status}, seconds, f"{status} from every worker")
+
+
 class Streams:
-    """Many open streams of one key, which the provider holds until it is told to go on."""
+    """Many open streams of one key, long enough for what is to happen meanwhile."""
 
     def __init__(self, gateway, key, count):
         self.gateway, self.key = gateway, key
@@ -69,7 +77,7 @@ class Streams:
 
     def one(self):
         headers = {"authorization": f"Bearer {self.key}"}
-        body = {"model": "fake/m", "stream": True, "messages": MESSAGES, "max_tokens": 50, "x_mock": "ev=22;gap=250"}
+        body = {"model": "fake/m", "stream": True, "messages": MESSAGES, "max_tokens": 50, "x_mock": "ev=22;gap=700"}
         return httpx.post(self.gateway.url + "/v1/chat/completions", json=body, headers=headers, timeout=60, verify=TRUST)
 
     def end(self):
@@ -78,31 +86,25 @@ class Streams:
         return answers
 
 
-def refused_everywhere(gateway, key, status, seconds, **members):
-    """New requests, each on a connection of its own: so many at once that each of four workers has some."""
-    def one(_):
-        return gateway.chat("fake/m", key=key, max_tokens=5, **members).status_code
-    with concurrent.futures.ThreadPoolExecutor(24) as pool:
-        until(lambda: set(pool.map(one, range(24))) == {status}, seconds, f"{status} from every worker")
-
-
 @pytest.mark.parametrize("how", ["revoked", "budget lowered", "model taken away"])
 def test_f120_a_change_reaches_all_workers_while_streams_run(world, how):
     """F120, F95: new requests are refused by every worker within two seconds; streams in flight end as they would."""
     key, name = with_budget(world, "5")
+    answered_everywhere(world, key, 200, 20)  # each has the policy, and a slice of the budget
     streams = Streams(world, key, 40)
     try:
         if how == "revoked":
             world.cli("key", "revoke", name)
-            refused_everywhere(world, key, 401, 2)
+            answered_everywhere(world, key, 401, 2)
         elif how == "budget lowered":
             world.cli("apply", "-f", "-", stdin=json.dumps({"budgets": [
                 {"name": name, "team": name, "period": "lifetime", "limit_usd": "0.00001"}]}))
-            refused_everywhere(world, key, 429, 4)  # two seconds, and a claim that was under way
+            answered_everywhere(world, key, 429, 4)  # two seconds, and a claim that was under way
         else:
             world.cli("apply", "-f", "-", stdin=json.dumps({"teams": [{"name": name, "allow": {"models": ["other"]}}]}))
-            refused_everywhere(world, key, 404, 2)
-        assert not any(c.done() for c in streams.calls), "the streams were over before: this has shown nothing"
+            answered_everywhere(world, key, 404, 2)
+        over = [c.result() for c in streams.calls if c.done()]
+        assert not over, f"{len(over)} streams were over before, so this has shown nothing: {over[0].status_code} {over[0].text[-300:]}"
     finally:
         answers = streams.end()
     assert {a.status_code for a in answers} == {200}

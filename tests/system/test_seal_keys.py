@@ -302,7 +302,7 @@ def test_keys_that_are_no_keys(gateway, tmp_path):
     """Each is refused at the start, with what is wrong."""
     good, file = secrets.token_hex(32), tmp_path / "seal.key"
     rows = [("", "there is no key in it"), ("zz\n", "line 1: not a key"), (f"{good}\n{good}\n", "line 2: this key is there twice"),
-            (f"{good} soon\n", "line 1: what follows the key"), ("aws-kms:AAAA\n", "line 1: a key that a key service wraps")]
+            (f"{good} soon\n", "line 1: what follows the key"), ("aws-kms:AAAA\n", "one that a key service wraps is not opened here")]
     for text, why in rows:
         file.write_text(text)
         for program, more in (("headgate-dataplane", ["--listen", "127.0.0.1:0", "--verify-key", str(file)]), ):
