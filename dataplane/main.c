@@ -477,8 +477,8 @@ main(int argc, char **argv)
 {
     static struct supervisor_options o;
     struct flags f = default_flags();
-    struct channel_tls tls;
-    static char node[37]; /* as long-lived as o, which points to it */
+    static struct channel_tls tls; /* as long-lived as o, which points to it */
+    static char node[37];          /* likewise */
     find_title(argc, argv);
     char *copy[128]; /* the options' texts must outlive the title that is written over them */
     if (argc >= 128) {

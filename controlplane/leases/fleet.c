@@ -425,7 +425,7 @@ fair_part(const struct fleet *f, const struct pool *p, int64_t now_ms, const str
           int64_t room)
 {
     int64_t wants[LIMIT_HOLDERS] = {0};
-    size_t n = 0;
+    size_t n = 0, before = 0; /* those before `mine` in line for what is left over */
 
     for (size_t i = 0; i < p->count && n < LIMIT_HOLDERS; i++) {
         const struct hold *x = &p->holds[i];
@@ -438,7 +438,14 @@ fair_part(const struct fleet *f, const struct pool *p, int64_t now_ms, const str
     if (n == 0)
         return 0;
     int64_t level = level_of(wants, n, room > 0 ? room : 0);
-    return mine->wants < level ? mine->wants : level;
+    if (mine->wants <= level)
+        return mine->wants;
+    /* Three among two is one each, and one more for the first. */
+    for (size_t i = 0; i < n; i++)
+        room -= wants[i] < level ? wants[i] : level;
+    for (const struct hold *x = p->holds; x < mine; x++)
+        before += !x->holder->gone && now_ms - x->heard_ms < f->life_ms && x->wants > level;
+    return level + ((int64_t)before < room);
 }
 
 static int64_t
