@@ -315,7 +315,7 @@ is_file(const struct keyring_source *s)
     struct slice rest = slice_of(s->name);
     struct slice scheme = slice_cut(&rest, ':');
 
-    return !rest.at || slice_find(scheme, '/', 0) < scheme.len;
+    return s->name && (!rest.at || slice_find(scheme, '/', 0) < scheme.len);
 }
 
 bool

@@ -98,7 +98,7 @@ MUST_CHECK int keyring_parse(struct slice text, const struct keyring_unwrap *unw
 /* Where a ring comes from: "FILE", "env:NAME", or one wrapped key ("SCHEME:REST"), and what was
  * seen of the file last. */
 struct keyring_source {
-    const char *name; /* borrowed */
+    const char *name; /* borrowed; NULL: none, and never news */
     dev_t device;
     ino_t inode;
     off_t size;
