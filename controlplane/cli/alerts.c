@@ -6,7 +6,6 @@
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/show.h"
-#include "lib/base/buf.h"
 #include "lib/base/clock.h"
 
 #define WAIT_MS 30000 /* a sending takes ten seconds at most; the job may have others to do */
@@ -18,12 +17,16 @@ static const struct table_column columns[] = {
     {"ATTEMPTS", "attempts", true, 2},   {"LAST ERROR", "last_error", false, 0},
 };
 
+static const struct listing deliveries = {
+    .path = "/api/v1/alert-deliveries",
+    .columns = columns,
+    .count = sizeof(columns) / sizeof(columns[0]),
+};
+
 int
 alert_deliveries_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct buf path;
-    struct listing l = {.columns = columns, .count = sizeof(columns) / sizeof(columns[0])};
     long limit = 20;
     struct client_filter f[] = {{"alert", NULL}, {"budget", NULL}, {"state", NULL}};
     const struct option_row rows[] = {
@@ -40,15 +43,7 @@ alert_deliveries_run(const struct command *command, int argc, char **argv)
     int e = cli_begin(&c, command, rows, 4, 0, 0, argc, argv);
     if (e != CLI_GO_ON)
         return e;
-    buf_init(&path, 2048);
-    e = client_query(&path, "/api/v1/alert-deliveries", f, 3) == 0
-            ? CLI_OK
-            : cli_fail("the filters are too long");
-    l.path = buf_str(&path);
-    if (e == CLI_OK)
-        e = show_listing(&c, &l, limit);
-    buf_free(&path);
-    return e;
+    return show_filtered(&c, &deliveries, f, 3, limit);
 }
 
 /* --- a test ----------------------------------------------------------------------------------- */

@@ -6,7 +6,6 @@
 #include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
 #include "controlplane/cli/show.h"
-#include "lib/base/buf.h"
 
 static const struct table_column columns[] = {
     {"SEQ", "seq", true, 0},        {"TIME", "at", false, 1},       {"ACTOR", "actor", false, 0},
@@ -14,6 +13,7 @@ static const struct table_column columns[] = {
 };
 
 static const struct listing audit = {
+    .path = "/api/v1/audit",
     .columns = columns,
     .count = sizeof(columns) / sizeof(columns[0]),
 };
@@ -22,8 +22,6 @@ int
 audit_list_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct buf path;
-    struct listing filtered = audit;
     long limit = 20;
     struct client_filter f[] = {{"actor", NULL}, {"action", NULL}, {"object", NULL}};
     const struct option_row rows[] = {
@@ -43,14 +41,7 @@ audit_list_run(const struct command *command, int argc, char **argv)
     int e = cli_begin(&c, command, rows, 4, 0, 0, argc, argv);
     if (e != CLI_GO_ON)
         return e;
-    buf_init(&path, 2048);
-    e = client_query(&path, "/api/v1/audit", f, 3) == 0 ? CLI_OK
-                                                        : cli_fail("the filters are too long");
-    filtered.path = buf_str(&path);
-    if (e == CLI_OK)
-        e = show_listing(&c, &filtered, limit);
-    buf_free(&path);
-    return e;
+    return show_filtered(&c, &audit, f, 3, limit);
 }
 
 static int

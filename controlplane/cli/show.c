@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controlplane/cli/client.h"
 #include "controlplane/cli/commands.h"
+#include "lib/base/buf.h"
 
 int
 show_page(const struct cli *c, const struct listing *l, const struct json *page)
@@ -36,6 +36,23 @@ show_listing(const struct cli *c, const struct listing *l, long limit)
         e = show_page(c, l, page);
     json_free(page);
     client_close(&client);
+    return e;
+}
+
+int
+show_filtered(const struct cli *c, const struct listing *l, const struct client_filter *filters,
+              size_t count, long limit)
+{
+    struct listing filtered = *l;
+    struct buf path;
+    buf_init(&path, 2048);
+    int e = client_query(&path, l->path, filters, count) == 0
+                ? CLI_OK
+                : cli_fail("the filters are too long");
+    filtered.path = buf_str(&path);
+    if (e == CLI_OK)
+        e = show_listing(c, &filtered, limit);
+    buf_free(&path);
     return e;
 }
 

@@ -4,6 +4,7 @@
 #define CONTROLPLANE_CLI_SHOW_H
 
 #include "controlplane/cli/cli.h"
+#include "controlplane/cli/client.h"
 #include "controlplane/cli/table.h"
 
 #include <stdbool.h>
@@ -24,6 +25,9 @@ extern const struct listing listing_workers, listing_controlplanes, listing_snap
 
 /* Asks for the collection, all pages up to limit. */
 int show_listing(const struct cli *c, const struct listing *l, long limit);
+/* The same of those that the filters let through. */
+int show_filtered(const struct cli *c, const struct listing *l, const struct client_filter *filters,
+                  size_t count, long limit);
 /* A page of it, {"data":[...]}. */
 int show_page(const struct cli *c, const struct listing *l, const struct json *page);
 /* One item's members, one a line. */

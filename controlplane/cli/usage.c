@@ -237,6 +237,7 @@ static const struct table_column account_columns[] = {
 };
 
 static const struct listing events = {
+    .path = "/api/v1/usage/events",
     .columns = event_columns,
     .count = sizeof(event_columns) / sizeof(event_columns[0]),
 };
@@ -250,7 +251,6 @@ int
 events_run(const struct command *command, int argc, char **argv)
 {
     struct cli c;
-    struct buf path;
     long limit = 20;
     struct client_filter f[] = {{"request_id", NULL}, {"key", NULL},  {"team", NULL},
                                 {"model", NULL},      {"from", NULL}, {"to", NULL}};
@@ -274,14 +274,5 @@ events_run(const struct command *command, int argc, char **argv)
     int e = cli_begin(&c, command, rows, sizeof(rows) / sizeof(rows[0]), 0, 0, argc, argv);
     if (e != CLI_GO_ON)
         return e;
-    buf_init(&path, 2048);
-    struct listing filtered = events;
-    e = client_query(&path, "/api/v1/usage/events", f, sizeof(f) / sizeof(f[0])) == 0
-            ? CLI_OK
-            : cli_fail("the filters are too long");
-    filtered.path = buf_str(&path);
-    if (e == CLI_OK)
-        e = show_listing(&c, &filtered, limit);
-    buf_free(&path);
-    return e;
+    return show_filtered(&c, &events, f, sizeof(f) / sizeof(f[0]), limit);
 }

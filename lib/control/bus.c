@@ -301,17 +301,6 @@ bus_request_decode(struct slice bytes, struct arena *a, struct bus_request *ret)
 
 /* --- replies --------------------------------------------------------------------------------- */
 
-static const char *const statuses[] = {
-    [BUS_INVALID] = "invalid",         [BUS_OK] = "ok",           [BUS_NOT_FOUND] = "not_found",
-    [BUS_UNAVAILABLE] = "unavailable", [BUS_REFUSED] = "refused", [BUS_NOT_LEADER] = "not_leader",
-};
-
-const char *
-bus_status_name(enum bus_status s)
-{
-    return (size_t)s < sizeof(statuses) / sizeof(*statuses) ? statuses[s] : "invalid";
-}
-
 static void
 put_grants(struct wire *w, const struct bus_lease_grants *l)
 {

@@ -110,7 +110,6 @@ enum bus_status { /* the numbers of bus.proto */
                   BUS_REFUSED,
                   BUS_NOT_LEADER,
 };
-const char *bus_status_name(enum bus_status s);
 
 struct bus_reply {
     enum bus_status status;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/file.h"
 #include "lib/base/keyring.h"
@@ -92,15 +93,6 @@ print_digests(const struct policy *p, uint64_t n)
     }
 }
 
-static int64_t
-now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static int
 by_size(const void *a, const void *b)
 {
@@ -170,20 +162,20 @@ measure(const struct policy *p, uint64_t n)
         bool found;
 
         hmac_sha256(p->core->pepper, text, KEY_BYTES, digest);
-        a = now_ns();
+        a = clock_mono_ns();
         found = p->bindings[digest[0]] && binding_find(p->bindings[digest[0]], digest, &scratch);
-        by_digest.ns[i] = (uint32_t)(now_ns() - a);
+        by_digest.ns[i] = (uint32_t)(clock_mono_ns() - a);
         if (!found)
             die("lookup", "a key is missing");
-        a = now_ns();
-        clock.ns[i] = (uint32_t)(now_ns() - a);
+        a = clock_mono_ns();
+        clock.ns[i] = (uint32_t)(clock_mono_ns() - a);
     }
     for (uint64_t i = 0; i < n; i++) { /* from the other end: the caches know nothing of these */
-        int64_t a = now_ns();
+        int64_t a = clock_mono_ns();
         const struct policy_key *k = policy_find_key(
             p, slice_make(all + (n - 1 - i) * (KEY_BYTES + 1), KEY_BYTES), &scratch);
 
-        by_text.ns[i] = (uint32_t)(now_ns() - a);
+        by_text.ns[i] = (uint32_t)(clock_mono_ns() - a);
         if (!k)
             die("lookup", "a key is missing");
     }

@@ -88,11 +88,11 @@ class Bench:
         copy.chmod(0o700)
         return copy
 
-    def tool(self, what):
+    def tool(self, what, stderr=None):
         secrets = pathlib.Path(self.gateway.setting("data")) / "secrets"
         return subprocess.run([str(BENCH), what, str(self.policy_dir()), str(secrets / "seal.key"),
                                str(secrets / "verify.pub"), str(self.args.keys)], check=True, stdout=subprocess.PIPE,
-                              text=True).stdout
+                              stderr=stderr, text=True).stdout
 
     def workers_pss(self):
         return max(memory(pid) for pid in self.gateway.workers().values())
@@ -122,7 +122,7 @@ class Bench:
     def saved(self):
         """Workers write what they hold behind their traffic's back."""
         try:
-            return json.loads(self.tool("lookup"))
+            return json.loads(self.tool("lookup", subprocess.DEVNULL))
         except subprocess.CalledProcessError:
             return None
 

@@ -3,8 +3,7 @@
  * two. */
 #include "tests/unit/check.h"
 
-#include <time.h>
-
+#include "lib/base/clock.h"
 #include "lib/policy/policy_internal.h"
 #include "tests/unit/lib/policy/snapshot_fixture.h"
 
@@ -32,15 +31,6 @@ fill(struct sample *s)
     memcpy(s->key, GOOD, KEY_BYTES);
     for (size_t i = s->near ? KEY_BYTES - 8 : 6; i < KEY_BYTES; i++)
         s->key[i] = letters[noise[i] % 64];
-}
-
-static int64_t
-now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static int
@@ -97,11 +87,11 @@ measure(const struct policy *p, struct sample *all)
     for (size_t i = 0; i < SAMPLES; i++)
         fill(&all[i]);
     for (size_t i = 0; i < SAMPLES; i++) {
-        int64_t began = now_ns();
+        int64_t began = clock_mono_ns();
         const struct policy_key *k =
             policy_find_key(p, slice_make(all[i].key, KEY_BYTES), &scratch);
 
-        all[i].ns = now_ns() - began;
+        all[i].ns = clock_mono_ns() - began;
         assert_null(k);
     }
     return welch(all);

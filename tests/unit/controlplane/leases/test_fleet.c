@@ -1,0 +1,81 @@
+/* The leader's division of a rate: what is left over, and whom a new office has not heard. */
+#include "tests/unit/check.h"
+
+#include "controlplane/leases/fleet.h"
+
+#define LIFE_MS 15000
+#define WINDOW_MS 60000
+#define NOW INT64_C(1000000)
+
+static struct fleet *fleet;
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    fleet = fleet_new(LIFE_MS);
+    fleet_begin(fleet, NOW);
+    return fleet ? 0 : -1;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    fleet_free(fleet);
+    return 0;
+}
+
+/* What a worker that has, and wants, so much is given. */
+static int64_t
+claim(const char *node, uint64_t sequence, int64_t amount, int64_t has, int64_t wants)
+{
+    const struct fleet_word word = {
+        .node = slice_of(node), .started_ms = 1, .sequence = sequence, .told = FLEET_LEAST};
+    const struct fleet_claim c = {
+        .key = SLICE("q"), .amount = amount, .window_ms = WINDOW_MS, .has = has, .wants = wants};
+    struct holder *h;
+    struct fleet_grant grant;
+    assert_int_equal(fleet_hear(fleet, NOW, &word, &h), 0);
+    assert_int_equal(fleet_claim(fleet, NOW, h, &c, &grant), 0);
+    return grant.share;
+}
+
+static void
+test_what_is_left_over_goes_to_the_first(void **state)
+{
+    (void)state;
+    int64_t a = claim("a", 1, 3, 0, 3), b = claim("b", 1, 3, 0, 3);
+    assert_int_equal(a, 3); /* nobody else wants any yet */
+    assert_int_equal(b, 0); /* and what is held is not given twice */
+    a = claim("a", 2, 3, 0, 3);
+    b = claim("b", 2, 3, 0, 3);
+    assert_int_equal(a, 2);
+    assert_int_equal(b, 1);
+    assert_int_equal(claim("a", 3, 3, 2, 3), 2);
+    assert_int_equal(claim("b", 3, 3, 1, 3), 1);
+}
+
+static void
+test_a_new_office_keeps_a_safe_share_for_whom_it_has_not_heard(void **state)
+{
+    (void)state;
+    assert_int_equal(fleet_expect(fleet, NOW, SLICE("cut off"), 0, 1), 0);
+    /* All was this one's under the leader before; a quarter may be in use by the other now. */
+    assert_int_equal(claim("a", 1, 100, 100, 100), 100 - 100 / FLEET_LEAST);
+    /* Once it has spoken, and holds nothing, that share is free. */
+    assert_int_equal(claim("cut off", 1, 100, 0, 0), 0);
+    assert_int_equal(claim("a", 2, 100, 75, 100), 100);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_is_left_over_goes_to_the_first, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_new_office_keeps_a_safe_share_for_whom_it_has_not_heard, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
