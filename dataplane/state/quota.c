@@ -506,8 +506,13 @@ let_go(struct counter *c, int64_t now_ms)
 {
     int64_t keep = c->used + c->need + slack(c, now_ms);
 
-    if ((c->tight || now_ms - c->touched_ms >= IDLE_MS) && c->share > keep)
-        c->share = keep;
+    if ((!c->tight && now_ms - c->touched_ms < IDLE_MS) || c->share <= keep)
+        return;
+    /* The leader's last word on what is left is older than this. */
+    c->starved = false;
+    if (c->is_budget) /* of a rate, it is what nobody uses */
+        c->remaining += c->share - keep;
+    c->share = keep;
 }
 
 static struct bus_claim

@@ -316,6 +316,35 @@ test_what_another_waits_for_is_given_back(void **state)
     }
 }
 
+/* While that is on its way, what the leader said before is no reason to refuse. */
+static void
+test_what_was_given_back_may_be_had_again(void **state)
+{
+    struct quota_claim want = {&limit, SLICE(""), 120};
+    struct bus_claim c;
+
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(500, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 3, .share = 120, .remaining = 0, .tight = true});
+    assert_int_equal(take(500, QUOTA_AGAIN), QUOTA_REFUSED);
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.has, 0);
+    assert_int_equal(quota_room(quota, &want), 120);
+    assert_int_equal(take(500, QUOTA_FIRST), QUOTA_ASK);
+    assert_int_equal(take(120, QUOTA_AGAIN), QUOTA_ASK);
+
+    end(state);
+    begin(state); /* and a rate */
+    assert_int_equal(take(8, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.share = 5, .tight = true});
+    assert_int_equal(take(8, QUOTA_AGAIN), QUOTA_REFUSED);
+    assert_int_equal(take(8, QUOTA_FIRST), QUOTA_REFUSED);
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.has, 0);
+    assert_int_equal(take(5, QUOTA_FIRST), QUOTA_ASK);
+}
+
 /* When the leader knows what was used, and nothing is held ready, there is nothing to say for a
  * while. */
 static void
@@ -429,6 +458,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_what_another_waits_for_is_given_back, begin, end),
         cmocka_unit_test_setup_teardown(test_what_was_said_is_not_said_again_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_left_of_a_budget_does_for_less, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_was_given_back_may_be_had_again, begin, end),
         cmocka_unit_test_setup_teardown(test_a_shadow_counts_and_lets_pass, begin, end),
         cmocka_unit_test_setup_teardown(test_idle_counters_are_given_back_and_forgotten, begin,
                                         end),
