@@ -158,7 +158,8 @@ metrics_of_ledger(struct api_request *r, struct buf *out)
 {
     static const char *const names[][2] = {
         {"usage_quarantined", "Usage records that could not be booked (table usage_quarantine)."},
-        {"usage_missing", "Usage records that workers set aside as damaged."},
+        {"usage_missing", "Usage records that workers set aside as damaged, or "
+                          "that the database has forgotten."},
         {"usage_unforeseen", "Attempts outside every day's partition: a clock is far off."},
     };
     struct db_rows *rows = NULL;

@@ -10,6 +10,7 @@
 
 #include "controlplane/leases/budgets.h"
 #include "controlplane/leases/fleet.h"
+#include "controlplane/store/epochs.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -22,14 +23,15 @@
 
 struct leases {
     char *database;
-    struct db *db; /* the thread's: it holds the lock */
-    int64_t backend;
+    struct db *db;       /* the thread's: it holds the lock */
+    uint64_t connection; /* that has it, by db_ping(); 0: none */
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
     bool stopping;
     struct fleet *fleet;
     uint64_t epoch;       /* 0: we do not lead */
+    uint64_t heard;       /* the highest epoch that a worker has heard of, or that was ours */
     int64_t confirmed_ms; /* from when on it is certain that we still did */
     int64_t tended_ms;
 };
@@ -69,41 +71,58 @@ static bool wait_tick(struct leases *l);
 
 /* The one before us may not have noticed yet: it stops within OFFICE_MS, so we begin after that. */
 static int
-wait_out(struct leases *l, int64_t backend)
+wait_out(struct leases *l, uint64_t connection)
 {
-    int64_t until = clock_mono_ms() + OFFICE_MS, now_backend = backend;
+    int64_t until = clock_mono_ms() + OFFICE_MS;
+    uint64_t now = connection;
     int err = 0;
 
     while (!err && clock_mono_ms() < until) {
         if (wait_tick(l))
             return ERR_CANCELLED;
-        err = ask(l->db, "SELECT pg_backend_pid()", &now_backend);
-        if (!err && now_backend != backend)
+        err = db_ping(l->db, &now);
+        if (!err && now != connection)
             err = ERR_CONFLICT; /* the lock went with the connection */
     }
     return err;
 }
 
-static int
-take_office(struct leases *l, int64_t backend)
+/* Once: should it be a wrong number, the next office does without. */
+static uint64_t
+take_heard(struct leases *l)
 {
-    int64_t epoch = 0, before = 0;
+    uint64_t heard;
+
+    pthread_mutex_lock(&l->lock);
+    heard = l->heard;
+    l->heard = 0;
+    pthread_mutex_unlock(&l->lock);
+    return heard;
+}
+
+static int
+take_office(struct leases *l, uint64_t connection)
+{
+    uint64_t epoch = 0, heard = take_heard(l);
+    int64_t before = 0;
     int err = db_end_when_idle(l->db, IDLE_MS);
 
     if (!err)
         err = ask(l->db, "SELECT last_value FROM lease_epoch WHERE is_called", &before);
     if (!err)
-        err = ask(l->db, "SELECT nextval('lease_epoch')", &epoch);
-    if (!err && before)
-        err = wait_out(l, backend);
+        err = epoch_draw(l->db, "lease_epoch", heard, &epoch);
+    if (!err && (before || heard))
+        err = wait_out(l, connection);
     if (err)
         return err;
     pthread_mutex_lock(&l->lock);
     fleet_begin(l->fleet, clock_mono_ms());
     err = expect_holders(l, clock_mono_ms());
+    if (!err && db_connection(l->db) != connection)
+        err = ERR_CONFLICT;
     if (!err) {
-        l->epoch = (uint64_t)epoch;
-        l->backend = backend;
+        l->epoch = epoch;
+        l->connection = connection;
     }
     pthread_mutex_unlock(&l->lock);
     if (!err)
@@ -117,9 +136,24 @@ leave_office(struct leases *l, const char *why)
     pthread_mutex_lock(&l->lock);
     if (l->epoch)
         log_warn("leases.not_leading", F_STR("why", why));
+    if (l->epoch > l->heard)
+        l->heard = l->epoch;
     l->epoch = 0;
-    l->backend = 0;
+    l->connection = 0;
     pthread_mutex_unlock(&l->lock);
+}
+
+/* Nobody draws an epoch while we have the lock: one above ours is one that the database has
+ * forgotten, and workers heed no answer below it. */
+static bool
+is_behind(struct leases *l)
+{
+    bool behind;
+
+    pthread_mutex_lock(&l->lock);
+    behind = l->epoch && l->heard > l->epoch;
+    pthread_mutex_unlock(&l->lock);
+    return behind;
 }
 
 /* Confirms the office or tries to get it. */
@@ -127,21 +161,24 @@ static void
 keep_office(struct leases *l)
 {
     struct db_rows *rows = NULL;
-    int64_t asked_ms = clock_mono_ms(), backend = 0;
+    int64_t asked_ms = clock_mono_ms();
+    uint64_t connection;
     bool got;
 
-    if (ask(l->db, "SELECT pg_backend_pid()", &backend) != 0) {
+    if (db_ping(l->db, &connection) != 0) {
         leave_office(l, "the database is away");
         return;
     }
-    if (l->backend && l->backend != backend)
+    if (l->connection && l->connection != connection)
         leave_office(l, "the connection was lost");
-    if (!l->backend) {
+    if (is_behind(l))
+        leave_office(l, "workers have heard of a higher epoch: the database went back in time");
+    if (!l->connection) {
         if (db_query(l->db, "SELECT pg_try_advisory_lock(" LEASE_LOCK ")", NULL, 0, &rows) != 0)
             return;
         got = db_bool(rows, 0, 0);
         db_rows_free(rows);
-        if (!got || take_office(l, backend) != 0)
+        if (!got || take_office(l, connection) != 0)
             return;
         asked_ms = clock_mono_ms();
     }
@@ -155,7 +192,7 @@ tend(struct leases *l)
 {
     int64_t now = clock_mono_ms();
 
-    if (now - l->tended_ms < TEND_MS || !l->backend)
+    if (now - l->tended_ms < TEND_MS || !l->connection)
         return;
     l->tended_ms = now;
     pthread_mutex_lock(&l->lock);
@@ -357,6 +394,14 @@ claim_nothing(struct job *j, struct bus_lease_grants *ret)
     return 0;
 }
 
+/* Of what a worker has heard only that counts which could have been. */
+static void
+hear_epoch(struct leases *l, uint64_t epoch)
+{
+    if (epoch > l->epoch && epoch > l->heard && epoch - l->epoch < LIMIT_EPOCH_STEP)
+        l->heard = epoch;
+}
+
 static int
 hear(struct job *j, struct bus_lease_grants *ret)
 {
@@ -368,6 +413,8 @@ hear(struct job *j, struct bus_lease_grants *ret)
 
     ret->epoch = j->l->epoch;
     ret->life_ms = LEASE_LIFE_MS;
+    if (!err)
+        hear_epoch(j->l, j->ask->epoch);
     /* Made before this office was heard of: it may be old, and what it says no longer so. */
     if (!err && j->ask->epoch != j->l->epoch)
         return claim_nothing(j, ret);

@@ -21,6 +21,8 @@ struct built {
     int64_t revision;
     struct sections *sections;
     struct policy *policy;
+    bool forgotten; /* by the database, which went back: in force still, but nothing is built on it
+                     */
 };
 struct built *built_ref(struct built *b);
 void built_unref(struct built *b);

@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "controlplane/store/epochs.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 
 #define LEAD_LOCK "7523094288201236"
 #define LONG_MS 60000
-#define LIMIT_STEP 1000000 /* epochs that --force-epoch may go forward by */
 
 /* --- the file: "epoch N" --------------------------------------------------------------------- */
 
@@ -63,29 +63,16 @@ lead_saw(struct lead *l, uint64_t epoch)
 /* --- the epoch ------------------------------------------------------------------------------- */
 
 static int
-ask(struct db *db, const char *sql, const char *param, int64_t *ret)
+ask(struct db *db, const char *sql, int64_t *ret)
 {
     struct db_rows *rows;
-    int err = db_query(db, sql, &param, param ? 1 : 0, &rows);
+    int err = db_query(db, sql, NULL, 0, &rows);
 
     if (err)
         return err;
     *ret = db_count(rows) ? db_int(rows, 0, 0) : 0;
     db_rows_free(rows);
     return 0;
-}
-
-/* Forward in one statement: other control planes may draw at the same time. */
-static int
-step_over(struct db *db, uint64_t from, uint64_t past, int64_t *ret)
-{
-    char count[24];
-
-    if (past - from >= LIMIT_STEP)
-        return ERR_RANGE;
-    snprintf(count, sizeof(count), "%" PRIu64, past - from + 1);
-    return ask(db, "SELECT max(nextval('publisher_epoch')) FROM generate_series(1, $1::bigint)",
-               count, ret);
 }
 
 static int
@@ -106,25 +93,17 @@ went_back(const struct lead *l, uint64_t last, struct buf *why)
 static int
 draw_epoch(struct lead *l, struct db *db, uint64_t *ret, struct buf *why)
 {
-    int64_t last, recorded, drawn;
-    uint64_t highest;
-    int err = ask(db, "SELECT last_value FROM publisher_epoch WHERE is_called", NULL, &last);
+    int64_t last, recorded;
+    int err = ask(db, "SELECT last_value FROM publisher_epoch WHERE is_called", &last);
 
     if (!err)
-        err = ask(db, "SELECT coalesce(max(epoch), 0) FROM snapshots", NULL, &recorded);
+        err = ask(db, "SELECT coalesce(max(epoch), 0) FROM snapshots", &recorded);
     if (err)
         return err;
     if ((uint64_t)last < l->seen && !l->force)
         return went_back(l, (uint64_t)last, why);
-    if ((err = ask(db, "SELECT nextval('publisher_epoch')", NULL, &drawn)) != 0)
-        return err;
-    highest = l->seen > (uint64_t)recorded ? l->seen : (uint64_t)recorded;
-    if ((uint64_t)drawn <= highest) {
-        log_warn("publish.epoch_forced", F_INT("from", drawn), F_INT("above", highest));
-        err = step_over(db, (uint64_t)drawn, highest, &drawn);
-    }
-    *ret = (uint64_t)drawn;
-    return err;
+    return epoch_draw(db, "publisher_epoch",
+                      l->seen > (uint64_t)recorded ? l->seen : (uint64_t)recorded, ret);
 }
 
 /* --- the lock -------------------------------------------------------------------------------- */
@@ -136,7 +115,7 @@ unlock(struct db *db)
 }
 
 static int
-take_office(struct lead *l, struct db *db, int64_t backend, struct buf *why)
+take_office(struct lead *l, struct db *db, uint64_t connection, struct buf *why)
 {
     uint64_t epoch = 0;
     int err = draw_epoch(l, db, &epoch, why);
@@ -145,13 +124,15 @@ take_office(struct lead *l, struct db *db, int64_t backend, struct buf *why)
         err = lead_saw(l, epoch); /* on disk before anything is signed under it */
     if (!err)
         err = db_end_when_idle(db, LEAD_IDLE_MS);
+    if (!err && db_connection(db) != connection)
+        err = ERR_UNAVAILABLE; /* lost meanwhile, and the lock with it */
     if (err) {
         if (unlock(db) != 0)
             log_debug("publish.unlock_failed");
         return err;
     }
     l->epoch = epoch;
-    l->backend = backend;
+    l->connection = connection;
     l->force = false; /* once */
     log_info("publish.leading", F_INT("epoch", epoch));
     return 1;
@@ -161,33 +142,34 @@ int
 lead_try(struct lead *l, struct db *db, struct buf *why)
 {
     struct db_rows *rows;
-    int64_t backend, locked;
-    int err = ask(db, "SELECT pg_backend_pid()", NULL, &backend);
+    uint64_t connection;
+    bool locked;
+    int err = db_ping(db, &connection);
 
     if (err)
         return err;
-    if (l->backend == backend)
+    if (l->connection == connection)
         return 1;
-    if (l->backend)
+    if (l->connection)
         log_warn("publish.not_leading", F_STR("why", "the connection was lost"));
-    l->backend = 0; /* another connection: the lock went with the old one */
+    l->connection = 0; /* the lock went with the old one */
     err = db_query(db, "SELECT pg_try_advisory_lock(" LEAD_LOCK ")", NULL, 0, &rows);
     if (err)
         return err;
     locked = db_bool(rows, 0, 0);
     db_rows_free(rows);
-    return locked ? take_office(l, db, backend, why) : 0;
+    return locked ? take_office(l, db, connection, why) : 0;
 }
 
 int
 lead_confirm(struct lead *l, struct db *db)
 {
-    int64_t backend;
-    int err = ask(db, "SELECT pg_backend_pid()", NULL, &backend);
+    uint64_t connection;
+    int err = db_ping(db, &connection);
 
     if (err)
         return err;
-    return l->backend && l->backend == backend ? 0 : ERR_CONFLICT;
+    return l->connection && l->connection == connection ? 0 : ERR_CONFLICT;
 }
 
 int

@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 struct lead {
-    char path[4096]; /* of the file */
-    uint64_t seen;   /* the highest epoch known */
-    bool force;      /* take an epoch although the database is behind `seen` */
-    int64_t backend; /* the connection that holds the lock; 0: we do not lead */
-    uint64_t epoch;  /* ours, while we lead */
+    char path[4096];     /* of the file */
+    uint64_t seen;       /* the highest epoch known */
+    bool force;          /* take an epoch although the database is behind `seen` */
+    uint64_t connection; /* that holds the lock, by db_ping(); 0: we do not lead */
+    uint64_t epoch;      /* ours, while we lead */
 };
 
 /* Reads the file in dir. ERR_SYNTAX: it is damaged, with what to do in *why; ERR_IO. */
@@ -42,7 +42,7 @@ MUST_CHECK int lead_be_quick(struct lead *l, struct db *db);
 static inline bool
 lead_is(const struct lead *l)
 {
-    return l->backend != 0;
+    return l->connection != 0;
 }
 
 #endif

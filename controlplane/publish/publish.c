@@ -29,6 +29,17 @@ publisher_built(struct publisher *p)
     return b;
 }
 
+struct built *
+publisher_base(struct publisher *p)
+{
+    struct built *b = publisher_built(p);
+
+    if (!b || !b->forgotten)
+        return b;
+    built_unref(b);
+    return NULL;
+}
+
 void
 publisher_set_built(struct publisher *p, struct built *b)
 {
@@ -182,24 +193,39 @@ built_of_head(struct publisher *p, const struct head *h)
     return NULL;
 }
 
+/* The database has forgotten the newest head, which is in force until there is a newer: leases are
+ * granted by it. */
+static void
+keep_forgotten(struct publisher *p, const struct head *h)
+{
+    struct built *b = built_of_head(p, h);
+
+    if (b)
+        b->forgotten = true;
+    publisher_set_built(p, b);
+}
+
 /* On a new connection: the database behind it may be another, restored one. What we know is good to
  * go on from only when it has recorded the very version we hold; else everything is read again. */
 static int
 resume(struct publisher *p)
 {
     struct head *h = shelf_newest(p->shelf);
-    struct built *now = publisher_built(p);
+    struct built *now = publisher_base(p);
     int known = h && p->build_noted ? record_is_known(p, h) : 0;
+    int forgotten = h && known == 0 ? record_went_back(p, h) : 0;
 
     if (known == 1 && !(now && now->sections == h->sections))
         publisher_set_built(p, built_of_head(p, h));
-    else if (known == 0)
+    else if (forgotten == 1)
+        keep_forgotten(p, h);
+    else if (known == 0 && forgotten == 0)
         publisher_set_built(p, NULL);
     built_unref(now);
     head_unref(h);
     p->published_epoch = 0;
     p->refresh = true;
-    return known < 0 ? known : 0;
+    return known < 0 ? known : forgotten < 0 ? forgotten : 0;
 }
 
 static int
@@ -214,16 +240,11 @@ say_wrong_key(struct buf *why)
 static int
 greet(struct publisher *p, struct buf *why)
 {
-    struct db_rows *rows;
-    int64_t backend;
-    int err = db_query(p->db, "SELECT pg_backend_pid()", NULL, 0, &rows);
+    uint64_t connection;
+    int err = db_ping(p->db, &connection);
 
-    if (err)
+    if (err || connection == p->connection)
         return err;
-    backend = db_int(rows, 0, 0);
-    db_rows_free(rows);
-    if (backend == p->backend)
-        return 0;
     err = db_query(p->db, "LISTEN " PUBLISH_CHANNEL, NULL, 0, NULL);
     if (!err)
         err = db_query(p->db, "LISTEN " PUBLISHED_CHANNEL, NULL, 0, NULL);
@@ -234,7 +255,7 @@ greet(struct publisher *p, struct buf *why)
     if (!err)
         err = resume(p);
     if (!err)
-        p->backend = backend;
+        p->connection = connection;
     return err;
 }
 
@@ -294,7 +315,7 @@ is_published(struct publisher *p, const struct built *base, const struct built *
 static int
 publish(struct publisher *p, struct buf *why)
 {
-    struct built *base = publisher_built(p);
+    struct built *base = publisher_base(p);
     struct built *b = NULL;
     int err = compile_now(p, base, &b, why);
 
@@ -608,7 +629,7 @@ publisher_status(struct publisher *p, struct publisher_status *ret_status)
 int
 publish_check(struct publisher *p, struct db *db, struct policy **ret_policy, struct buf *why)
 {
-    struct built *base = p ? publisher_built(p) : NULL;
+    struct built *base = p ? publisher_base(p) : NULL;
     struct compile_input in = {.db = db,
                                .secrets = p && secrets_ready(p->secrets) ? p->secrets : NULL,
                                .base = base,

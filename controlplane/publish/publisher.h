@@ -32,7 +32,7 @@ struct publisher {
     /* the publishing thread's own */
     struct db *db;
     struct lead lead;
-    int64_t backend; /* the connection that LISTENs */
+    uint64_t connection; /* that LISTENs, by db_ping() */
     uint64_t published_epoch;
     bool refresh; /* what is not keys is made anew: the price book, or its form, may be another */
     int64_t published_revision;
@@ -56,6 +56,9 @@ int record_adopt(struct publisher *p, struct buf *why);
 /* Whether PostgreSQL has recorded exactly this version: then everything it was made from is part of
  * the database's history. 1, 0, or an error. */
 int record_is_known(struct publisher *p, const struct head *h);
+/* Whether all that PostgreSQL has recorded is older: then it has forgotten this one, and what was
+ * changed meanwhile; it says so in the log. 1, 0, or an error. */
+int record_went_back(struct publisher *p, const struct head *h);
 /* The newest head onto the disk; what the disk holds onto the shelf. */
 void record_save(struct publisher *p);
 void record_load(struct publisher *p);
@@ -68,8 +71,10 @@ void answer(void *ctx, size_t thread, struct slice request, struct buf *reply);
 /* --- publish.c --- */
 
 void publisher_announce(struct publisher *p);
-/* Counted, or NULL. */
+/* What is in force: counted, or NULL. */
 struct built *publisher_built(struct publisher *p);
+/* The same, to go on from: NULL also when the database has forgotten it. */
+struct built *publisher_base(struct publisher *p);
 /* Takes b. */
 void publisher_set_built(struct publisher *p, struct built *b);
 void publisher_count(struct publisher *p, uint64_t *counter); /* of its status */

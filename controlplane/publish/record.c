@@ -268,23 +268,54 @@ is_newer(uint64_t epoch, uint64_t version, const struct head *than)
     return epoch != than->epoch ? epoch > than->epoch : version > than->version;
 }
 
+/* The newest version of all that are recorded: 1, 0 without any, or an error. */
+static int
+newest_mark(struct db *db, uint64_t *ret_epoch, uint64_t *ret_version)
+{
+    struct db_rows *rows;
+    int err = db_query(
+        db, "SELECT epoch, version FROM snapshots ORDER BY epoch DESC, version DESC LIMIT 1", NULL,
+        0, &rows);
+    int found;
+
+    if (err)
+        return err;
+    found = db_count(rows) > 0;
+    *ret_epoch = found ? (uint64_t)db_int(rows, 0, 0) : 0;
+    *ret_version = found ? (uint64_t)db_int(rows, 0, 1) : 0;
+    db_rows_free(rows);
+    return found;
+}
+
+int
+record_went_back(struct publisher *p, const struct head *h)
+{
+    uint64_t epoch = 0, version = 0;
+    int found = newest_mark(p->db, &epoch, &version);
+    const struct head newest = {.epoch = epoch, .version = version};
+
+    if (found < 0 || !is_newer(h->epoch, h->version, &newest))
+        return found < 0 ? found : 0;
+    log_error("publish.database_went_back", F_INT("epoch", h->epoch), F_INT("version", h->version),
+              F_INT("revision", h->revision), F_INT("recorded_epoch", epoch),
+              F_INT("recorded_version", version),
+              F_STR("why", "the database has forgotten what was published: it was restored, or "
+                           "failed over without its last commits; changes are undone"));
+    return 1;
+}
+
 /* Its envelope, when it is newer than the shelf's: 1, 0, or an error. */
 static int
 newest_recorded(struct publisher *p, const struct head *than, struct buf *envelope)
 {
     struct db_rows *rows;
-    int err = db_query(
-        p->db, "SELECT epoch, version FROM snapshots ORDER BY epoch DESC, version DESC LIMIT 1",
-        NULL, 0, &rows);
-    bool news;
+    uint64_t epoch = 0, version = 0;
+    int err = newest_mark(p->db, &epoch, &version);
+    bool news = err == 1 && is_newer(epoch, version, than);
 
-    if (err)
-        return err;
-    news = db_count(rows) &&
-           is_newer((uint64_t)db_int(rows, 0, 0), (uint64_t)db_int(rows, 0, 1), than);
+    err = err < 0 ? err : 0;
     if (news)
-        err = lead_saw(&p->lead, (uint64_t)db_int(rows, 0, 0));
-    db_rows_free(rows);
+        err = lead_saw(&p->lead, epoch);
     if (err || !news)
         return err;
     err =
@@ -378,7 +409,7 @@ static int
 adopt_root(struct publisher *p, struct slice envelope, const struct snapshot_root *root,
            struct buf *why)
 {
-    struct built *base = publisher_built(p);
+    struct built *base = publisher_base(p);
     struct built *b = NULL;
     struct head *head = NULL;
     struct keyring ring;

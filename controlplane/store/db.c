@@ -27,6 +27,7 @@ struct db {
     bool in_transaction;
     bool lost; /* the connection went away inside the transaction */
     int64_t next_try_ms;
+    uint64_t connections; /* made so far */
     char application[64];
     char error[512];
     char sqlstate[6];
@@ -302,10 +303,13 @@ static int
 connect_now(struct db *db)
 {
     /* clang-format off */
-    const char *const names[] = {"dbname", "application_name", "connect_timeout", "client_encoding",
+    /* What stands before dbname is what the DSN says when it says nothing. */
+    const char *const names[] = {"target_session_attrs",
+                                 "dbname", "application_name", "connect_timeout", "client_encoding",
                                  "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
                                  "keepalives_count", "fallback_application_name", NULL};
-    const char *const values[] = {db->dsn, db->application, "3", "UTF8",
+    const char *const values[] = {"read-write", /* a stand-by is of no use to us */
+                                  db->dsn, db->application, "3", "UTF8",
                                   "15000", "5", "3",
                                   "3", "headgate", NULL};
     /* clang-format on */
@@ -319,6 +323,7 @@ connect_now(struct db *db)
         disconnect(db);
         return ERR_UNAVAILABLE;
     }
+    db->connections++;
     PQsetNoticeReceiver(db->conn, on_notice, NULL);
     int err = PQsetnonblocking(db->conn, 1) == 0 ? exec_plain(db, session_settings) : ERR_NOMEM;
     if (!err && !db->as_owner)
@@ -386,6 +391,21 @@ db_query(struct db *db, const char *sql, const char *const *params, size_t count
     }
     (*ret_rows)->result = result;
     return 0;
+}
+
+int
+db_ping(struct db *db, uint64_t *ret_connection)
+{
+    int err = db_query(db, "SELECT", NULL, 0, NULL);
+
+    *ret_connection = db->connections;
+    return err;
+}
+
+uint64_t
+db_connection(const struct db *db)
+{
+    return db->connections;
 }
 
 int

@@ -19,7 +19,9 @@
 struct db;      /* not thread-safe: one a thread */
 struct db_rows; /* a result */
 
-/* dsn: a libpq connection string or URL (several hosts allowed). Connects lazily. NULL: no memory.
+/* dsn: a libpq connection string or URL. Of several hosts the first that takes writes is used
+ * (target_session_attrs is read-write unless the DSN says otherwise). Connects lazily. NULL: no
+ * memory.
  * Sets statement_timeout 5 s, lock_timeout 2 s, application_name, tcp_user_timeout, and works as
  * the role headgate_app where the user is a member of it. */
 struct db *db_new(const char *dsn, const char *application_name);
@@ -45,6 +47,13 @@ MUST_CHECK int db_script(struct db *db, const char *sql);
  * db_query().
  */
 MUST_CHECK int db_end_when_idle(struct db *db, int after_ms);
+
+/* Asks the server whether it is there, and says on which of this db's connections: with another
+ * number than before, locks, LISTENs and settings of the session are gone. (A server's own number
+ * for it would not do: another host may use the same.) As db_query(). */
+MUST_CHECK int db_ping(struct db *db, uint64_t *ret_connection);
+/* The number of the newest connection, without asking; from 1 on. */
+uint64_t db_connection(const struct db *db);
 
 MUST_CHECK int db_begin(struct db *db); /* READ COMMITTED */
 /* The same, for what others wait for and takes no time of its own: the server ends it after three

@@ -252,11 +252,54 @@ test_a_holder_that_says_nothing_is_ended(void **state)
     db_free(other);
 }
 
+static const char *
+read_only(const char *more)
+{
+    static char dsn[400];
+    snprintf(dsn, sizeof(dsn), "%s options='-c default_transaction_read_only=on' %s",
+             pg_dsn("postgres", "postgres"), more);
+    return dsn;
+}
+
+/* As a stand-by is: passed over, and the error says why. */
+static void
+test_a_host_that_takes_no_writes_is_no_primary(void **state)
+{
+    (void)state;
+    struct db *db = db_new(read_only(""), "test");
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), ERR_UNAVAILABLE);
+    assert_non_null(strstr(db_error(db), "session is read-only"));
+    db_free(db);
+    db = db_new(read_only("target_session_attrs=any"), "test"); /* the DSN has the last word */
+    assert_int_equal(db_query(db, "SELECT 1", NULL, 0, NULL), 0);
+    db_free(db);
+}
+
+static void
+test_each_connection_has_a_number(void **state)
+{
+    (void)state;
+    struct db *db = db_new(pg_dsn("postgres", "postgres"), "test");
+    uint64_t first, again;
+    assert_int_equal(db_ping(db, &first), 0);
+    assert_int_equal(db_ping(db, &again), 0);
+    assert_true(first > 0);
+    assert_int_equal(first, again);
+    pg_sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                       "WHERE application_name = 'test' AND pid <> pg_backend_pid()");
+    assert_int_equal(db_ping(db, &again), 0);
+    assert_int_equal(again, first + 1);
+    assert_int_equal(db_connection(db), again);
+    db_free(db);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_results_and_parameters),
+        cmocka_unit_test(test_a_host_that_takes_no_writes_is_no_primary),
+        cmocka_unit_test(test_each_connection_has_a_number),
         cmocka_unit_test(test_errors_have_our_names),
         cmocka_unit_test(test_away_at_start_and_back),
         cmocka_unit_test(test_a_lost_transaction_never_goes_on),

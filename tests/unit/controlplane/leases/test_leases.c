@@ -1,0 +1,125 @@
+/* The office of the granter in a real PostgreSQL: its epochs, also after the database went back. */
+#include <unistd.h>
+
+#include "controlplane/leases/leases.h"
+#include "controlplane/store/epochs.h"
+#include "tests/unit/controlplane/database.h"
+
+static struct database database;
+static struct db *app;
+
+static int
+start(void **state)
+{
+    (void)state;
+    if (database_start(&database))
+        return -1;
+    app = db_new(database.app_dsn, "test");
+    return app ? 0 : -1;
+}
+
+static int
+stop(void **state)
+{
+    (void)state;
+    db_free(app);
+    return database_stop(&database);
+}
+
+/* The epoch once somebody leads under one above that. */
+static uint64_t
+wait_office(struct leases *l, uint64_t above)
+{
+    struct leases_status s = {0};
+
+    for (int i = 0; i < 1200; i++) {
+        leases_status(l, &s);
+        if (s.leading && s.epoch > above)
+            return s.epoch;
+        usleep(50000);
+    }
+    fail_msg("no office above epoch %llu within a minute", (unsigned long long)above);
+    return 0;
+}
+
+/* A worker's word that says nothing but which epoch it has heard of. */
+static int
+claim(struct leases *l, uint64_t sequence, uint64_t epoch)
+{
+    struct bus_worker from = {.node = SLICE("node"), .slot = 0, .started_ms = 1};
+    struct bus_lease ask = {.sequence = sequence, .epoch = epoch};
+    struct bus_lease_grants got;
+    struct arena a;
+    int err;
+
+    arena_init(&a, 65536);
+    err = leases_answer(l, app, NULL, &from, &ask, &a, &got);
+    arena_free(&a);
+    return err;
+}
+
+static void
+test_an_office_goes_above_what_workers_have_heard(void **state)
+{
+    struct leases *l = leases_start(database.app_dsn);
+    uint64_t epoch;
+
+    (void)state;
+    assert_non_null(l);
+    epoch = wait_office(l, 0);
+    assert_int_equal(claim(l, 1, epoch + 500), 0);
+    epoch = wait_office(l, epoch + 500);
+    assert_int_equal(claim(l, 2, epoch), 0);
+    leases_stop(l);
+    /* The next one too, who has not heard it from anybody. */
+    l = leases_start(database.app_dsn);
+    assert_true(wait_office(l, 0) > epoch);
+    leases_stop(l);
+}
+
+static void
+test_an_epoch_that_never_was_changes_nothing(void **state)
+{
+    struct leases *l = leases_start(database.app_dsn);
+    struct leases_status s;
+    uint64_t epoch;
+
+    (void)state;
+    assert_non_null(l);
+    epoch = wait_office(l, 0);
+    assert_int_equal(claim(l, 3, epoch + LIMIT_EPOCH_STEP), 0);
+    assert_int_equal(claim(l, 4, UINT64_MAX), 0);
+    /* What is heard later is acted upon, from where we were: so those had no effect. */
+    assert_int_equal(claim(l, 5, epoch + 10), 0);
+    epoch = wait_office(l, epoch);
+    assert_true(epoch < LIMIT_EPOCH_STEP);
+    leases_status(l, &s);
+    assert_true(s.leading);
+    leases_stop(l);
+}
+
+static void
+test_epochs_are_drawn_above(void **state)
+{
+    uint64_t first, next;
+
+    (void)state;
+    assert_int_equal(epoch_draw(app, "lease_epoch", 0, &first), 0);
+    assert_int_equal(epoch_draw(app, "lease_epoch", first, &next), 0);
+    assert_int_equal(next, first + 1);
+    assert_int_equal(epoch_draw(app, "lease_epoch", next + 100, &next), 0);
+    assert_int_equal(next, first + 102);
+    assert_int_equal(epoch_draw(app, "lease_epoch", next + 1 + LIMIT_EPOCH_STEP, &next), ERR_RANGE);
+    assert_int_equal(epoch_draw(app, "lease_epoch", next + LIMIT_EPOCH_STEP, &next), 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_office_goes_above_what_workers_have_heard),
+        cmocka_unit_test(test_an_epoch_that_never_was_changes_nothing),
+        cmocka_unit_test(test_epochs_are_drawn_above),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
