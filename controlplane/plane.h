@@ -20,6 +20,7 @@ struct publisher;  /* controlplane/publish */
 struct secrets;    /* controlplane/secrets */
 struct api_server; /* controlplane/api */
 struct jobs;       /* controlplane/jobs */
+struct throttle;   /* controlplane/api/throttle.h */
 
 struct plane_config {
     const char *database;         /* DSN of the application's role */
@@ -33,6 +34,7 @@ struct plane_config {
     long secrets_refresh_s;      /* how often secret managers are asked */
     bool secrets_allow_private;  /* also at private addresses, without TLS */
     long threads;                /* of the admin API */
+    long wrong_per_minute;       /* credentials, of an account at an address; 0: no limit */
     bool litellm_shim;           /* LiteLLM's management calls are there too */
     long anchor_s;               /* seconds between exports of the audit log's head */
 };
@@ -47,6 +49,7 @@ struct plane {
     struct secrets *secrets;
     struct publisher *publisher; /* NULL in commands that do not serve */
     struct api_server *api;
+    struct throttle *throttle; /* NULL: none */
     struct jobs *jobs;
     int64_t started_ms;                       /* monotonic */
     atomic_ullong requests, request_failures; /* of the admin API, for metrics */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "controlplane/api/server.h"
+#include "controlplane/api/throttle.h"
 #include "controlplane/commands.h"
 #include "controlplane/jobs/jobs.h"
 #include "controlplane/plane.h"
@@ -71,6 +72,7 @@ parse(struct serve *s, int argc, char **argv)
         {.name = "litellm-shim", .kind = OPTION_FLAG, .into = &c->litellm_shim, .env = "HEADGATE_LITELLM_SHIM", .help = "the admin API also takes LiteLLM's management calls (/key/generate and the like)"},
         {.name = "log-level", .kind = OPTION_TEXT, .into = &s->log_level, .value = "LEVEL", .env = "HEADGATE_LOG_LEVEL", .help = "debug, info, warn, error"},
         {.name = "threads", .kind = OPTION_NUMBER, .into = &c->threads, .value = "N", .min = 1, .max = 64, .help = "of the admin API, one database connection each"},
+        {.name = "wrong-credentials-per-minute", .kind = OPTION_NUMBER, .into = &c->wrong_per_minute, .value = "N", .env = "HEADGATE_WRONG_CREDENTIALS_PER_MINUTE", .min = 0, .max = LIMIT_THROTTLE_PER_MINUTE, .help = "of one account, that an address may show to the admin API before it has to wait; 16 times as many of all together; 0: no limit"},
         {.name = "audit-anchor-s", .kind = OPTION_NUMBER, .into = &c->anchor_s, .value = "SECONDS", .min = 1, .max = 86400, .help = "between exports of the audit log's head (when it moved)"},
         {.name = "drain-ms", .kind = OPTION_NUMBER, .into = &s->drain_ms, .value = "MS", .min = 0, .max = 600000, .help = "how long calls may take to end at SIGTERM"},
         {.name = "user", .kind = OPTION_TEXT, .into = &s->user, .value = "NAME", .help = "the user to become when started as root"},
@@ -213,9 +215,14 @@ start_publisher(struct serve *s, struct buf *why)
 static int
 start_parts(struct serve *s)
 {
+    const struct plane_config *c = &s->plane.config;
     struct buf why;
     buf_init(&why, 4096);
     int err = start_publisher(s, &why);
+    if (!err && c->wrong_per_minute > 0) {
+        s->plane.throttle = throttle_new(c->wrong_per_minute);
+        err = s->plane.throttle ? 0 : ERR_NOMEM;
+    }
     if (!err)
         err = api_server_start(&s->plane, s->loop, &s->plane.api, &why);
     if (!err) {
@@ -233,6 +240,7 @@ static void
 stop_parts(struct serve *s)
 {
     api_server_free(s->plane.api);
+    throttle_free(s->plane.throttle);
     jobs_stop(s->plane.jobs);
     publisher_stop(s->plane.publisher);
     secrets_free(s->plane.secrets);
@@ -293,6 +301,7 @@ command_serve(int argc, char **argv)
     struct serve s = {.log_level = "info", .drain_ms = 5000};
     s.plane.config.admin_listen = "127.0.0.1:8081";
     s.plane.config.threads = 4;
+    s.plane.config.wrong_per_minute = THROTTLE_PER_MINUTE;
     s.plane.config.anchor_s = 1;
     s.plane.config.secrets_refresh_s = 300;
     s.plane.started_ms = clock_mono_ms();

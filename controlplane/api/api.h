@@ -39,10 +39,15 @@ struct api_request {
     const struct access *access;   /* what it may do; NULL on public routes */
     bool asked; /* authority.h was asked about objects: what API_SCOPED routes must do */
     const char *request_id;
+    const char *peer; /* numeric address of the client */
 };
 /* A query parameter, decoded and terminated, in the request's arena; at == NULL when absent. */
 struct slice api_query(struct api_request *r, const char *name);
 
+#define API_WAIT                                                                                   \
+    "too many wrong credentials came from this address: wait for as long as Retry-After says, "    \
+    "and look "                                                                                    \
+    "at the token"
 #define API_LOCATION_BYTES 4096 /* to an identity provider, with what it is asked */
 /* Writers of this installation, one at a time: revisions and audit rows have no gaps. */
 #define API_WRITE_LOCK "SELECT pg_advisory_xact_lock(7523094288201235)"

@@ -7,6 +7,7 @@
 #include "controlplane/api/authority.h"
 #include "controlplane/api/cookie.h"
 #include "controlplane/api/litellm.h"
+#include "controlplane/api/throttle.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
@@ -19,6 +20,7 @@
 
 #define LIMIT_ARENA_BYTES ((size_t)1 << 20)
 #define LIMIT_KEY_BYTES 255 /* of an Idempotency-Key */
+#define SHOWN_BYTES 8       /* of a token: its prefix, as lists of tokens have it */
 
 struct dispatch {
     struct api_request request;
@@ -61,13 +63,45 @@ token_of(const struct api_call *call, const struct route *route)
     return slice_eq_nocase(scheme, SLICE("bearer")) && ours ? rest : slice_none();
 }
 
+struct credential {
+    struct slice text; /* at == NULL: nothing of our form */
+    bool is_cookie;
+};
+
+/* A token that is shown on purpose comes before a cookie, which a browser adds by itself. */
+static struct credential
+credential_of(const struct plane *plane, const struct api_call *call, const struct route *route)
+{
+    if (call->authorization.at || of_litellm(call, route))
+        return (struct credential){token_of(call, route), false};
+    struct slice cookie = cookie_find(plane, call->cookie, COOKIE_SESSION);
+    return (struct credential){is_ours(cookie, SESSION_PREFIX) ? cookie : slice_none(), true};
+}
+
 bool
 api_caller_plausible(const struct plane *plane, const struct api_call *call,
                      const struct route *route)
 {
-    if (call->authorization.at || of_litellm(call, route))
-        return token_of(call, route).at != NULL;
-    return is_ours(cookie_find(plane, call->cookie, COOKIE_SESSION), SESSION_PREFIX);
+    return credential_of(plane, call, route).text.at != NULL;
+}
+
+/* Of a token the log may have what lists have; of a session it has nothing. */
+static struct attempt_by
+attempt_of(const struct api_call *call, struct slice shown)
+{
+    struct slice account = slice_make(shown.at, SHOWN_BYTES);
+    return (struct attempt_by){.peer = call->peer,
+                               .account = account,
+                               .said = is_ours(shown, TOKEN_PREFIX) ? account : SLICE("a session"),
+                               .credential = shown};
+}
+
+int
+api_caller_wait_s(const struct plane *plane, const struct api_call *call, const struct route *route)
+{
+    struct slice shown = credential_of(plane, call, route).text;
+    const struct attempt_by by = attempt_of(call, shown);
+    return shown.at ? throttle_wait_s(plane->throttle, &by, clock_mono_ns()) : 0;
 }
 
 static int
@@ -107,26 +141,34 @@ take_session(struct dispatch *d, enum session_kind kind, struct slice text)
     return 0;
 }
 
-/* A token that is shown on purpose comes before a cookie, which a browser adds by itself. */
+static int
+look_up(struct dispatch *d, const struct credential *c)
+{
+    if (is_ours(c->text, TOKEN_PREFIX))
+        return take_token(d, c->text);
+    return take_session(d, c->is_cookie ? SESSION_BROWSER : SESSION_CLI, c->text);
+}
+
+/* The server has asked already whether to wait; what was in the queue meanwhile is asked again. */
 static int
 authenticate(struct dispatch *d)
 {
-    const struct api_call *call = d->call;
-    struct slice token = token_of(call, d->request.route);
-    int err;
-    if (!api_caller_plausible(d->request.plane, call, d->request.route))
+    struct throttle *throttle = d->request.plane->throttle;
+    const struct credential c = credential_of(d->request.plane, d->call, d->request.route);
+    if (!c.text.at)
         return unauthorized(d);
-    if (is_ours(token, TOKEN_PREFIX))
-        err = take_token(d, token);
-    else if (is_ours(token, SESSION_PREFIX))
-        err = take_session(d, SESSION_CLI, token);
-    else
-        err = take_session(d, SESSION_BROWSER,
-                           cookie_find(d->request.plane, call->cookie, COOKIE_SESSION));
-    if (err == ERR_NOT_FOUND)
+    const struct attempt_by by = attempt_of(d->call, c.text);
+    d->reply.retry_after_s = throttle_wait_s(throttle, &by, clock_mono_ns());
+    if (d->reply.retry_after_s > 0)
+        return api_problem(&d->reply, 429, "too_many_failures", "%s", API_WAIT);
+    int err = look_up(d, &c);
+    if (err == ERR_NOT_FOUND) {
+        throttle_failed(throttle, &by, clock_mono_ns());
         return unauthorized(d);
+    }
     if (err)
         return api_fail(&d->request, &d->reply, err);
+    throttle_passed(throttle, &by, clock_mono_ns());
     d->request.actor = d->caller.name;
     d->request.role = d->caller.role;
     d->request.user = d->caller.user;
@@ -613,6 +655,7 @@ api_dispatch(struct plane *plane, struct db *db, const struct api_call *call,
     d.request.actor = "";
     d.request.role = d.request.user = "";
     d.request.request_id = call->request_id;
+    d.request.peer = call->peer ? call->peer : "";
     (void)dispatch_any(&d, ret_answer);
     render(&d, ret_answer);
     atomic_fetch_add(&plane->requests, 1);

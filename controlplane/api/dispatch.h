@@ -16,6 +16,7 @@ struct api_call {                /* texts are borrowed during dispatch() */
     struct slice origin, fetch_site, csrf_token; /* what a browser says of where a call is from */
     struct slice body;
     const char *request_id;
+    const char *peer;         /* the connection's other end: no field of a request is believed */
     size_t authorizations;    /* how many such fields there were: more than one is refused */
     struct slice litellm_key; /* x-litellm-api-key; of routes in LiteLLM's shapes */
 };
@@ -38,6 +39,10 @@ void api_answer_free(struct api_answer *a);
  * session's cookie: what does not is refused before its body is read. */
 bool api_caller_plausible(const struct plane *plane, const struct api_call *call,
                           const struct route *route);
+/* Seconds that a caller must wait before what it shows is looked at, since too much that was wrong
+ * came from there (throttle.h); 0: none. */
+int api_caller_wait_s(const struct plane *plane, const struct api_call *call,
+                      const struct route *route);
 /* What a session's cookie must come with to change anything: GET /api/v1/me tells it, which no
  * other origin can read. */
 #define CSRF_TOKEN_BYTES 43

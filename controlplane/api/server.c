@@ -137,14 +137,15 @@ reply(struct http_stream *s, const struct api_answer *a, const char *request_id)
 
 /* A refusal that needs no thread: the form is that of a handler's all the same. */
 static void
-refuse(struct http_stream *s, const char *request_id, const struct route *route, int status,
-       const char *code, const char *detail)
+refuse_for(struct http_stream *s, const char *request_id, const struct route *route, int status,
+           const char *code, const char *detail, int retry_after_s)
 {
-    struct api_answer a = {.status = status, .content_type = "application/problem+json"};
+    struct api_answer a = {.status = status,
+                           .content_type = "application/problem+json",
+                           .retry_after_s = retry_after_s};
     bool litellm = route && route->access & API_LITELLM;
     bool scim = route && api_is_scim(slice_of(route->path));
     int err;
-    a.retry_after_s = status == 503 ? 1 : 0;
     buf_init(&a.body, 2048);
     if (litellm || scim)
         a.content_type = scim ? "application/scim+json" : "application/json";
@@ -164,6 +165,13 @@ refuse(struct http_stream *s, const char *request_id, const struct route *route,
         buf_clear(&a.body);
     reply(s, &a, request_id);
     api_answer_free(&a);
+}
+
+static void
+refuse(struct http_stream *s, const char *request_id, const struct route *route, int status,
+       const char *code, const char *detail)
+{
+    refuse_for(s, request_id, route, status, code, detail, status == 503 ? 1 : 0);
 }
 
 /* ---- the pool -------------------------------------------------------------------------------- */
@@ -262,7 +270,8 @@ copy_head(struct job *j, const struct http_head *head)
     c->fetch_site = copy_field(j, head, "sec-fetch-site");
     c->csrf_token = copy_field(j, head, "x-csrf-token");
     c->request_id = j->request_id;
-    return c->method.at && c->target.at;
+    c->peer = arena_strdup(&j->arena, slice_of(http_peer(j->stream)));
+    return c->method.at && c->target.at && c->peer;
 }
 
 static struct job *
@@ -309,6 +318,12 @@ on_request(void *ctx, struct http_stream *stream, const struct http_head *head)
     if (!j->stranger && !api_caller_plausible(j->server->plane, &j->call, route)) {
         refuse(stream, j->request_id, route, 401, "unauthorized",
                "send an admin token: Authorization: Bearer hgat_...");
+        job_free(j);
+        return NULL;
+    }
+    int wait_s = j->stranger ? 0 : api_caller_wait_s(j->server->plane, &j->call, route);
+    if (wait_s > 0) { /* no thread, no query, no line for each */
+        refuse_for(stream, j->request_id, route, 429, "too_many_failures", API_WAIT, wait_s);
         job_free(j);
         return NULL;
     }

@@ -7,6 +7,7 @@
 #include "controlplane/api/handlers.h"
 #include "controlplane/api/page.h"
 #include "controlplane/api/sign_in.h"
+#include "controlplane/api/throttle.h"
 #include "controlplane/jobs/sign_ins.h"
 #include "controlplane/plane.h"
 #include "controlplane/publish/publish.h"
@@ -334,12 +335,26 @@ finish_person(struct api_request *r, struct api_reply *reply, const struct sign_
     return err;
 }
 
-/* The answer is ours, and nobody else's: whom does it name? */
+/* 0, or the page for somebody who has to wait. */
 static int
-finish(struct api_request *r, struct api_reply *reply, const struct sign_in_request *q)
+check_wait(struct api_request *r, struct api_reply *reply, const struct attempt_by *by)
+{
+    int wait_s = throttle_wait_s(r->plane->throttle, by, clock_mono_ns());
+    if (wait_s == 0)
+        return 0;
+    reply->retry_after_s = wait_s;
+    return page_refuse(r, reply, 429,
+                       "Too many sign-ins that failed came from your address. Try again in %d %s.",
+                       wait_s, wait_s == 1 ? "second" : "seconds");
+}
+
+/* The answer is ours, and nobody else's: whom does it name? Failures from here on are that user's
+ * at this address. */
+static int
+finish(struct api_request *r, struct api_reply *reply, const struct sign_in_request *q,
+       struct attempt_by *by, struct sign_in_person *who)
 {
     struct sign_in s = {.name = ""};
-    struct sign_in_person who = {.claims = NULL};
     struct json *claims = NULL;
     int err = sign_in_ready(r, reply, q->sign_in, &s);
     if (err)
@@ -349,10 +364,13 @@ finish(struct api_request *r, struct api_reply *reply, const struct sign_in_requ
     if (!err)
         err = fetch_claims(r, reply, &s, q, &claims);
     if (!err)
-        err = sign_in_person(r, reply, &s, claims, &who);
+        err = sign_in_person(r, reply, &s, claims, who);
+    if (!err) {
+        by->account = by->said = slice_of(who->user);
+        err = check_wait(r, reply, by);
+    }
     if (!err)
-        err = finish_person(r, reply, &s, q, &who);
-    free(who.claims);
+        err = finish_person(r, reply, &s, q, who);
     json_free(claims);
     sign_in_free(&s);
     return err;
@@ -372,20 +390,28 @@ enter(struct plane *p)
 int
 sign_in_finish(struct api_request *r, struct api_reply *reply)
 {
-    struct sign_in_request q;
+    struct sign_in_request q = {.begun_s = 0};
+    struct sign_in_person who = {.claims = NULL};
+    struct attempt_by by = {.peer = r->peer};
     if (!r->plane->config.admin_public_url)
         return page_refuse(r, reply, 404, "Signing in is not set up here.");
-    int err = check_answer(r, reply, &q);
+    int err = check_wait(r, reply, &by);
+    if (err)
+        return err; /* what was begun is kept: the browser may ask again */
+    err = check_answer(r, reply, &q);
     if (!err && !enter(r->plane)) {
         reply->retry_after_s = 1;
         err = page_refuse(r, reply, 503, "Too many people sign in at once: try again.");
     } else if (!err) {
         err = take_answer(r, reply, &q);
         if (!err)
-            err = finish(r, reply, &q);
+            err = finish(r, reply, &q, &by, &who);
         atomic_fetch_sub(&r->plane->signing_in, 1);
     }
+    if (err == -400 || err == -403)
+        throttle_failed(r->plane->throttle, &by, clock_mono_ns());
     secret_wipe(&q, sizeof(q));
+    free(who.claims);
     if (cookie_add(r->plane, &reply->cookies, COOKIE_SIGN_IN, SLICE(""), 0) != 0)
         return page_fail(r, reply, ERR_NOMEM);
     return err;
@@ -450,6 +476,10 @@ redeem(struct api_request *r, struct api_reply *reply)
 int
 sign_in_token(struct api_request *r, struct api_reply *reply)
 {
+    const struct attempt_by by = {.peer = r->peer};
+    reply->retry_after_s = throttle_wait_s(r->plane->throttle, &by, clock_mono_ns());
+    if (reply->retry_after_s > 0)
+        return api_problem(reply, 429, "too_many_failures", "%s", API_WAIT);
     int err = db_begin(r->db);
     if (err)
         return api_fail(r, reply, err);
@@ -458,6 +488,8 @@ sign_in_token(struct api_request *r, struct api_reply *reply)
         db_rollback(r->db);
         return refused;
     }
+    if (refused)
+        throttle_failed(r->plane->throttle, &by, clock_mono_ns());
     err = db_commit(r->db);
     return err ? api_fail(r, reply, err) : refused;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "controlplane/api/handlers.h"
+#include "controlplane/api/throttle.h"
 #include "controlplane/plane.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
@@ -210,6 +211,14 @@ system_metrics(struct api_request *r, struct api_reply *reply)
     if (!err)
         err = metric(out, "counter", "request_failures_total", "Calls answered with a 5xx.",
                      (int64_t)atomic_load(&r->plane->request_failures));
+    struct throttle_counts wrong = throttle_counts(r->plane->throttle);
+    if (!err)
+        err = metric(out, "counter", "wrong_credentials_total",
+                     "Tokens, sessions and sign-ins that were not taken.", (int64_t)wrong.failures);
+    if (!err)
+        err = metric(out, "counter", "throttled_total",
+                     "Calls refused unlooked-at, after too many of those from their address.",
+                     (int64_t)wrong.refusals);
     if (!err)
         err = metric(out, "gauge", "uptime_seconds", "Since the daemon started.",
                      (clock_mono_ms() - r->plane->started_ms) / 1000);

@@ -186,7 +186,8 @@ class Callers:
 
 @pytest.fixture(scope="module")
 def callers():
-    gateway = harness.Gateway(workers=1, environment={"HEADGATE_LITELLM_SHIM": "1"})
+    gateway = harness.Gateway(workers=1, environment={
+        "HEADGATE_LITELLM_SHIM": "1", "HEADGATE_WRONG_CREDENTIALS_PER_MINUTE": "0"}) # strangers have a column
     try:
         gateway.up()
         yield Callers(gateway)
