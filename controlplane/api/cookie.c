@@ -36,8 +36,9 @@ cookie_add(const struct plane *p, struct buf *into, const char *name, struct sli
            long max_age_s)
 {
     bool secure = *prefix(p) != '\0';
-    int err = buf_addf(into, "%s%s=%.*s; Path=/; HttpOnly; SameSite=Lax%s", prefix(p), name,
-                       SLICE_ARG(value), secure ? "; Secure" : "");
+    bool strict = strcmp(name, COOKIE_SIGN_IN) != 0; /* that one comes back from the provider */
+    int err = buf_addf(into, "%s%s=%.*s; Path=/; HttpOnly; SameSite=%s%s", prefix(p), name,
+                       SLICE_ARG(value), strict ? "Strict" : "Lax", secure ? "; Secure" : "");
     if (!err && (value.len == 0 || max_age_s > 0))
         err = buf_addf(into, "; Max-Age=%ld", value.len ? max_age_s : 0);
     return err ? err : buf_add_str(into, "\n");

@@ -38,6 +38,9 @@ write_page(const struct api_request *r, const struct page *p, struct buf *into)
                           p->title, "</h1>");
     if (!err)
         err = add_element(into, "<p>", p->text, "</p>");
+    if (!err && p->go_on)
+        err = add_element(into, "<meta http-equiv=\"refresh\" content=\"0;url=", p->links[0].href,
+                          "\">");
     for (size_t i = 0; i < p->count && !err; i++) {
         err = add_element(into, "<p><a href=\"", p->links[i].href, "\">");
         if (!err)

@@ -15,6 +15,7 @@ struct page {
     const char *title, *text;
     const struct page_link *links;
     size_t count;
+    bool go_on; /* the first link is followed at once */
 };
 /* Fills the reply, in the place of whatever it had. 0, or -status. */
 int page_reply(struct api_request *r, struct api_reply *reply, const struct page *p);

@@ -24,7 +24,7 @@
 static int
 refuse_answer(struct api_request *r, struct api_reply *reply)
 {
-    return page_refuse(r, reply, 400,
+    return page_refuse(r, reply, 403,
                        "This answer does not belong to a sign-in that this browser has under way: "
                        "it is older than ten minutes, was used already, or began somewhere else.");
 }
@@ -37,20 +37,25 @@ check_answer(struct api_request *r, struct api_reply *reply, struct sign_in_requ
     struct slice state = api_query(r, "state"), iss = api_query(r, "iss"),
                  code = api_query(r, "code");
     struct slice cookie = cookie_find(r->plane, r->cookie, COOKIE_SIGN_IN);
+    bool declined = api_query(r, "error").at != NULL;
+    if (state.len != SIGN_IN_RANDOM_BYTES ||
+        (!declined && (code.len == 0 || code.len > LIMIT_CODE_BYTES)))
+        return page_refuse(
+            r, reply, 400,
+            "This is no answer of an identity provider: it lacks a code or a state.");
     int err = sign_in_request_open(r->plane->secrets, cookie, clock_wall_ms() / 1000, q);
-    if (!err && (state.len != SIGN_IN_RANDOM_BYTES ||
-                 !secret_equal(state.at, q->state, SIGN_IN_RANDOM_BYTES)))
+    if (!err && !secret_equal(state.at, q->state, SIGN_IN_RANDOM_BYTES))
         err = ERR_AUTH;
     if (!err && iss.at && !slice_is(iss, q->issuer)) /* RFC 9207 */
         err = ERR_AUTH;
     if (err)
         return err == ERR_NOMEM ? page_fail(r, reply, err) : refuse_answer(r, reply);
-    if (api_query(r, "error").at) { /* its texts are a stranger's: not shown, not logged */
+    if (declined) { /* its texts are a stranger's: not shown, not logged */
         log_warn("sign_in.declined", F_STR("sign_in", q->sign_in));
         return page_refuse(r, reply, 403, "The identity provider '%s' did not let you in.",
                            q->sign_in);
     }
-    return code.len == 0 || code.len > LIMIT_CODE_BYTES ? refuse_answer(r, reply) : 0;
+    return 0;
 }
 
 /* Once, whatever becomes of it. */
@@ -248,6 +253,24 @@ end_old_session(struct api_request *r)
     return session_delete_by_digest(r->db, digest);
 }
 
+/* The cookie is SameSite=Strict: a browser does not send it where the provider's redirect leads,
+ * but it does where a page of ours leads. */
+static int
+land(struct api_request *r, struct api_reply *reply, const struct sign_in_request *q,
+     const char *user)
+{
+    char text[LIMIT_NAME_BYTES + 64];
+    snprintf(text, sizeof(text), "You are signed in as '%s'.", user);
+    const struct page_link link = {q->return_to, "Go on"};
+    return page_reply(r, reply,
+                      &(struct page){.status = 200,
+                                     .title = "Signed in",
+                                     .text = text,
+                                     .links = &link,
+                                     .count = 1,
+                                     .go_on = true});
+}
+
 static int
 begin_session(struct api_request *r, struct api_reply *reply, const struct sign_in_request *q,
               const struct new_session *n)
@@ -261,9 +284,7 @@ begin_session(struct api_request *r, struct api_reply *reply, const struct sign_
         err = cookie_add(r->plane, &reply->cookies, COOKIE_SESSION,
                          slice_make(text, TOKEN_TEXT_BYTES), 0);
     secret_wipe(text, sizeof(text));
-    snprintf(reply->location, sizeof(reply->location), "%s", q->return_to);
-    reply->status = 303;
-    return err;
+    return err ? err : land(r, reply, q, n->user);
 }
 
 /* The command line gets a code from the browser, when whoever sits there says so. */

@@ -7,8 +7,12 @@ import threading
 import time
 import urllib.parse
 
+import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+import browsers
+from harness import until
 
 
 def b64(number, size=None):
@@ -84,3 +88,34 @@ class Issuer:
         whole = {"iss": self.url, "aud": "headgate", "sub": "ada@example.com", "exp": now + 600, "iat": now, **claims}
         whole = {k: v for k, v in whole.items() if v is not None}
         return jwt.encode(whole, key.private, algorithm=key.kind, headers={"kid": kid, **(headers or {})})
+
+
+class SignInProvider(Issuer):
+    """With a token endpoint, and the item that names it."""
+
+    def __init__(self, gateway, name, **members):
+        super().__init__()
+        self.gateway, self.name = gateway, name
+        self.more = {"authorization_endpoint": self.base + "/authorize?tenant=1", "token_endpoint": self.base + "/token"}
+        self.item = {"name": name, "issuer": self.url, "client_id": "headgate", "credential": "a secret: 100%", "allow_private": True}
+        self.set(**members)
+
+    def set(self, **members):
+        self.gateway.apply({"sign_ins": [{**self.item, **members}]})
+        self.known()
+
+    def known(self):
+        sql = f"SELECT 1 FROM sign_in_providers AS p JOIN config_items AS i ON i.name = p.sign_in AND i.revision = p.revision WHERE i.name = '{self.name}' AND problem = ''"
+        until(lambda: self.gateway.sql(sql), 8, "the provider")
+
+    def id_token(self, nonce, /, **more):
+        claims = {"aud": "headgate", "nonce": nonce, "sub": "s-1", "email": "ada@example.com", "email_verified": True}
+        return self.token(**{**claims, **more})
+
+    def attempt(self, make, browser=None):
+        """One sign-in whose token endpoint answers with make(nonce)."""
+        browser = browser or browsers.Browser(self.gateway)
+        asked = httpx.URL(browser.start(issuer=self.name).headers["location"])
+        made = make(asked.params["nonce"])
+        self.answer = made if isinstance(made, tuple) else (200, {"access_token": "opaque", "token_type": "Bearer", "id_token": made})
+        return asked, browser, browser.admin("/auth/callback", params={"code": "c0de", "state": asked.params["state"]})

@@ -66,9 +66,9 @@ test_cookies_are_set_as_tightly_as_can_be(void **state)
     assert_int_equal(cookie_add(&plane, &b, COOKIE_SESSION, SLICE(""), 0), 0);
     assert_string_equal(
         buf_str(&b),
-        "__Host-headgate_session=x; Path=/; HttpOnly; SameSite=Lax; Secure\n"
+        "__Host-headgate_session=x; Path=/; HttpOnly; SameSite=Strict; Secure\n"
         "__Host-headgate_sign_in=y; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600\n"
-        "headgate_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0\n");
+        "headgate_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0\n");
     buf_free(&b);
 }
 
@@ -85,7 +85,8 @@ test_pages_escape(void **state)
                                                .title = "<script>",
                                                .text = "a\x01 & `b`",
                                                .links = &link,
-                                               .count = 1}),
+                                               .count = 1,
+                                               .go_on = true}),
                      -403);
     const char *text = buf_str(&reply.text);
     static const char *const absent[] = {"<script>", "<b>", "<r>", "\x01", "`", "x?\"", "'alert"};
@@ -93,6 +94,7 @@ test_pages_escape(void **state)
         assert_null(strstr(text, absent[i]));
     assert_non_null(strstr(text, "&#60;script&#62;"));
     assert_non_null(strstr(text, "href=\"/x?&#34;onload=&#39;alert(1)&#39;&#38;y\""));
+    assert_non_null(strstr(text, "content=\"0;url=/x?&#34;onload=&#39;alert(1)&#39;&#38;y\">"));
     assert_int_equal(reply.status, 403);
     buf_free(&reply.text);
 }
