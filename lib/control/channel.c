@@ -35,6 +35,7 @@ keep_announcement(struct channel *c, nng_msg *message)
     }
     STAILQ_INSERT_TAIL(&c->announcements, a, link);
     c->announcement_count++;
+    waker_wake(c->waker); /* under the lock, here and elsewhere: who closes takes it before */
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -47,7 +48,6 @@ on_announcement(void *ctx)
     if (nng_aio_result(a->sub_aio) != 0)
         return; /* closing */
     keep_announcement(a->channel, nng_aio_get_msg(a->sub_aio));
-    waker_wake(a->channel->waker);
     nng_recv_aio(a->sub, a->sub_aio);
 }
 

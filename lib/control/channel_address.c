@@ -114,10 +114,13 @@ static void
 on_req_pipe(nng_pipe pipe, nng_pipe_ev event, void *address)
 {
     struct channel_address *a = address;
+    struct channel *c = a->channel;
 
     note_pipe(&a->req_pipe, pipe, event);
-    atomic_store(&a->channel->moved, true);
-    waker_wake(a->channel->waker);
+    atomic_store(&c->moved, true);
+    pthread_mutex_lock(&c->lock);
+    waker_wake(c->waker);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static int

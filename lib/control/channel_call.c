@@ -68,8 +68,8 @@ try_done(struct channel_try *t, int err, nng_msg *reply)
     t->reply = reply;
     TAILQ_REMOVE(&c->open, t, link);
     TAILQ_INSERT_TAIL(&c->done, t, link);
-    pthread_mutex_unlock(&c->lock);
     waker_wake(c->waker);
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* On a thread of nng's: the request is on its way, or its reply came. */
