@@ -8,7 +8,7 @@ static char heads_path[256];
 static void
 wait_for(int status, const char *method, const char *path, const char *body)
 {
-    int64_t deadline = clock_mono_ms() + 20000;
+    int64_t deadline = clock_mono_ms() + 60000;
     for (;;) {
         struct got *g = call(method, path, body);
         bool done = g->status == status || clock_mono_ms() > deadline;

@@ -11,7 +11,7 @@
 #include "lib/base/rand.h"
 #include "lib/control/section.h"
 
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 static const unsigned char seal_key[SEAL_KEY_BYTES] = "the seal key of the publisher's";
 

@@ -11,7 +11,7 @@
 #include "lib/base/clock.h"
 #include "tests/unit/lib/policy/snapshot_fixture.h"
 
-#define DEADLINE_MS 15000
+#define DEADLINE_MS 60000
 #define VERSIONS 16
 
 static unsigned char sign_secret[SIGN_SECRET_BYTES], other_secret[SIGN_SECRET_BYTES];

@@ -16,8 +16,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/control/channel.h"
+#include "tests/unit/lib/net/free_port.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 60000
 
 static char dir[64];
 
@@ -128,6 +129,18 @@ open_both(struct ends *e, const char *pub, const char *req)
         fail_msg("channel: %s", why);
 }
 
+/* Two addresses of a host that nobody has. */
+static void
+pick_addresses(const char *where, char pub[96], char req[96])
+{
+    int one = free_port(), other = free_port();
+
+    while (other == one)
+        other = free_port();
+    snprintf(pub, 96, "%s:%d", where, one);
+    snprintf(req, 96, "%s:%d", where, other);
+}
+
 static void
 open_ipc(struct ends *e, const char *name)
 {
@@ -236,10 +249,12 @@ test_ipc(void **state)
 static void
 test_tcp_loopback(void **state)
 {
+    char pub[96], req[96];
     struct ends e;
 
     (void)state;
-    open_both(&e, "tcp://127.0.0.1:20311", "tcp://127.0.0.1:20312");
+    pick_addresses("tcp://127.0.0.1", pub, req);
+    open_both(&e, pub, req);
     exchange(&e);
     close_both(&e);
 }
@@ -908,9 +923,10 @@ tls_case(const char *host_ca, const char *host_name, const char *worker_ca, cons
          int want)
 {
     struct channel_tls host = tls_of(host_ca, host_name), worker = tls_of(worker_ca, worker_name);
-    struct ends e = {.pub = "tls+tcp://localhost:20313", .req = "tls+tcp://localhost:20314"};
+    struct ends e = {0};
     const char *why = "";
 
+    pick_addresses("tls+tcp://localhost", e.pub, e.req);
     e.loop = loop_new();
     if (channel_host_open(e.pub, e.req, &host, 2, mirror, &e, &e.host, &why) != 0)
         fail_msg("host: %s", why);
@@ -938,8 +954,8 @@ test_mutual_tls(void **state)
     tls_case("ours", "ours", "ours", "ours", 0);
     tls_case("ours", "ours", "ours", "theirs", ERR_TIMEOUT); /* a worker of another fleet */
     tls_case("ours", "theirs", "ours", "ours", ERR_TIMEOUT); /* an impostor as the host */
-    c = channel_open(l, "tls+tcp://localhost:20313", "tls+tcp://localhost:20314", &missing,
-                     on_announce, NULL, &why);
+    c = channel_open(l, "tls+tcp://localhost:1", "tls+tcp://localhost:2", &missing, on_announce,
+                     NULL, &why);
     assert_null(c);
     assert_true(strlen(why) > 0);
     loop_free(l);

@@ -27,7 +27,7 @@
 #include "lib/http/server.h"
 #include "lib/net/loop.h"
 
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 #define MAX_STREAMS_SEEN 4096
 #define MAGIC "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 

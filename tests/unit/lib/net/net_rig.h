@@ -28,7 +28,7 @@
 #include "lib/net/listener.h"
 #include "lib/net/loop.h"
 
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 /* --- running -------------------------------------------------------------------------------------
  */

@@ -1,4 +1,5 @@
 /* Connections in clear, against raw sockets. test_conn_tls.c has TLS. */
+#include "tests/unit/lib/net/free_port.h"
 #include "tests/unit/lib/net/net_rig.h"
 
 #include "lib/net/conn.h"
@@ -548,17 +549,6 @@ connect_to(struct end *e, int port)
     e->conn = conn_connect(loop, (struct sockaddr *)&to, sizeof to, NULL, NULL, &handlers, e);
     assert_non_null(e->conn);
     assert_int_equal(e->opened + e->ends, 0);
-}
-
-static int
-free_port(void)
-{
-    int fd;
-    const char *why;
-    assert_int_equal(listener_bind("127.0.0.1:0", false, &fd, &why), 0);
-    int port = listener_port(fd);
-    close(fd);
-    return port;
 }
 
 static void
