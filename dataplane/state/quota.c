@@ -9,12 +9,15 @@
 #define BUCKETS 64      /* of a window: 60, one that is beginning, one that is ending */
 #define BUCKETS_LIVE 61 /* what was taken is counted for at least a whole window */
 #define SLICE_LIFE_MS (INT64_C(24) * 3600 * 1000) /* without a word of the leader */
-#define IDLE_MS 3000     /* then a counter gives back what it does not use */
-#define DEMAND_MS 1000   /* how far back demand is remembered: one to two of these */
-#define CAPPED_PART 100  /* of a budget, that a worker may spend unverified with allow_capped */
-#define AWAY_MS 2500     /* without an answer, though a claim goes up every second */
-#define FRESH_MS 700     /* an answer that came while a request waited */
-#define GRACE_MS 5000    /* for clocks that do not run alike */
+#define IDLE_MS 3000    /* then a counter gives back what it does not use */
+#define DEMAND_MS 1000  /* how far back demand is remembered: one to two of these */
+#define CAPPED_PART 100 /* of a budget, that a worker may spend unverified with allow_capped */
+#define AWAY_MS 2500    /* without an answer, though a claim goes up every second */
+#define FRESH_MS 700    /* an answer that came while a request waited */
+#define GRACE_MS 5000   /* for clocks that do not run alike */
+/* After its period's end a slice is still drawn on, until the leader has given one of the next:
+ * every budget's period may end in this moment, and nobody is to wait for that. */
+#define LATE_MS 2000
 #define QUIET_MS 4000    /* between claims to a budget that say the same again; above IDLE_MS */
 #define NEAR_REQUESTS 32 /* a budget nears its end when no more of them are left */
 
@@ -200,6 +203,14 @@ is_dark(const struct counter *c, int64_t now_ms)
     return now_ms >= c->expires_ms;
 }
 
+/* Its period is over, and nothing else. */
+static bool
+is_late(const struct counter *c, int64_t now_ms)
+{
+    return c->is_budget && c->period_end_ms && c->expires_ms == c->period_end_ms &&
+           is_dark(c, now_ms) && now_ms - c->period_end_ms < LATE_MS;
+}
+
 static int64_t
 safe_share(const struct quota *q, const struct counter *c)
 {
@@ -213,7 +224,7 @@ allowance(const struct quota *q, const struct counter *c, int64_t now_ms)
 {
     int64_t safe, dark_ms;
 
-    if (!is_dark(c, now_ms))
+    if (!is_dark(c, now_ms) || is_late(c, now_ms))
         return c->share;
     if (c->is_budget)
         return 0;
@@ -336,8 +347,8 @@ look(struct quota *q, struct counter *c, int64_t now_ms, const struct quota_clai
 }
 
 static void
-take(struct quota *q, struct counter *c, const struct quota_claim *want, bool beyond,
-     struct quota_hold *hold)
+take(struct quota *q, struct counter *c, int64_t now_ms, const struct quota_claim *want,
+     bool beyond, struct quota_hold *hold)
 {
     struct quota_part *part = &hold->parts[hold->count++];
     bool unverified = beyond && c->is_budget && want->limit->mode != LIMIT_SHADOW;
@@ -349,6 +360,7 @@ take(struct quota *q, struct counter *c, const struct quota_claim *want, bool be
                                 .slice_use = c->slice_use,
                                 .mode = want->limit->mode};
     c->holds++;
+    q->wanting = q->wanting || is_late(c, now_ms);
     if (beyond && want->limit->mode == LIMIT_SHADOW)
         q->counts.shadow_refused++;
     if (beyond && c->is_budget) {
@@ -399,7 +411,7 @@ quota_reserve(struct quota *q, int64_t now_ms, const struct quota_claim *claims,
     }
     for (size_t i = 0; i < count; i++) {
         if (v == QUOTA_ADMITTED)
-            take(q, all[i], &claims[i], beyond[i], hold);
+            take(q, all[i], now_ms, &claims[i], beyond[i], hold);
         if (v == QUOTA_ASK)
             ask_for(q, all[i], claims[i].amount);
         else if (v == QUOTA_ADMITTED && beyond[i])

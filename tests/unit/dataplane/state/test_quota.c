@@ -242,20 +242,45 @@ test_a_new_period_is_a_new_slice(void **state)
     (void)state;
     make_budget(UNVERIFIABLE_DENY);
     (void)take(400, QUOTA_FIRST);
-    grant((struct bus_grant){.slice = 7, .share = 400, .period_left_ms = 5000});
+    grant((struct bus_grant){.slice = 7, .share = 600, .remaining = 99000, .period_left_ms = 5000});
     assert_int_equal(take(400, QUOTA_AGAIN), QUOTA_ADMITTED);
     old = part;
-    now += 5000; /* the period is over */
-    assert_int_equal(take(100, QUOTA_FIRST),
-                     QUOTA_UNVERIFIABLE); /* and nobody has answered since */
-    (void)take(100, QUOTA_FIRST);
-    grant((struct bus_grant){.slice = 8, .share = 100, .period_left_ms = 90000});
+    assert_false(quota_is_wanting(quota));
+    now += 5000;                                              /* the period is over */
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ADMITTED); /* of what lies here, and no wait */
+    assert_true(quota_is_wanting(quota));
+    struct quota_part late = part;
+    assert_int_equal(late.slice, 7);
+    struct bus_claim c =
+        grant((struct bus_grant){.slice = 8, .share = 100, .period_left_ms = 90000});
+    assert_int_equal(c.has, 600); /* should the leader's clock be behind, it is ours still */
     assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ADMITTED);
+    assert_int_equal(part.slice, 8);
     quota_settle(quota, now, &old, 1); /* of the old slice: gives nothing back to the new one */
-    struct bus_claim c;
+    quota_settle(quota, now, &late, 1);
     assert_int_equal(quota_claims(quota, now, &c, 1), 1);
     assert_int_equal(c.slice, 8);
     assert_int_equal(c.used, 100);
+}
+
+static void
+test_a_slice_does_not_outlive_its_period_by_much(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    (void)take(400, QUOTA_FIRST);
+    grant((struct bus_grant){.slice = 7, .share = 600, .period_left_ms = 5000});
+    now += 6999;
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ADMITTED);
+    now += 1;
+    assert_int_equal(take(100, QUOTA_FIRST),
+                     QUOTA_UNVERIFIABLE); /* and nobody has answered since */
+    /* Nor is one that nobody has spoken of for a day kept for its period's sake. */
+    (void)take(100, QUOTA_FIRST);
+    grant(
+        (struct bus_grant){.slice = 8, .share = 600, .period_left_ms = INT64_C(25) * 3600 * 1000});
+    now += INT64_C(24) * 3600 * 1000;
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_UNVERIFIABLE);
 }
 
 static void
@@ -454,6 +479,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_budgets_slice, begin, end),
         cmocka_unit_test_setup_teardown(test_a_crowd_asks_for_one, begin, end),
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_slice_does_not_outlive_its_period_by_much, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(test_an_unverified_budget_does_as_it_says, begin, end),
         cmocka_unit_test_setup_teardown(test_what_another_waits_for_is_given_back, begin, end),
         cmocka_unit_test_setup_teardown(test_what_was_said_is_not_said_again_at_once, begin, end),
