@@ -126,21 +126,37 @@ budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequence, s
     return err;
 }
 
-int
-budgets_release(struct db *db, const struct bus_worker *from)
+static int
+release(struct db *db, const char *sql, const char *const *params, size_t count, bool *ret_more)
 {
-    char node[256], slot[16], started[24];
-    const char *params[] = {node, slot, started};
+    struct db_rows *rows = NULL;
+    int err = db_query(db, sql, params, count, &rows);
+
+    *ret_more = !err && db_int(rows, 0, 0) == BUDGETS_RELEASED;
+    db_rows_free(rows);
+    return err;
+}
+
+int
+budgets_release(struct db *db, const struct bus_worker *from, bool *ret_more)
+{
+    char node[256], slot[16], started[24], most[16];
+    const char *params[] = {node, slot, started, most};
 
     snprintf(node, sizeof(node), "%.*s", SLICE_ARG(from->node));
     snprintf(slot, sizeof(slot), "%u", from->slot & 0x7fffffffu);
     snprintf(started, sizeof(started), "%" PRId64, from->started_ms);
-    return db_query(db, "SELECT headgate_budget_release($1, $2::integer, $3::bigint)", params, 3,
-                    NULL);
+    snprintf(most, sizeof(most), "%d", BUDGETS_RELEASED);
+    return release(db, "SELECT headgate_budget_release($1, $2::integer, $3::bigint, $4::integer)",
+                   params, 4, ret_more);
 }
 
 int
-budgets_release_lost(struct db *db)
+budgets_release_lost(struct db *db, bool *ret_more)
 {
-    return db_query(db, "SELECT headgate_budget_release(NULL, NULL, NULL)", NULL, 0, NULL);
+    char most[16];
+    const char *params[] = {most};
+
+    snprintf(most, sizeof(most), "%d", BUDGETS_RELEASED);
+    return release(db, "SELECT headgate_budget_release_lost($1::integer)", params, 1, ret_more);
 }

@@ -19,9 +19,11 @@ struct budget_claim {
  * of db_query(). */
 MUST_CHECK int budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequence,
                              size_t parts, const struct budget_claim *claims, size_t count);
-/* All records of earlier processes of this slot are in: what they held goes back. */
-MUST_CHECK int budgets_release(struct db *db, const struct bus_worker *from);
-/* Of those that were not heard of for longer than a slice lives. */
-MUST_CHECK int budgets_release_lost(struct db *db);
+#define BUDGETS_RELEASED 1000 /* slices at a time: a claim waits for it */
+/* All records of earlier processes of this slot are in: what they held goes back. *ret_more: there
+ * are others, for the next time. */
+MUST_CHECK int budgets_release(struct db *db, const struct bus_worker *from, bool *ret_more);
+/* Of those that were not heard of for longer than a slice lives; likewise. */
+MUST_CHECK int budgets_release_lost(struct db *db, bool *ret_more);
 
 #endif

@@ -16,6 +16,7 @@ struct holder {
     uint32_t told, acked; /* the fleet's size; 0: never */
     int64_t heard_ms;
     int64_t noted_ms; /* when it was heard first, or written down again; 0: never */
+    size_t holds;     /* of pools that name it */
     bool released;
     bool expected; /* of an earlier leader's, not heard yet */
     bool gone;     /* it said so, or a later process has its slot */
@@ -29,6 +30,7 @@ struct hold {
 };
 
 struct pool {
+    size_t at; /* among all */
     char *key;
     struct slice name;
     int64_t amount, window_ms;
@@ -41,7 +43,9 @@ struct fleet {
     struct holder **holders;
     size_t holder_count, holder_cap;
     struct map pools;
-    size_t pool_count;
+    struct pool **all;
+    size_t pool_count, pool_cap;
+    size_t tended;      /* the pool that is looked at next */
     int64_t longest_ms; /* window there ever was */
 };
 
@@ -77,12 +81,8 @@ holder_free(struct holder *h)
 static void
 forget_all(struct fleet *f)
 {
-    struct slice key;
-    size_t cursor = 0;
-    void *pool;
-
-    while (map_next(&f->pools, &cursor, &key, &pool))
-        pool_free(pool);
+    for (size_t i = 0; i < f->pool_count; i++)
+        pool_free(f->all[i]);
     map_free(&f->pools);
     map_init(&f->pools);
     for (size_t i = 0; i < f->holder_count; i++)
@@ -97,6 +97,7 @@ fleet_free(struct fleet *f)
         return;
     forget_all(f);
     map_free(&f->pools);
+    free(f->all);
     free(f->holders);
     free(f);
 }
@@ -291,29 +292,62 @@ fleet_is_learning(const struct fleet *f, int64_t now_ms, int64_t window_ms)
 
 /* --- pools ------------------------------------------------------------------------------------ */
 
+static bool
+make_room(struct fleet *f)
+{
+    size_t cap = f->pool_cap ? 2 * f->pool_cap : 64;
+    struct pool **all;
+
+    if (f->pool_count < f->pool_cap)
+        return true;
+    if (!(all = realloc(f->all, cap * sizeof(struct pool *))))
+        return false;
+    f->all = all;
+    f->pool_cap = cap;
+    return true;
+}
+
+static struct pool *
+pool_new(struct fleet *f, struct slice key)
+{
+    struct pool *p = make_room(f) ? calloc(1, sizeof(*p)) : NULL;
+
+    if (!p || !(p->key = malloc(key.len + 1)))
+        goto no_memory;
+    memcpy(p->key, key.at, key.len);
+    p->name = slice_make(p->key, key.len);
+    if (map_put(&f->pools, p->name, p) != 0)
+        goto no_memory;
+    p->at = f->pool_count++;
+    f->all[p->at] = p;
+    return p;
+no_memory:
+    if (p)
+        pool_free(p);
+    return NULL;
+}
+
+static void
+forget_pool(struct fleet *f, struct pool *p)
+{
+    (void)map_remove(&f->pools, p->name);
+    f->all[p->at] = f->all[--f->pool_count];
+    f->all[p->at]->at = p->at;
+    pool_free(p);
+}
+
 static struct pool *
 pool_of(struct fleet *f, const struct fleet_claim *c, int *ret_err)
 {
     struct pool *p = map_find(&f->pools, c->key);
 
     *ret_err = ERR_NOMEM;
-    if (!p) {
-        if (f->pool_count >= LIMIT_POOLS) {
-            *ret_err = ERR_LIMIT;
-            return NULL;
-        }
-        if (!(p = calloc(1, sizeof(*p))) || !(p->key = malloc(c->key.len + 1))) {
-            free(p);
-            return NULL;
-        }
-        memcpy(p->key, c->key.at, c->key.len);
-        p->name = slice_make(p->key, c->key.len);
-        if (map_put(&f->pools, p->name, p) != 0) {
-            pool_free(p);
-            return NULL;
-        }
-        f->pool_count++;
+    if (!p && f->pool_count >= LIMIT_POOLS) {
+        *ret_err = ERR_LIMIT;
+        return NULL;
     }
+    if (!p && !(p = pool_new(f, c->key)))
+        return NULL;
     p->amount = c->amount;
     p->window_ms = c->window_ms;
     if (f->longest_ms < c->window_ms)
@@ -337,6 +371,7 @@ hold_of(struct pool *p, struct holder *h)
         p->cap = cap;
     }
     p->holds[p->count] = (struct hold){.holder = h};
+    h->holds++;
     return &p->holds[p->count++];
 }
 
@@ -531,34 +566,30 @@ prune(struct fleet *f, struct pool *p, int64_t now_ms)
         struct hold *x = &p->holds[i];
         bool faded = now_ms >= fades_ms(f, p, x) && (x->holder->gone || x->held == 0);
 
-        if (faded || is_forgotten(f, x->holder, now_ms))
-            *x = p->holds[--p->count];
-        else
+        if (!faded && !is_forgotten(f, x->holder, now_ms)) {
             i++;
+            continue;
+        }
+        x->holder->holds--;
+        *x = p->holds[--p->count];
     }
 }
-
-#define PRUNED 256 /* pools at a time */
 
 static void
 prune_pools(struct fleet *f, int64_t now_ms)
 {
-    struct pool *empty[PRUNED];
-    struct slice key;
-    size_t cursor = 0, n = 0;
-    void *value;
+    size_t most = f->pool_count < FLEET_TENDED ? f->pool_count : FLEET_TENDED;
 
-    while (map_next(&f->pools, &cursor, &key, &value)) {
-        struct pool *p = value;
+    for (size_t n = 0; n < most && f->pool_count; n++) {
+        if (f->tended >= f->pool_count)
+            f->tended = 0;
+        struct pool *p = f->all[f->tended];
 
         prune(f, p, now_ms);
-        if (p->count == 0 && n < PRUNED)
-            empty[n++] = p;
-    }
-    for (size_t i = 0; i < n; i++) {
-        (void)map_remove(&f->pools, empty[i]->name);
-        pool_free(empty[i]);
-        f->pool_count--;
+        if (p->count == 0)
+            forget_pool(f, p); /* another takes its place */
+        else
+            f->tended++;
     }
 }
 
@@ -567,7 +598,7 @@ fleet_tend(struct fleet *f, int64_t now_ms)
 {
     prune_pools(f, now_ms);
     for (size_t i = 0; i < f->holder_count;) {
-        if (is_forgotten(f, f->holders[i], now_ms)) {
+        if (is_forgotten(f, f->holders[i], now_ms) && !f->holders[i]->holds) {
             holder_free(f->holders[i]);
             f->holders[i] = f->holders[--f->holder_count];
         } else {

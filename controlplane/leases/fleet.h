@@ -85,7 +85,9 @@ MUST_CHECK int fleet_claim(struct fleet *f, int64_t now_ms, struct holder *h,
 /* For people: what holder number i holds of a counter; false at the end. node is borrowed. */
 bool fleet_held(const struct fleet *f, int64_t now_ms, struct slice key, size_t i,
                 struct slice *ret_node, uint32_t *ret_slot, int64_t *ret_held, int64_t *ret_used);
-/* Lets go of what has no effect any more; now and then. */
+/* Lets go of what has no effect any more: of so many pools each time, so that nobody waits; several
+ * times a second. */
+#define FLEET_TENDED 4096
 void fleet_tend(struct fleet *f, int64_t now_ms);
 
 #endif

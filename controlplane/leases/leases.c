@@ -187,21 +187,27 @@ keep_office(struct leases *l)
     pthread_mutex_unlock(&l->lock);
 }
 
+/* Each turn a little: those who claim meanwhile wait for it. */
 static void
 tend(struct leases *l)
 {
     int64_t now = clock_mono_ms();
+    bool more = false;
 
-    if (now - l->tended_ms < TEND_MS || !l->connection)
+    if (!l->connection)
         return;
-    l->tended_ms = now;
     pthread_mutex_lock(&l->lock);
     fleet_tend(l->fleet, now);
     pthread_mutex_unlock(&l->lock);
-    if (budgets_release_lost(l->db) != 0 ||
+    if (now - l->tended_ms < TEND_MS)
+        return;
+    l->tended_ms = now;
+    if (budgets_release_lost(l->db, &more) != 0 ||
         db_query(l->db, "DELETE FROM lease_holders WHERE seen_at < now() - interval '1 day'", NULL,
                  0, NULL) != 0)
         log_debug("leases.tend_failed", F_STR("cause", db_error(l->db)));
+    if (more)
+        l->tended_ms = 0;
 }
 
 static bool
@@ -460,14 +466,15 @@ may_answer(struct job *j, bool *ret_noted)
     return leading;
 }
 
-/* All records of earlier processes are in: what they held goes back. */
+/* All records of earlier processes are in: what they held goes back, with each claim some. */
 static int
 release(struct job *j)
 {
     struct fleet_word word = word_of(j);
-    int err = budgets_release(j->db, j->from);
+    bool more;
+    int err = budgets_release(j->db, j->from, &more);
 
-    if (err)
+    if (err || more)
         return err;
     pthread_mutex_lock(&j->l->lock);
     fleet_released(j->l->fleet, &word);

@@ -198,18 +198,125 @@ test_a_dead_workers_slice_comes_back(void **state)
     struct asking dead = {.started_ms = 1, .claim = {.wants = 800, .need = 800}};
     struct bus_worker next = {.node = SLICE("n"), .slot = 0, .started_ms = 2};
     struct bus_worker other = {.node = SLICE("n"), .slot = 1, .started_ms = 2};
+    bool more;
 
     (void)state;
     lease(app, &l, &dead);
     book(dead.got.slice, 300);
-    assert_int_equal(budgets_release(app, &other), 0); /* of another slot: nothing */
+    assert_int_equal(budgets_release(app, &other, &more), 0); /* of another slot: nothing */
     assert_int_equal(value("held"), 500);
-    assert_int_equal(budgets_release(app, &next), 0);
+    assert_int_equal(budgets_release(app, &next, &more), 0);
+    assert_false(more);
     assert_int_equal(value("held"), 0);
     assert_int_equal(value("spent"), 300);
-    assert_int_equal(budgets_release_lost(app), 0);
+    assert_int_equal(budgets_release_lost(app, &more), 0);
     book(dead.got.slice, 10); /* late, of a slice that is gone, and no such budget is configured */
     assert_int_equal(value("spent"), 300);
+}
+
+/* Very many slices: each time a part of them, and none that somebody may still use. */
+static void
+test_slices_come_back_in_parts(void **state)
+{
+    struct bus_worker next = {.node = SLICE("n"), .slot = 0, .started_ms = 2};
+    bool more;
+
+    (void)state;
+    database_do(app,
+                "INSERT INTO budget_periods (budget, subject, period_start, unit, amount, held) "
+                "SELECT 'b', 'u' || n, to_timestamp(0), 'usd', 100, 7 "
+                "FROM generate_series(1, 2001) n");
+    database_do(app, "INSERT INTO budget_slices (budget, subject, period_start, node, slot, "
+                     "started_ms, sequence, granted, seen_at) "
+                     "SELECT 'b', 'u' || n, to_timestamp(0), CASE WHEN n <= 1001 THEN 'lost' "
+                     "ELSE 'n' END, 0, 1, 1, 7, now() - CASE WHEN n <= 1001 THEN "
+                     "interval '1 day 2 hours 1 minute' ELSE interval '1 day 1 hour 59 minutes' "
+                     "END FROM generate_series(1, 2001) n");
+    for (int64_t left = 2001; left > 1000; left -= BUDGETS_RELEASED) {
+        assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices"), left);
+        assert_int_equal(value("sum(held)"), 7 * left);
+        assert_int_equal(budgets_release_lost(app, &more), 0);
+        assert_int_equal(more, left > 1000 + BUDGETS_RELEASED);
+    }
+    assert_int_equal(value("sum(held)"), 7 * 1000);
+    for (int64_t left = 1000; left > 0; left -= BUDGETS_RELEASED) {
+        assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices"), left);
+        assert_int_equal(budgets_release(app, &next, &more), 0);
+        assert_true(more);
+    }
+    assert_int_equal(budgets_release(app, &next, &more), 0);
+    assert_false(more);
+    assert_int_equal(value("sum(held)"), 0);
+}
+
+/* A claim that says the same again writes what it must: not the index of seen_at, but once an hour.
+ */
+static void
+test_a_claim_is_seen_once_an_hour(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 400, .need = 400}};
+
+    (void)state;
+    lease(app, &l, &a);
+    a.claim = (struct bus_claim){.slice = a.got.slice, .has = 400, .wants = 400};
+    database_do(app, "UPDATE budget_slices SET seen_at = now() - interval '59 minutes'");
+    lease(app, &l, &a);
+    assert_int_equal(
+        database_int(
+            app,
+            "SELECT count(*) FROM budget_slices WHERE seen_at < now() - interval '58 minutes'"),
+        1);
+    database_do(app, "UPDATE budget_slices SET seen_at = now() - interval '61 minutes'");
+    lease(app, &l, &a);
+    assert_int_equal(
+        database_int(
+            app, "SELECT count(*) FROM budget_slices WHERE seen_at > now() - interval '1 minute'"),
+        1);
+}
+
+/* What is told of the budget itself is written when it is new. */
+static void
+test_a_changed_limit_is_written(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 400, .need = 400}};
+
+    (void)state;
+    lease(app, &l, &a);
+    l.amount = 700;
+    a.claim = (struct bus_claim){.slice = a.got.slice, .has = 400, .wants = 400};
+    lease(app, &l, &a);
+    assert_int_equal(value("amount"), 700);
+    l.thresholds[0] = 60;
+    lease(app, &l, &a);
+    assert_int_equal(value("thresholds[1]"), 60);
+}
+
+/* The period ends while its budget is claimed: both stand, and each slice draws on its own. */
+static void
+test_a_late_booking_is_of_its_own_period(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 400, .need = 400}};
+
+    (void)state;
+    lease(app, &l, &a);
+    uint64_t old = a.got.slice;
+    /* As if that had been a day ago. */
+    database_do(app, "UPDATE budget_periods SET period_start = period_start - interval '1 day'");
+    database_do(app, "UPDATE budget_slices SET period_start = period_start - interval '1 day'");
+    a.claim = (struct bus_claim){.slice = old, .has = 400, .used = 150, .wants = 450, .need = 300};
+    lease(app, &l, &a);
+    assert_true(a.got.slice != old);
+    assert_int_equal(a.got.share, 300); /* nothing of it is of the new one */
+    book(old, 150);
+    book(a.got.slice, 20);
+    assert_int_equal(
+        database_int(app, "SELECT spent FROM budget_periods ORDER BY period_start LIMIT 1"), 150);
+    assert_int_equal(
+        database_int(app, "SELECT spent FROM budget_periods ORDER BY period_start DESC LIMIT 1"),
+        20);
 }
 
 static void
@@ -313,6 +420,10 @@ main(void)
         cmocka_unit_test_setup(test_booking_turns_held_into_spent, empty),
         cmocka_unit_test_setup(test_a_forgotten_slice_is_no_beginning, empty),
         cmocka_unit_test_setup(test_a_dead_workers_slice_comes_back, empty),
+        cmocka_unit_test_setup(test_slices_come_back_in_parts, empty),
+        cmocka_unit_test_setup(test_a_claim_is_seen_once_an_hour, empty),
+        cmocka_unit_test_setup(test_a_changed_limit_is_written, empty),
+        cmocka_unit_test_setup(test_a_late_booking_is_of_its_own_period, empty),
         cmocka_unit_test_setup(test_an_override_counts_until_its_time, empty),
         cmocka_unit_test_setup(test_periods_follow_the_calendar_of_their_zone, empty),
         cmocka_unit_test_setup(test_many_at_once_do_not_overdraw, empty),

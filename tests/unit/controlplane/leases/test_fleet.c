@@ -68,10 +68,47 @@ test_a_new_office_keeps_a_safe_share_for_whom_it_has_not_heard(void **state)
     assert_int_equal(claim("a", 2, 100, 75, 100), 100);
 }
 
+/* Of very many counters a part is looked at each time, and none stays; nor does who held them. */
+static void
+test_many_counters_are_let_go_of_in_parts(void **state)
+{
+    const struct fleet_word word = {
+        .node = SLICE("a"), .started_ms = 1, .sequence = 1, .told = FLEET_LEAST};
+    int64_t later = NOW + 2 * FLEET_FORGET_MS + WINDOW_MS;
+    size_t counts[4] = {0};
+    struct holder *h;
+
+    (void)state;
+    assert_int_equal(fleet_hear(fleet, NOW, &word, &h), 0);
+    for (size_t turn = 0; turn < 4; turn++) {
+        for (unsigned i = 0; i < 2 * FLEET_TENDED + 1; i++) {
+            char key[16];
+            int n = snprintf(key, sizeof(key), "%u", i);
+            struct slice name = slice_make(key, (size_t)n), node;
+            struct fleet_claim c = {.key = name, .amount = 9, .window_ms = WINDOW_MS, .has = 1};
+            struct fleet_grant grant;
+            uint32_t slot;
+            int64_t held, used;
+
+            if (turn == 0)
+                assert_int_equal(fleet_claim(fleet, NOW, h, &c, &grant), 0);
+            counts[turn] += fleet_held(fleet, later, name, 0, &node, &slot, &held, &used);
+        }
+        fleet_tend(fleet, turn ? later : NOW);
+    }
+    assert_int_equal(counts[0], 2 * FLEET_TENDED + 1);
+    assert_int_equal(counts[1], counts[0]); /* of use yet */
+    assert_int_equal(counts[2], counts[1] - FLEET_TENDED);
+    assert_int_equal(counts[3], counts[2] - FLEET_TENDED);
+    assert_false(fleet_is_noted(fleet, NOW, &word)); /* with the last of what it held */
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_many_counters_are_let_go_of_in_parts, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_left_over_goes_to_the_first, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
