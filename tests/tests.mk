@@ -167,5 +167,10 @@ $(B)/tests/bench_keys: tests/bench/keys.c $(B)/libcontrolplane.a $(B)/libheadgat
 bench-keys: all $(B)/tests/bench_keys $(VENV)/.done ## A million keys: look-up, memory, and how fast a change is everywhere
 	@B=$(B) $(VENV)/bin/python tests/bench/keys.py $(BENCH)
 
-.PHONY: bench-keys bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks check-model lint \
+# --- the end of a period -----------------------------------------------------------------------------
+
+bench-rollover: all $(B)/tests/bench_upstream $(B)/tests/bench_load $(VENV)/.done ## A million budgets whose period ends at once: what requests wait for
+	@B=$(B) $(VENV)/bin/python tests/bench/rollover.py $(BENCH)
+
+.PHONY: bench-rollover bench-keys bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks check-model lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets

@@ -8,6 +8,11 @@
  *   load hold   PORT CONNS SECONDS BODY [HEADER...]   opens CONNS streams, prints "open N", reads
  * on
  *
+ * In a body, a "#######" becomes a number below LOAD_SUBJECTS, another for each request. LOAD_LOG
+ * names a file that gets a line for each answer: when it was intended (nanoseconds,
+ * CLOCK_MONOTONIC), how long it took (microseconds), its status. With LOAD_RESTS it sleeps between
+ * the requests of a rate, to leave the processor to others.
+ *
  * Times are microseconds. Chunks are counted by their "t@" marks (upstream.c); "delay" is from the
  * upstream's write of a chunk to its arrival here. A stream is whole when it ended in order and
  * with "data: [DONE]".
@@ -46,6 +51,10 @@ static size_t request_len;
 static struct samples latency, ttfb, delay;
 static uint64_t ok, bad, broken, chunks, whole, cut;
 static uint64_t end_ns;
+static char *blank; /* in the request: where the number goes */
+static unsigned subjects = 1;
+static FILE *each;
+static bool rests; /* between requests; else it spins, so as to be on time */
 
 static void
 add(struct samples *s, uint64_t ns)
@@ -103,6 +112,15 @@ open_conn(struct conn *c)
 }
 
 static void
+open_again(struct conn *c)
+{
+    struct conn *next = c->next_idle;
+    close(c->fd);
+    open_conn(c);
+    c->next_idle = next;
+}
+
+static void
 pump(struct conn *c)
 {
     while (c->sent < request_len) {
@@ -119,9 +137,26 @@ pump(struct conn *c)
     want(c, EPOLLIN);
 }
 
+#define BLANK "#######"
+
+static void
+fill_blank(void)
+{
+    static uint64_t state = 88172645463325252u; /* xorshift: the same subjects in every run */
+    char digits[16];
+    if (!blank)
+        return;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    snprintf(digits, sizeof digits, "%07u", (unsigned)(state % subjects));
+    memcpy(blank, digits, sizeof BLANK - 1);
+}
+
 static void
 start(struct conn *c, uint64_t intended)
 {
+    fill_blank();
     c->busy = true;
     c->sent = 0;
     c->state = HEAD;
@@ -156,12 +191,11 @@ finish(struct conn *c, bool in_order)
     }
     if (in_order)
         add(&latency, now - c->intended_ns);
-    if (!in_order) {
-        close(c->fd);
-        struct conn *next = c->next_idle;
-        open_conn(c);
-        c->next_idle = next;
-    }
+    if (each)
+        fprintf(each, "%" PRIu64 " %" PRIu64 " %d\n", c->intended_ns, (now - c->intended_ns) / 1000,
+                in_order ? c->status : 0);
+    if (!in_order)
+        open_again(c);
     if (mode == RATE) {
         c->next_idle = idle;
         idle = c;
@@ -292,8 +326,10 @@ on_readable(struct conn *c)
     ssize_t n = recv(c->fd, buf, sizeof buf, MSG_DONTWAIT);
     if (n > 0)
         eat(c, buf, (size_t)n);
-    else if (n == 0 || errno != EAGAIN)
+    else if ((n == 0 || errno != EAGAIN) && c->busy)
         finish(c, false);
+    else if (n == 0 || errno != EAGAIN)
+        open_again(c); /* it was idle for too long */
 }
 
 static void
@@ -316,13 +352,28 @@ make_request(const char *body_file, char **headers, int n)
     at += snprintf(request + at, 8192 - (size_t)at, "\r\n");
     memcpy(request + at, body, len);
     request_len = (size_t)at + len;
+    blank = memmem(request, request_len, BLANK, sizeof BLANK - 1);
 }
 
 static void
-run_events(int wait_ms)
+read_environment(void)
+{
+    const char *n = getenv("LOAD_SUBJECTS"), *log = getenv("LOAD_LOG");
+    if (n)
+        subjects = (unsigned)strtoul(n, NULL, 10) % 10000000;
+    subjects = subjects ? subjects : 1;
+    if (log && !(each = fopen(log, "w")))
+        die(log);
+    rests = getenv("LOAD_RESTS") != NULL;
+}
+
+static void
+run_events_ns(uint64_t wait_ns)
 {
     struct epoll_event got[256];
-    int n = epoll_wait(ep, got, 256, wait_ms);
+    struct timespec wait = {.tv_sec = (time_t)(wait_ns / 1000000000u),
+                            .tv_nsec = (long)(wait_ns % 1000000000u)};
+    int n = epoll_pwait2(ep, got, 256, &wait, NULL);
     for (int i = 0; i < n; i++) {
         struct conn *c = got[i].data.ptr;
         if ((got[i].events & EPOLLOUT) && c->sent < request_len)
@@ -330,6 +381,12 @@ run_events(int wait_ms)
         if (got[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
             on_readable(c);
     }
+}
+
+static void
+run_events(int wait_ms)
+{
+    run_events_ns((uint64_t)wait_ms * 1000000u);
 }
 
 /* Open loop: a request is due whether or not a connection is free; waiting counts as latency. */
@@ -350,7 +407,7 @@ run_rate(double rps)
             sent++;
             continue;
         }
-        run_events(0);
+        run_events_ns(rests && now < due ? due - now : 0);
     }
     uint64_t stop = now_ns() + 3000000000u;
     while (ok + bad + broken < sent && now_ns() < stop)
@@ -368,6 +425,7 @@ main(int argc, char **argv)
     if (mode > HOLD)
         die("mode is closed, rate, sse or hold");
     raise_nofile();
+    read_environment();
     port = (int)strtol(argv[2], NULL, 10);
     double amount = strtod(argv[3], NULL), seconds = strtod(argv[4], NULL);
     count = mode == RATE ? 128 : (int)amount;
