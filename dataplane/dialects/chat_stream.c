@@ -802,7 +802,13 @@ event(void *state, const struct wire_event *e, struct arena *scratch, const stru
     struct json_view chunk = json_view_of(e->data);
     if (chat_is_error(chunk))
         return take_error(d, e->data);
-    return take_chunk(d, chunk);
+    int64_t before = usage_total(&d->usage.tokens);
+    int err = take_chunk(d, chunk);
+    /* Some count as they go. The last count comes with the end, too. */
+    if (!err && json_view_count(json_view_get(chunk, "choices")) &&
+        usage_total(&d->usage.tokens) != before)
+        err = tell(d, &(struct canon_event){.kind = EVENT_USAGE, .usage = d->usage});
+    return err;
 }
 
 /* Those who end without [DONE] have said for each choice why it ended. */

@@ -10,6 +10,57 @@ static const struct slice names[] = {
 };
 #define NAMES (sizeof(names) / sizeof(names[0]))
 
+/* The longest tokens of the vocabularies in use stand for 128 bytes, and JSON makes no more than
+ * six of one. */
+#define TOKEN_BYTES (6 * 128)
+/* A delta has less. What has more may be a document that a tool of the provider's has found. */
+#define DELTA_BYTES 1024
+#define ESCAPE_BYTES 6 /* the longest: \u00a0 */
+
+/* No vocabulary has a token of two words with a space between them, or of a word and the space
+ * behind it. So each change from one to the other at the border of two chunks is a token's. Changes
+ * inside of a chunk are not looked for: that would be a second look at every byte. */
+enum edge { EDGE_UNKNOWN, EDGE_SPACE, EDGE_WORD };
+
+static enum edge
+edge_of(char c)
+{
+    if (c == ' ')
+        return EDGE_SPACE;
+    /* a letter of another script may be a space of another kind; a backslash begins an escape */
+    return c > ' ' && c <= '~' && c != '\\' ? EDGE_WORD : EDGE_UNKNOWN;
+}
+
+static enum edge
+end_of(struct slice text)
+{
+    enum edge e = edge_of(text.at[text.len - 1]);
+    size_t n = text.len < ESCAPE_BYTES ? text.len : ESCAPE_BYTES;
+    if (e == EDGE_WORD && memchr(text.at + text.len - n, '\\', n))
+        return EDGE_UNKNOWN; /* maybe an escape's last letter */
+    return e;
+}
+
+void
+meter_text(struct meter *m, struct slice text)
+{
+    enum edge begins = edge_of(text.at[0]);
+    m->chunks++;
+    m->bytes += text.len;
+    m->sure_bytes += text.len < DELTA_BYTES ? text.len : DELTA_BYTES;
+    m->opened += m->edge == EDGE_SPACE && begins == EDGE_WORD;
+    m->closed += m->edge == EDGE_WORD && begins == EDGE_SPACE;
+    m->edge = (unsigned char)end_of(text);
+}
+
+uint64_t
+meter_sure_tokens(const struct meter *m, bool is_one)
+{
+    uint64_t words = m->opened > m->closed ? m->opened : m->closed;
+    uint64_t by_bytes = m->sure_bytes / TOKEN_BYTES;
+    return is_one && words > by_bytes ? words : by_bytes;
+}
+
 /* Length of the JSON text that begins at `at`, without its closing quote. */
 static size_t
 text_length(struct slice data, size_t at)
@@ -36,8 +87,7 @@ count_text(struct meter *m, struct slice data, size_t at)
     size_t n = text_length(data, at);
     if (n == 0)
         return false;
-    m->chunks++;
-    m->bytes += n;
+    meter_text(m, slice_make(data.at + at, n));
     return true;
 }
 

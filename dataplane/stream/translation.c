@@ -105,8 +105,7 @@ meter_event(struct translation *t, const struct canon_event *e)
 {
     if (e->kind != EVENT_DELTA || e->text.len == 0)
         return;
-    t->p->meter.chunks++;
-    t->p->meter.bytes += e->text.len;
+    meter_text(&t->p->meter, e->text);
 }
 
 static int
