@@ -89,7 +89,7 @@ judge_usage(struct usage *u, struct arena *a)
         return "attempt_id_not_v7";
     if (u->attempt_no == 0 || u->attempt_no > INT32_MAX)
         return "attempt_no_out_of_range";
-    if (u->outcome < USAGE_DONE || u->outcome > USAGE_LOST)
+    if (u->outcome < USAGE_DONE || u->outcome > USAGE_BUDGET_EXHAUSTED)
         return "unknown_outcome";
     if ((unsigned)u->tier >= SERVICE_TIERS)
         return "unknown_service_tier";

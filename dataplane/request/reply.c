@@ -48,6 +48,7 @@ const struct problem_row problems[PROBLEMS] = {
     [PROBLEM_UNBOUNDED]            = { 400, "output_limit_required",    INVALID, 0 },
     [PROBLEM_QUOTA]                = { 429, "quota_exceeded",           LIMITED, 0 },
     [PROBLEM_BUDGET]               = { 429, "budget_exceeded",          SPENT,   0 },
+    [PROBLEM_SPENT]                = { 429, "budget_exhausted",         SPENT,   0 },
     [PROBLEM_UNVERIFIABLE]         = { 503, "budget_unverifiable",      SERVER,  2 },
     [PROBLEM_LEDGER]               = { 503, "ledger_unavailable",       SERVER,  5 },
     [PROBLEM_SHUTDOWN]             = { 503, "shutting_down",            SERVER,  1 },

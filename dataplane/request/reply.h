@@ -44,6 +44,7 @@ enum problem {
     PROBLEM_UNBOUNDED,
     PROBLEM_QUOTA,
     PROBLEM_BUDGET,
+    PROBLEM_SPENT, /* a stream is cut: it costs more than was reserved */
     PROBLEM_UNVERIFIABLE,
     PROBLEM_LEDGER,
     PROBLEM_SHUTDOWN,

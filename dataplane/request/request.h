@@ -100,6 +100,11 @@ struct admission {
     unsigned lowered; /* how often the limit of the output was lowered to fit */
     bool asked;       /* the claims wait for the leader: they must be withdrawn */
     bool held;        /* settle gives it back */
+
+    /* request/overrun.c: of a stream */
+    int64_t look_at;                   /* tokens: below it no budget can have been passed */
+    const struct policy_limit *passed; /* the budget that was */
+    uint64_t chunks;                   /* how many had come at the last look */
 };
 
 struct request {

@@ -62,9 +62,8 @@ settle_output_limit(const struct request *r)
     return r->output_limit ? r->output_limit : r->body.brief.max_tokens;
 }
 
-/* The most that may come back, as far as it is bounded. */
-static int64_t
-output_bound(const struct request *r)
+int64_t
+settle_output_bound(const struct request *r)
 {
     int64_t limit = settle_output_limit(r), each = limit ? limit : UNBOUNDED_OUTPUT_TOKENS;
     int64_t n;
@@ -75,10 +74,10 @@ output_bound(const struct request *r)
     return n;
 }
 
-static int64_t
-answer_estimate(const struct request *r)
+int64_t
+settle_answer_estimate(const struct request *r)
 {
-    int64_t bound = output_bound(r);
+    int64_t bound = settle_output_bound(r);
     int64_t n =
         estimates_answer(r->svc->estimates, r->plan.target->provider->name, r->plan.target->model) *
         r->body.brief.choices;
@@ -109,7 +108,7 @@ most_of(const struct request *r)
 {
     struct tokens t = r->body.units ? r->body.units->most : (struct tokens){0};
     t.input = (int64_t)text_bytes(r);
-    t.output += output_bound(r);
+    t.output += settle_output_bound(r);
     return t;
 }
 
@@ -118,8 +117,30 @@ likely_of(const struct request *r)
 {
     struct tokens t = r->body.units ? r->body.units->likely : (struct tokens){0};
     t.input = input_estimate(r);
-    t.output += answer_estimate(r);
+    t.output += settle_answer_estimate(r);
     return t;
+}
+
+/* In what the limit counts; never negative. */
+static int64_t
+measure(const struct request *r, const struct policy_limit *l, const struct tokens *t, nanos cost)
+{
+    switch (l->metric) {
+    case METRIC_REQUESTS:
+        return 1;
+    case METRIC_CONCURRENT:
+        return 1;
+    case METRIC_TOKENS:
+        return tokens_input(t) + tokens_output(t);
+    case METRIC_INPUT_TOKENS:
+        return tokens_input(t);
+    case METRIC_OUTPUT_TOKENS:
+        return tokens_output(t);
+    case METRIC_SPEND:
+        break;
+    }
+    (void)r;
+    return cost;
 }
 
 /* An answer that is an error of the provider's own costs nothing, unless it says otherwise. */
@@ -131,12 +152,65 @@ is_providers_error(const struct request *r)
 
 /* --- the tally -------------------------------------------------------------------------------- */
 
-/* More than four times what was allowed is no count, whatever it is. */
+/* More than four times what was allowed is no count, whatever it is: unless that much went by. */
 static bool
 is_absurd(const struct request *r, const struct tokens *t)
 {
-    int64_t bound = output_bound(r);
-    return settle_output_limit(r) && !r->body.units && tokens_output(t) > 4 * bound;
+    int64_t bound = settle_output_bound(r), output = tokens_output(t);
+    return settle_output_limit(r) && !r->body.units && output > 4 * bound &&
+           output > 4 * delivered_estimate(r);
+}
+
+/* --- a stream under way ----------------------------------------------------------------------- */
+
+static void
+forget_output(struct tokens *t)
+{
+    t->output = t->reasoning = t->audio_output = t->image_output = 0;
+}
+
+static int64_t
+reported_output(const struct request *r)
+{
+    const struct usage_report *report = &r->answer.report;
+    return report->has_output && !is_absurd(r, &report->tokens) ? tokens_output(&report->tokens)
+                                                                : 0;
+}
+
+static int64_t
+sure_passed(const struct request *r)
+{
+    return (int64_t)meter_sure_tokens(&r->answer.passage.meter, r->body.brief.choices == 1);
+}
+
+int64_t
+settle_sure_output(const struct request *r)
+{
+    int64_t reported = reported_output(r), passed = sure_passed(r);
+    return reported > passed ? reported : passed;
+}
+
+/* A running count that surely was passed since it was reported. */
+static bool
+is_behind(const struct request *r)
+{
+    return r->answer.mode == ANSWER_STREAM && r->answer.passage.state != PASSAGE_DONE &&
+           sure_passed(r) > reported_output(r);
+}
+
+int64_t
+settle_so_far(const struct request *r, const struct policy_limit *l)
+{
+    const struct usage_report *report = &r->answer.report;
+    struct tokens t = report->tokens;
+    int64_t bound = (int64_t)text_bytes(r), input = input_estimate(r);
+    if (!report->has_input)
+        t.input = input < bound ? input : bound;
+    if (!report->has_output || is_absurd(r, &t) || is_behind(r)) {
+        forget_output(&t);
+        t.output = delivered_estimate(r);
+    }
+    return measure(r, l, &t, cost_of(r, &t));
 }
 
 /* What came back in an answer that nobody counted. */
@@ -144,9 +218,9 @@ static int64_t
 unreported_output(const struct request *r)
 {
     if (r->answer.status == 0) /* nothing came: it may be at work on a whole answer, or on none */
-        return r->sent.outcome || r->reply.status ? 0 : answer_estimate(r);
+        return r->sent.outcome || r->reply.status ? 0 : settle_answer_estimate(r);
     if (r->answer.mode == ANSWER_WHOLE && r->at < DELIVER)
-        return answer_estimate(r);
+        return settle_answer_estimate(r);
     return delivered_estimate(r);
 }
 
@@ -207,11 +281,11 @@ settle_tally(struct request *r)
     if (r->tally.made)
         return;
     r->tally.made = true;
-    if (report->seen && is_absurd(r, &report->tokens)) {
-        report->suspect = true;
+    bool is_wrong = report->seen && is_absurd(r, &report->tokens);
+    report->suspect |= is_wrong;
+    if (is_wrong || is_behind(r)) {
         report->has_output = false;
-        report->tokens.output = report->tokens.reasoning = 0;
-        report->tokens.audio_output = report->tokens.image_output = 0;
+        forget_output(&report->tokens);
     }
     r->tally.tokens = report->tokens;
     if (r->body.units && r->body.units->costs_nothing)
@@ -233,28 +307,6 @@ settle_is_bounded(const struct request *r)
     return !has_output(r) || (settle_output_limit(r) > 0 && !r->body.brief.max_tokens_odd);
 }
 
-/* In what the limit counts; never negative. */
-static int64_t
-measure(const struct request *r, const struct policy_limit *l, const struct tokens *t, nanos cost)
-{
-    switch (l->metric) {
-    case METRIC_REQUESTS:
-        return 1;
-    case METRIC_CONCURRENT:
-        return 1;
-    case METRIC_TOKENS:
-        return tokens_input(t) + tokens_output(t);
-    case METRIC_INPUT_TOKENS:
-        return tokens_input(t);
-    case METRIC_OUTPUT_TOKENS:
-        return tokens_output(t);
-    case METRIC_SPEND:
-        break;
-    }
-    (void)r;
-    return cost;
-}
-
 static nanos
 cost_bound(const struct request *r, const struct tokens *most)
 {
@@ -274,7 +326,7 @@ settle_reservation(const struct request *r, const struct policy_limit *l)
     if (l->mode == LIMIT_STRICT)
         return measure(r, l, &most, cost_bound(r, &most));
     if (!l->is_budget && r->body.brief.max_tokens)
-        likely.output = output_bound(r);
+        likely.output = settle_output_bound(r);
     return measure(r, l, &likely, cost_of(r, &likely));
 }
 
@@ -289,9 +341,8 @@ outcome_of(const struct request *r, size_t i)
         return 0;
     if (!r->answer.reserved)
         return l->metric == METRIC_REQUESTS;
-    if (l->mode == LIMIT_STRICT && r->tally.estimated)
-        return a->claims[i].amount;
-    return measure(r, l, &r->tally.tokens, r->tally.cost);
+    int64_t came_to = measure(r, l, &r->tally.tokens, r->tally.cost), held = a->claims[i].amount;
+    return l->mode == LIMIT_STRICT && r->tally.estimated && came_to < held ? held : came_to;
 }
 
 static void

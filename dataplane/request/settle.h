@@ -16,6 +16,17 @@ struct request;
 bool settle_is_bounded(const struct request *r);
 /* Of one answer, in tokens: what goes up, or as the client has it; 0: none. */
 int64_t settle_output_limit(const struct request *r);
+/* What r's answer may be in tokens, all of its choices together; without a limit, what is supposed.
+ */
+int64_t settle_output_bound(const struct request *r);
+/* What it is likely to be. */
+int64_t settle_answer_estimate(const struct request *r);
+/* Of a stream under way, tokens that have surely been made: as reported, or the least that what
+ * went by can be. */
+int64_t settle_sure_output(const struct request *r);
+/* What a stream under way has likely come to, in what the limit counts: as reported as far as that
+ * goes, else by what went by. */
+int64_t settle_so_far(const struct request *r, const struct policy_limit *l);
 /* How much of a limit r takes before it is known what it uses: of a strict budget the upper bound,
  * of others the estimate. */
 int64_t settle_reservation(const struct request *r, const struct policy_limit *l);

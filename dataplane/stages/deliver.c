@@ -7,12 +7,15 @@
  *
  * A request whose client has gone may come here too, to learn its usage: then nothing is written.
  */
+#include "dataplane/request/overrun.h"
 #include "dataplane/request/request.h"
 #include "dataplane/request/settle.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/state/metrics.h"
 #include "dataplane/stream/outlet.h"
 #include "lib/base/money.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TAIL_BYTES ((size_t)4096) /* of a long answer: its usage stands at its end */
@@ -232,6 +235,24 @@ break_off_told(struct request *r)
     return v;
 }
 
+/* It costs more than there is for it. */
+static enum verdict
+break_off_spent(struct request *r, const struct policy_limit *l)
+{
+    struct buf event;
+    char message[256];
+    snprintf(message, sizeof(message),
+             "The answer was cut: it has cost more than was reserved for it of the budget '%.*s'.",
+             SLICE_ARG(l->name));
+    r->svc->metrics->page->limit_cut++;
+    buf_init(&event, 4 * LIMIT_ERROR_MESSAGE_BYTES);
+    if (reply_event(r, PROBLEM_SPENT, message, &event))
+        buf_clear(&event);
+    enum verdict v = break_off(r, &event, USAGE_BUDGET_EXHAUSTED, problems[PROBLEM_SPENT].code);
+    buf_free(&event);
+    return v;
+}
+
 /* --- a stream --------------------------------------------------------------------------------- */
 
 static void
@@ -247,8 +268,11 @@ look(struct request *r, int err)
 {
     if (err)
         return break_off_failed(r, err == ERR_LIMIT ? ERR_PROTOCOL : err);
+    const struct policy_limit *spent;
     switch (r->answer.passage.state) {
     case PASSAGE_OPEN:
+        if ((spent = overrun_look(r)))
+            return break_off_spent(r, spent);
         break;
     case PASSAGE_DONE:
         if (!timer_is_pending(&r->sent.timer))

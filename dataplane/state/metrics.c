@@ -278,6 +278,7 @@ static const struct scalar {
     { "limit_unverifiable_total", "counter", "Requests refused because a limit could not be verified.", AT(limit_unverifiable) },
     { "limit_overdrawn_total", "counter", "Requests that used more than what bounded them in a strict budget: look into it.", AT(limit_overdrawn) },
     { "limit_shadowed_total", "counter", "Times that a limit in shadow would have refused.", AT(limit_shadowed) },
+    { "limit_cut_total", "counter", "Streams cut because they cost more than was reserved of a budget.", AT(limit_cut) },
     { "limit_unverified_total", "counter", "Requests let go on beyond a budget's slice, unverified.", AT(limit_unverified) },
     { "lease_claims_total", "counter", "Claims to shares of limits.", AT(lease_claims) },
     { "lease_failures_total", "counter", "Claims that were not answered.", AT(lease_failures) },

@@ -40,6 +40,7 @@ struct metrics_page {
     uint64_t refused[METRICS_REASONS];
     uint64_t snapshot_refused[SNAPSHOT_REFUSALS];
     uint64_t limit_unverifiable, limit_overdrawn, limit_shadowed, limit_unverified;
+    uint64_t limit_cut;
     uint64_t lease_claims, lease_failures, lease_waits;
     uint64_t usage_estimated, usage_suspect, usage_unpriced, usage_lost_disk, client_gone, drained;
 

@@ -443,6 +443,22 @@ quota_withdraw(struct quota *q, const struct quota_claim *claims, size_t count)
 
 /* --- settling --------------------------------------------------------------------------------- */
 
+bool
+quota_extend(struct quota_part *part, int64_t amount, int64_t tolerance)
+{
+    struct counter *c = part->counter;
+    int64_t more = amount - part->amount;
+
+    if (more <= 0 || part->slice_use == 0 || part->slice_use != c->slice_use)
+        return true;
+    /* Not room_of(): what is in use beyond the share is taken of what the leader has. */
+    if (more > c->share - c->used + not_below_zero(c->remaining) + tolerance)
+        return false;
+    c->used += more;
+    part->amount += more;
+    return true;
+}
+
 void
 quota_settle(struct quota *q, int64_t now_ms, struct quota_part *part, int64_t amount)
 {

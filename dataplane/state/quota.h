@@ -86,6 +86,11 @@ void quota_withdraw(struct quota *q, const struct quota_claim *claims, size_t co
 /* What a claim on a budget may come to at most, as far as is known here: what is in hand, and what
  * the leader had left. */
 int64_t quota_room(struct quota *q, const struct quota_claim *claim);
+/* What a part of a budget has come to, before it is settled: beyond what is held, it is taken of
+ * what is left, in hand and at the leader, and `tolerance` beyond that. False: there is no more,
+ * and nothing was taken. Of a slice that is no more, or where there was none, nothing is known:
+ * true. */
+bool quota_extend(struct quota_part *part, int64_t amount, int64_t tolerance);
 /* What part i of the hold came to in the end, once: what was reserved beyond it is free again. */
 void quota_settle(struct quota *q, int64_t now_ms, struct quota_part *part, int64_t amount);
 

@@ -12,6 +12,7 @@ static const char *const outcomes[] = {
     [USAGE_DEADLINE] = "deadline",
     [USAGE_SHUTDOWN] = "shutdown",
     [USAGE_LOST] = "lost",
+    [USAGE_BUDGET_EXHAUSTED] = "budget_exhausted",
 };
 
 const char *

@@ -45,6 +45,7 @@ enum usage_outcome { /* the numbers of bus.proto */
                      USAGE_DEADLINE,
                      USAGE_SHUTDOWN,
                      USAGE_LOST,
+                     USAGE_BUDGET_EXHAUSTED,
 };
 const char *usage_outcome_name(enum usage_outcome o); /* "done", "client_gone", ...; never NULL */
 

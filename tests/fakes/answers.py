@@ -105,7 +105,8 @@ def words(script, count):
     size = script.int("size", 0)
     if size:
         return [("%d " % i).ljust(size, "x")[:size] for i in range(count)]
-    return ["tok%d " % i for i in range(count)]
+    space = " " if script.int("space", 1) else ""
+    return ["tok%d%s" % (i, space) for i in range(count)]
 
 
 def example(schema, depth=0):
@@ -195,6 +196,14 @@ def chat(body, script, request):
     return plan
 
 
+def running(chunk, plan, script, generated):
+    """The chunk, with the usage so far where the script wants that."""
+    if not script.has("running"):
+        return chunk
+    usage = {"prompt_tokens": plan.tokens_in, "completion_tokens": generated, "total_tokens": plan.tokens_in + generated}
+    return compact({**json.loads(chunk), "usage": usage})
+
+
 def stream_chat(plan, script, body, head, pieces, call, arguments, finish):
     head = {**head, "object": "chat.completion.chunk"}
     options = body.get("stream_options")
@@ -213,7 +222,7 @@ def stream_chat(plan, script, body, head, pieces, call, arguments, finish):
             plan.events.append(Event(chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}), 1))
     for i, piece in enumerate(pieces):
         index = 7 if script.at("indexgap", i) else 0
-        plan.events.append(Event(chunk({"content": piece}, index=index), 1))
+        plan.events.append(Event(running(chunk({"content": piece}, index=index), plan, script, i + 1), 1))
     if not script.has("nofinish"):
         plan.events.append(Event(chunk({}, finish)))
     usage = usage_of(plan, script)

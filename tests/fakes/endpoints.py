@@ -1,10 +1,10 @@
-"""What the fake provider says at the endpoints beside conversations: other providers' embeddings, reranking, counting of
-tokens, pictures, sound, files and batches."""
+"""What the fake provider says beside OpenAI's conversations: streams in other dialects, other providers' embeddings,
+reranking, counting of tokens, pictures, sound, files and batches."""
 
 import email.parser
 import email.policy
 
-from answers import CREATED, Plan, compact, count_in
+from answers import CREATED, Event, Plan, compact, count_in, set_usage, words
 
 
 def json_plan(value, tokens_in=0):
@@ -15,6 +15,75 @@ def json_plan(value, tokens_in=0):
 
 def vector(text, size=4):
     return [round((len(text) + i) / 8, 3) for i in range(size)]
+
+
+# --- streams of text in other dialects ---------------------------------------------------------------
+
+
+def stream_plan(body, script):
+    plan = Plan()
+    pieces = words(script, script.int("ev", 5))
+    set_usage(plan, script, body, len(pieces))
+    plan.done, plan.events = False, []
+    return plan, pieces
+
+
+def named(value, tokens=0):
+    return Event(compact(value), tokens, name=value["type"])
+
+
+def messages(body, script, _request):
+    """Anthropic's: the input is counted at the beginning, the output at the end."""
+    plan, pieces = stream_plan(body, script)
+    begun = {"input_tokens": plan.tokens_in, "output_tokens": 1}
+    plan.events = [
+        named({"type": "message_start", "message": {
+            "id": "msg_fake", "type": "message", "role": "assistant", "model": body["model"], "content": [],
+            "stop_reason": None, "stop_sequence": None, "usage": begun}}),
+        named({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        *[named({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": p}}, 1) for p in pieces],
+        named({"type": "content_block_stop", "index": 0}),
+        named({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+               "usage": {"output_tokens": plan.tokens_out}}),
+        named({"type": "message_stop"}),
+    ]
+    return plan
+
+
+def gemini_stream(body, script, _request):
+    """Each chunk has the usage so far, as Gemini's have."""
+    plan, pieces = stream_plan(body, script)
+    for i, piece in enumerate(pieces):
+        last = {"finishReason": "STOP"} if i == len(pieces) - 1 else {}
+        usage = {"promptTokenCount": plan.tokens_in, "candidatesTokenCount": i + 1, "totalTokenCount": plan.tokens_in + i + 1}
+        plan.events.append(Event(compact({
+            "candidates": [{"content": {"role": "model", "parts": [{"text": piece}]}, "index": 0, **last}],
+            "usageMetadata": usage, "modelVersion": "fake", "responseId": "r"}), 1))
+    return plan
+
+
+def responses(body, script, _request):
+    plan, pieces = stream_plan(body, script)
+    text = "".join(pieces)
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    shell = {"id": "resp_fake", "object": "response", "created_at": CREATED, "model": body["model"], "status": "in_progress",
+             "output": [], "usage": None, "error": None}
+    usage = {"input_tokens": plan.tokens_in, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": plan.tokens_out,
+             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": plan.tokens_in + plan.tokens_out}
+    said = [
+        ({"type": "response.created", "response": shell}, 0),
+        ({"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress", "content": []}}, 0),
+        ({"type": "response.content_part.added", **place, "part": {**part, "text": ""}}, 0),
+        *[({"type": "response.output_text.delta", **place, "delta": p}, 1) for p in pieces],
+        ({"type": "response.output_text.done", **place, "text": text}, 0),
+        ({"type": "response.content_part.done", **place, "part": part}, 0),
+        ({"type": "response.output_item.done", "output_index": 0, "item": item}, 0),
+        ({"type": "response.completed", "response": {**shell, "status": "completed", "output": [item], "usage": usage}}, 0),
+    ]
+    plan.events = [named({**event, "sequence_number": n}, tokens) for n, (event, tokens) in enumerate(said)]
+    return plan
 
 
 # --- embeddings of other shapes, reranking, counting -------------------------------------------------
@@ -121,6 +190,7 @@ def moderations(body, _script, _request):
 
 
 TAILS = {
+    "/messages": messages, ":streamGenerateContent": gemini_stream, "/responses": responses,
     "/moderations": moderations, "/images/generations": pictures, "/images/edits": pictures, "/images/variations": pictures,
     "/audio/speech": speech, "/audio/transcriptions": sound, "/audio/translations": sound,
     "/embed": cohere_embed, ":batchEmbedContents": gemini_embed, "/rerank": rerank,

@@ -28,6 +28,7 @@ class StreamOut:
         self.script = script
         self.sent = 0
         self.gone = asyncio.Event()
+        self.reset_code = None  # of the client's RST_STREAM
         self.window = asyncio.Event()
 
     async def sleep(self, ms):
@@ -108,6 +109,8 @@ class StreamExchange:
             self.tokens_sent += event.tokens
             if event.tokens:
                 await self._broken_here(self.tokens_sent)
+                if s.has("hold"):
+                    await self.front.provider.wait_go(self.out.gone)
         if s.place("rst") == "end" or s.place("cut") == "end":
             raise wire.Stop("rst" if s.place("rst") else "cut")
         if plan.done:
@@ -171,6 +174,7 @@ class Front:
         elif isinstance(event, h2.events.StreamEnded):
             self._on_request(event.stream_id)
         elif isinstance(event, h2.events.StreamReset) and event.stream_id in self.outs:
+            self.outs[event.stream_id].reset_code = event.error_code
             self.outs[event.stream_id].gone.set()
             self.outs[event.stream_id].window.set()
         elif isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):

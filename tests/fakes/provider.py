@@ -113,7 +113,7 @@ class Provider:
             tokens_in=plan.tokens_in if plan else 0, tokens_out=plan.tokens_out if plan else 0,
             tokens_cached=plan.tokens_cached if plan else 0,
             tokens_reasoning=plan.tokens_reasoning if plan else 0,
-            tokens_sent=exchange.tokens_sent, bytes_sent=exchange.out.sent,
+            reset_code=getattr(exchange.out, "reset_code", None), tokens_sent=exchange.tokens_sent, bytes_sent=exchange.out.sent,
             ms=int((time.monotonic() - started) * 1000))
 
 
@@ -256,6 +256,7 @@ class Connection(asyncio.Protocol):
             scripts.Script(request.body.decode())
             self.provider.default_script = request.body.decode()
             self.provider.uses = {}
+            self.provider.go = asyncio.Semaphore(0)
             body = b"{}"
         else:
             return False

@@ -10,6 +10,8 @@ that a test cannot pass because its fault was misspelt.
             split=N       two writes, cut at byte N          endgap=MS  before the end of the body
             hold          after each content event until POST /__go (one event each)
   content   ev=N          content events (tokens)            size=N     bytes of content in each
+            space=0       the tokens of a text have no space between them
+            running       each content event has the usage so far
             usage=I/O     reported tokens, or I/O/CACHED/REASONING      nousage
             finish=WORD   finish_reason                      tool       call the first tool offered
             notool        do not, though tools are there     echo       content: what was received
@@ -55,7 +57,7 @@ WORDS = {
     "errevent", "garbage", "badjson", "nullchoices", "indexgap", "ctype", "times", "eol", "nospace",
     "multiline", "comments", "ids", "bom", "bigevent", "noeol", "length", "ext", "trailers", "chunk",
     "lastwrite", "endless", "infos", "endlesshead", "gzip", "gziptrunc", "gzipdouble", "gzipbomb",
-    "ce", "bad", "hdr", "hold", "nonotify",
+    "ce", "bad", "hdr", "hold", "nonotify", "running", "space",
 }
 
 

@@ -149,8 +149,8 @@ def test_f125_what_is_reserved_is_the_bound(world, members, usd, status, sent):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_f126_a_provider_that_passes_its_limit_is_booked_and_told(world, stream):
-    """F126: the limit of the output goes up, so only a provider that does not keep it can pass the reservation. (Nothing is cut:
-    what it has made, it bills.) What it reports is booked exactly, counted as an overdraft, and the next request is refused."""
+    """F126: the limit of the output goes up, so only a provider that does not keep it can pass the reservation. (What is told at
+    its end only is cut nowhere: test_cut_streams.py has what is.) What it reports is booked exactly, counted as an overdraft, and the next request is refused."""
     key, name = with_budget(world, dollars(1200 * OUT))
     before = world.metric("headgate_limit_overdrawn_total")
     answer = world.chat("fake/m", key=key, max_tokens=400, stream=stream, x_mock="usage=20/1300")

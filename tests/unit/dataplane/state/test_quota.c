@@ -215,6 +215,58 @@ test_a_budgets_slice(void **state)
     assert_int_not_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
 }
 
+/* A request that comes to more than was held for it takes of what is left, while there is
+ * something. */
+static void
+test_a_budgets_part_grows(void **state)
+{
+    struct bus_claim c;
+
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    limit.mode = LIMIT_ESTIMATE;
+    (void)take(100, QUOTA_FIRST);
+    grant((struct bus_grant){.slice = 7, .share = 300, .limit = 1000, .remaining = 200});
+    assert_int_equal(take(100, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_true(quota_extend(&part, 80, 0)); /* it holds as much */
+    assert_int_equal(part.amount, 100);
+    assert_true(quota_extend(&part, 280, 0));
+    assert_int_equal(part.amount, 280);
+    assert_int_not_equal(take(100, QUOTA_FIRST), QUOTA_ADMITTED); /* nobody else can have it */
+    struct quota_claim want = {&limit, SLICE(""), 100};
+    quota_withdraw(quota, &want, 1);
+    assert_true(quota_extend(&part, 500, 0)); /* beyond the slice: the leader has it */
+    assert_false(quota_extend(&part, 501, 0));
+    assert_false(quota_extend(&part, 521, 20));
+    assert_int_equal(part.amount, 500);
+    assert_true(quota_extend(&part, 520, 20));
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.used, 520);
+    quota_settle(quota, now, &part, 510);
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.used, 510);
+}
+
+static void
+test_a_part_of_no_slice_does_not_grow(void **state)
+{
+    struct quota_part old;
+
+    (void)state;
+    make_budget(UNVERIFIABLE_ALLOW);
+    assert_int_equal(take(100, QUOTA_LAST), QUOTA_ADMITTED);
+    assert_true(quota_extend(&part, 5000, 0));
+    assert_int_equal(part.amount, 100);
+    grant((struct bus_grant){.slice = 7, .share = 300, .period_left_ms = 5000});
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ADMITTED);
+    old = part;
+    now += 5000;
+    grant((struct bus_grant){.slice = 8, .share = 100, .period_left_ms = 90000});
+    assert_true(quota_extend(&old, 5000, 0)); /* of the period before */
+    assert_int_equal(old.amount, 100);
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ADMITTED);
+}
+
 /* Of many that wait, one can go on: they must not ask for all or nothing. */
 static void
 test_a_crowd_asks_for_one(void **state)
@@ -229,7 +281,7 @@ test_a_crowd_asks_for_one(void **state)
     assert_true(c.wants >= 50 * 800);
     assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_ADMITTED);
     assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_ASK); /* there were others: asked once more */
-    c = grant((struct bus_grant){.slice = 7, .share = 800, .limit = 1000, .remaining = 200});
+    (void)grant((struct bus_grant){.slice = 7, .share = 800, .limit = 1000, .remaining = 200});
     assert_int_equal(take(800, QUOTA_AGAIN), QUOTA_REFUSED);
     quota_settle(quota, now, &part, 800);
 }
@@ -477,6 +529,8 @@ main(void)
                                         end),
         cmocka_unit_test_setup_teardown(test_all_or_none, begin, end),
         cmocka_unit_test_setup_teardown(test_a_budgets_slice, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_budgets_part_grows, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_part_of_no_slice_does_not_grow, begin, end),
         cmocka_unit_test_setup_teardown(test_a_crowd_asks_for_one, begin, end),
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
         cmocka_unit_test_setup_teardown(test_a_slice_does_not_outlive_its_period_by_much, begin,

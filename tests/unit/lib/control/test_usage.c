@@ -246,10 +246,12 @@ test_outcomes_have_names(void **state)
     (void)state;
     assert_string_equal(usage_outcome_name(USAGE_DONE), "done");
     assert_string_equal(usage_outcome_name(USAGE_LOST), "lost");
+    assert_string_equal(usage_outcome_name(USAGE_BUDGET_EXHAUSTED), "budget_exhausted");
     assert_string_equal(usage_outcome_name((enum usage_outcome)0), "invalid");
     assert_string_equal(usage_outcome_name((enum usage_outcome)99), "invalid");
     assert_int_equal(USAGE_DONE, HEADGATE__BUS__OUTCOME__OUTCOME_DONE);
     assert_int_equal(USAGE_LOST, HEADGATE__BUS__OUTCOME__OUTCOME_LOST);
+    assert_int_equal(USAGE_BUDGET_EXHAUSTED, HEADGATE__BUS__OUTCOME__OUTCOME_BUDGET_EXHAUSTED);
 }
 
 int
