@@ -104,6 +104,12 @@ sample_spool(struct worker *w)
 }
 
 static void
+on_acked(void *ctx)
+{
+    sample_spool(ctx);
+}
+
+static void
 sample_http(struct worker *w)
 {
     struct metrics_page *page = w->o->page;
@@ -274,6 +280,8 @@ start_upload(struct worker *w)
         .from = follow_identity(w->follow),
         .spool_dir = w->spool_dir,
         .first_orphan = w->o->slot == 0 ? w->o->workers : 0,
+        .on_acked = on_acked,
+        .ctx = w,
     };
     if (!channel)
         return true;
@@ -344,6 +352,8 @@ on_request_gone(void *ctx)
 {
     struct worker *w = ctx;
     struct http_server_stats stats;
+    sample_spool(w); /* first: who finds no request open finds its record */
+    w->o->page->open_requests = w->svc.request_count;
     if (!w->svc.draining || w->svc.request_count || w->farewell_said)
         return;
     http_server_get_stats(w->server, &stats);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/state/metrics.h"
 #include "dataplane/state/pin.h"
 
 #define LIMIT_ARENA_BYTES ((size_t)96 << 20) /* texts of a body or an answer that is translated */
@@ -33,6 +34,7 @@ request_new(struct services *svc, struct http_stream *client, const struct endpo
     TAILQ_INSERT_TAIL(&svc->requests, r, link);
     svc->request_count++;
     svc->request_total++;
+    svc->metrics->page->open_requests = svc->request_count;
     return r;
 }
 

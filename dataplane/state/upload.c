@@ -199,6 +199,8 @@ on_reply(void *ctx, int err, struct slice bytes)
     if (reply.sequence >= u->sent_last)
         u->counts.records += u->sent_count;
     spool_ack(from, reply.spool_id, reply.sequence);
+    if (u->o.on_acked)
+        u->o.on_acked(u->o.ctx);
     if (whole)
         (void)send_next(u); /* a backlog does not wait for the clock */
 }

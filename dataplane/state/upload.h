@@ -27,6 +27,8 @@ struct upload_options {
     int interval_ms;               /* 0: 200 */
     size_t batch_records;          /* 0: 1,000 */
     int timeout_ms;                /* of one batch; 0: 10 s */
+    void (*on_acked)(void *ctx);   /* after records were dropped; NULL: nobody cares */
+    void *ctx;
 };
 
 struct upload *upload_new(const struct upload_options *o); /* NULL: no memory */

@@ -151,3 +151,14 @@ def test_output_to_a_pipe_is_not_narrowed(gateway):
     name = "fake/" + "n" * 90
     gateway.wait_usage(gateway.chat(name).headers["x-request-id"])
     assert name in gateway.cli("usage", environment={"COLUMNS": ""})
+
+
+def test_idle_is_no_old_news(fresh_gateway, fake):
+    """Whoever sees an answer's end and then neither a request nor a record waiting finds the record in the ledger: gauges that
+    are a second old would say so too early."""
+    gateway = fresh_gateway(workers=2)
+    gateway.apply(fake.provider())
+    for sent in range(1, 31):
+        assert gateway.chat("fake/m").status_code == 200
+        gateway.wait_idle()
+        assert gateway.sql("SELECT count(*) FROM usage_events") == [[str(sent)]]
