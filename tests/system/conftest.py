@@ -40,6 +40,7 @@ def fake():
 @pytest.fixture(scope="session")
 def session_gateway(fake):
     gateway = harness.Gateway(workers=2)
+    gateway.options[:4] = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]  # one that has its addresses chosen
     _live.append(gateway)
     try:
         gateway.up()

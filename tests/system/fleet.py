@@ -28,7 +28,7 @@ class ControlPlane(Program):
         self.gone = False
 
     def is_ready(self):
-        return httpx.get(f"http://{self.admin}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"http://{self.admin}/readyz", timeout=30).status_code == 200
 
     def leave(self, how):
         """Killed, or stopped with its connections open."""

@@ -8,9 +8,11 @@ with a deadline.
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -45,8 +47,12 @@ class Late(AssertionError):
     """Something did not happen in time."""
 
 
+PATIENCE = 30.0  # seconds: when to give up says nothing of how long it should take, least of all on a busy machine
+
+
 def until(condition, seconds=5.0, what="it", every=0.02):
     """The first true value of condition(), or Late. Exceptions of assertions count as not yet."""
+    seconds = max(seconds, PATIENCE)
     deadline = time.monotonic() + seconds
     last = None
     while True:
@@ -60,6 +66,24 @@ def until(condition, seconds=5.0, what="it", every=0.02):
         if time.monotonic() >= deadline:
             raise Late(f"{what} did not happen within {seconds} s (last: {last!r})")
         time.sleep(every)
+
+
+def free_port():
+    """Below those that the kernel gives to outgoing connections: none of them takes it while its owner is down."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        low = int(file.read().split()[0])
+    for _ in range(1000):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", random.SystemRandom().randrange(10240, low) if low > 16384 else 0))
+            except OSError:
+                continue
+            return s.getsockname()[1]
+    raise AssertionError("no port is free")
+
+
+def free_address():
+    return f"127.0.0.1:{free_port()}"
 
 
 def alive(pid):
@@ -110,7 +134,7 @@ class Gateway:
         self.bin = pathlib.Path(bin_dir)
         self.home = pathlib.Path(home) if home else make_home()
         self.made_home = home is None
-        self.options = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        self.options = ["--listen", free_address(), "--admin", free_address()]
         self.options += ["--workers", str(workers)] if workers else []
         self.options += list(options)
         self.environment = environment or {}
@@ -270,7 +294,7 @@ class Gateway:
 
     def all_metrics(self):
         """Samples of all metrics: name, then labels' text, to value."""
-        text = httpx.get(self.variable("HEADGATE_METRICS_URL"), timeout=5, verify=TRUST).text
+        text = httpx.get(self.variable("HEADGATE_METRICS_URL"), timeout=30, verify=TRUST).text
         found = {}
         for line in text.splitlines():
             match = re.match(r"^(\w+)(?:\{(.*)\})? (\S+)$", line)
@@ -344,7 +368,7 @@ class FakeProvider:
         self.journal_path = self.folder / "journal.jsonl"
         self.args = args
         self.scheme = scheme
-        self.port = 0
+        self.port = free_port()
         self.process = None
         self.start()
 
@@ -378,7 +402,7 @@ class FakeProvider:
         return journals.attempts(self.journal_path)
 
     def stats(self):
-        return httpx.get(f"{self.scheme}://127.0.0.1:{self.port}/__stats", timeout=5,
+        return httpx.get(f"{self.scheme}://127.0.0.1:{self.port}/__stats", timeout=30,
                          verify=TRUST if self.scheme == "http" else False).json()
 
     def attempt(self, attempt_id, seconds=5.0):

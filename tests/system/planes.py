@@ -4,18 +4,12 @@ addresses, started and stopped by a test alone."""
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 
 import httpx
 
 import harness
-
-
-def free_address():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % s.getsockname()[1]
+from harness import free_address
 
 
 class Program:
@@ -66,13 +60,13 @@ class DataPlane(Program):
             del self.argv[at:at + 2]
 
     def is_ready(self):
-        return httpx.get(f"http://{self.listen}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"http://{self.listen}/readyz", timeout=30).status_code == 200
 
     def wait_ready(self):
         harness.until(self.is_ready, 20, "the data plane's readiness")
 
     def is_idle(self):
-        text = httpx.get(f"http://{self.metrics}/metrics", timeout=5).text
+        text = httpx.get(f"http://{self.metrics}/metrics", timeout=30).text
         values = [float(line.split()[-1]) for line in text.splitlines()
                   if line.startswith(("headgate_open_requests", "headgate_spool_open_reservations",
                                       "headgate_spool_records"))]

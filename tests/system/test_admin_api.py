@@ -60,7 +60,7 @@ def test_every_list_has_its_documented_form(gateway, path):
     else:
         import httpx
         headers = {"authorization": f"Bearer {gateway.token}"} if path.startswith("/scim/") else {}
-        check(httpx.get(gateway.admin_url + path, headers=headers, timeout=10), "GET", path)
+        check(httpx.get(gateway.admin_url + path, headers=headers, timeout=30), "GET", path)
 
 
 def test_an_items_life_has_its_documented_forms(gateway):

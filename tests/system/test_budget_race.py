@@ -225,7 +225,7 @@ class Arena:
 
         def reached():
             for plane, workers in zip(self.fleet.data_planes, WORKERS):
-                lines = httpx.get(f"http://{plane.metrics}/metrics", timeout=5).text.splitlines()
+                lines = httpx.get(f"http://{plane.metrics}/metrics", timeout=30).text.splitlines()
                 held = [float(x.split()[-1]) for x in lines if x.startswith("headgate_policy_revision")]
                 assert len(held) == workers and min(held) >= revision, held
             return True

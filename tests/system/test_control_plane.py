@@ -215,7 +215,7 @@ def test_f133_kill_9_while_it_writes(fresh_gateway):
     acknowledged, stop = [], threading.Event()
 
     def write(me):
-        with httpx.Client(base_url=gateway.admin_url, timeout=5,
+        with httpx.Client(base_url=gateway.admin_url, timeout=30,
                           headers={"authorization": f"Bearer {gateway.token}"}) as client:
             for i in range(100000):
                 if stop.is_set():

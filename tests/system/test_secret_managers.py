@@ -248,7 +248,7 @@ def bao():
                                 "-dev-no-store-token"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                env={**harness.clean_environment(), "HOME": "/tmp"})
     try:
-        api = httpx.Client(base_url=f"http://{address}/v1", headers={"x-vault-token": "root-1"}, timeout=10)
+        api = httpx.Client(base_url=f"http://{address}/v1", headers={"x-vault-token": "root-1"}, timeout=30)
         until(lambda: api.get("/sys/health").status_code == 200, 30, "Vault")
         yield f"http://{address}", api
     finally:
