@@ -223,7 +223,7 @@ log_row(const struct db_rows *rows, size_t i, const struct items *keys)
         err = json_set_str(out, "status",
                            db_text(rows, i, EVENT_ERROR_CODE)[0] ? "failure" : "success");
     if (!err)
-        err = json_set_str(out, "cache_hit", "False");
+        err = json_set_str(out, "cache_hit", db_bool(rows, i, EVENT_CACHED) ? "True" : "False");
     if (!err)
         err = add_times(out, rows, i);
     if (!err)

@@ -328,6 +328,7 @@ static const struct {
     [EVENT_LATENCY] = {"latency_ms", NUMBER},
     [EVENT_TTFT] = {"ttft_ms", NUMBER},
     [EVENT_TAGS] = {"tags", DOCUMENT},
+    [EVENT_CACHED] = {"cached", FLAG},
 };
 #define EVENT_MEMBERS (sizeof(event_members) / sizeof(*event_members))
 
@@ -368,8 +369,6 @@ event_row(const struct db_rows *rows, size_t row)
 
     for (size_t i = 0; !err && i < EVENT_MEMBERS; i++)
         err = set_member(map, rows, row, i);
-    if (!err)
-        err = json_set_bool(map, "cached", false); /* an upstream attempt never is */
     if (!err)
         return map;
     json_free(map);

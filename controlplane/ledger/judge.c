@@ -77,6 +77,8 @@ judge_money(const struct usage *u)
             return "negative_amount";
     if (!are_plausible(&u->tokens) || rates_cost(&u->price, &u->tokens, &cost))
         return "tokens_out_of_range";
+    if (u->cached && u->cost)
+        return "cached_with_cost";
     return cost == u->cost ? NULL : "cost_mismatch";
 }
 

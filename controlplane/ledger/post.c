@@ -21,7 +21,7 @@ static const char common_columns[] =
     "tokens_cache_read, tokens_cache_write, tokens_cache_write_1h, tokens_output, "
     "tokens_reasoning, cost_nanos, price_version, price_input, price_cached_input, "
     "price_cache_write, price_cache_write_1h, price_output, price_reasoning, reserved_nanos, "
-    "policy_epoch, policy_version, upstream_request_id, tags";
+    "policy_epoch, policy_version, upstream_request_id, tags, cached";
 /* In the order of the classes. Left out where no row has any of them. */
 static const char rare_columns[] =
     ", tokens_audio_input, price_audio_input, tokens_audio_output, price_audio_output, "
@@ -80,6 +80,7 @@ write_cost(struct text *t, const struct batch_item *item)
     text_int(t, (int64_t)u->policy_version);
     text_cell(t, u->upstream_request_id);
     text_cell(t, item->tags);
+    text_bool(t, u->cached);
 }
 
 static bool

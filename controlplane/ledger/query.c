@@ -313,7 +313,7 @@ query_events(struct db *db, const struct usage_filter *f, const char *after, int
     add_amounts(&s, ", coalesce(", ", 0)");
     add(&s,
         ", price_version, coalesce(service_tier, 'standard'), estimated, incomplete, latency_ms, "
-        "ttft_ms, tags FROM usage_events WHERE true");
+        "ttft_ms, tags, cached FROM usage_events WHERE true");
     add_names(&s, f);
     add_places(&s, f);
     add_with(&s, " AND request_id = $%zu", f->request_id);

@@ -114,6 +114,7 @@ enum usage_column {
     EVENT_LATENCY,
     EVENT_TTFT,
     EVENT_TAGS,
+    EVENT_CACHED,
 };
 
 /* Of f only teams and projects count. name, kind, team, project, user, provider, debit nanos,

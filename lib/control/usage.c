@@ -238,6 +238,7 @@ put_cost(struct wire *w, const struct usage *u)
         put_rare_prices(w, u);
     for (size_t i = 0; i < u->draw_count && i < LIMIT_DRAWS; i++)
         put_draw(w, 49, &u->draws[i]);
+    put_uint(w, 50, u->cached);
 }
 
 int
@@ -311,6 +312,7 @@ take_what(const Headgate__Bus__Usage *m, struct usage *u)
     u->stream = m->stream;
     u->estimated = m->estimated;
     u->incomplete = m->incomplete;
+    u->cached = m->cached;
 }
 
 static void

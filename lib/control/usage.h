@@ -63,6 +63,7 @@ struct usage {
     enum usage_outcome outcome;
     struct slice error_code; /* "" when it went well */
     bool stream, estimated, incomplete;
+    bool cached; /* no attempt at all: an answer given before, which costs nothing */
     struct tokens tokens;
     nanos cost;                 /* rates_cost(price, tokens) */
     struct slice price_version; /* "" when the model is free */

@@ -345,15 +345,17 @@ test_f107_poison_does_not_hold_up_the_others(void **state)
     s->u[6].attempt_id[6] = 0x40;
     s->u[7].key = SLICE("\xc3\x28");
     s->u[8].attempt_no = 0;
+    s->u[10].cached = true;                        /* and costs something */
     s->u[9].request_id = SLICE("stray \xff byte"); /* only informs: cleaned, not refused */
-    for (size_t i = 1; i < 10; i++)
+    for (size_t i = 1; i < 11; i++)
         encode(s, i);
     for (int i = 0; i < 2; i++) {
         struct ingest_result r = ingest(&s->batch);
-        assert_int_equal(r.quarantined, 9);
-        assert_int_equal(r.added, i ? 0 : 11);
+        assert_int_equal(r.quarantined, 10);
+        assert_int_equal(r.added, i ? 0 : 10);
     }
-    assert_int_equal(database_int(app, "SELECT count(*) FROM usage_quarantine"), 9);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM usage_quarantine"), 10);
+    assert_int_equal(quarantined("cached_with_cost"), 1);
     assert_int_equal(quarantined("undecodable"), 1);
     assert_int_equal(quarantined("cost_mismatch"), 1);
     assert_int_equal(quarantined("missing_name"), 1);

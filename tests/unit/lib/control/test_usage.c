@@ -91,6 +91,7 @@ test_our_bytes_are_protobufs(void **state)
             texts[i]->len -= test_below(&seed, 2) ? texts[i]->len : 0;
         u.tag_count = test_below(&seed, 3);
         u.stream = test_below(&seed, 2);
+        u.cached = test_below(&seed, 2);
         u.tier = (enum service_tier)test_below(&seed, SERVICE_TIERS);
         for (int c = 0; c < USAGE_CLASSES; c++)
             u.tokens.of[c] = test_below(&seed, 2) ? 0 : u.tokens.of[c];
