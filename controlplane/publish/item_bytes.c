@@ -198,6 +198,8 @@ put_model(struct job *j, struct buf *into)
         targets[i].weight = (uint32_t)number(j, t, "weight", 1);
     }
     m.fallbacks = texts(j, json_get(body, "fallbacks"), &m.fallback_count);
+    m.cache_ttl_s = (uint32_t)number(j, json_get(body, "cache"), "ttl_s", 0);
+    m.cache_scope = text(json_get(body, "cache"), "scope");
     return j->err ? j->err : section_put_model(into, &m);
 }
 

@@ -75,12 +75,20 @@ static const struct field_row target_rows[] = {
 };
 static const struct field_table target_table = TABLE("target", target_rows);
 
+static const char *const cache_scopes[] = {"team", "project", "user", "key", NULL};
+static const struct field_row cache_rows[] = {
+    {.name = "ttl_s", .kind = FIELD_INT, .required = true, .min = 1, .max = MOST_CACHE_TTL_S, .help = "Seconds for which an answer may be given again."},
+    {.name = "scope", .kind = FIELD_ENUM, .required = true, .values = cache_scopes, .help = "To whom: all keys of the team, of the project in it, of the user in it, or the same key only. A key without project or user has only its own answers there."},
+};
+static const struct field_table cache_table = TABLE("cache", cache_rows);
+
 static const struct field_row model_rows[] = {
     {.name = "name", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_model, .help = "What clients ask for."},
     {.name = "strategy", .kind = FIELD_ENUM, .values = strategies, .help = "How a target is chosen."},
     {.name = "targets", .kind = FIELD_LIST, .required = true, .item = &target_table, .help = "Where it may go."},
     {.name = "fallbacks", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_model, .help = "Other models to try, in order."},
     {.name = "free", .kind = FIELD_BOOL, .help = "Costs nothing on purpose."},
+    {.name = "cache", .kind = FIELD_MAP, .item = &cache_table, .help = "The same request again gets the same answer again, from the gateway, for nothing. Absent: never."},
 };
 
 static const struct kind_reference model_references[] = {

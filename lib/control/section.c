@@ -83,6 +83,8 @@ section_put_model(struct buf *into, const struct section_model *m)
     put_texts(&w, 4, m->fallbacks, m->fallback_count);
     wire_int(&w, 5, m->created_unix_s);
     wire_bool(&w, 6, m->free);
+    wire_uint(&w, 7, m->cache_ttl_s);
+    wire_text(&w, 8, m->cache_scope);
     wire_end(&w, 1, at);
     return w.err;
 }
@@ -504,6 +506,8 @@ section_get_model(struct slice item, struct arena *a, struct section_model *ret)
         .fallback_count = m->n_fallbacks,
         .created_unix_s = m->created_unix_s,
         .free = m->free,
+        .cache_ttl_s = m->cache_ttl_s,
+        .cache_scope = text(m->cache_scope),
     };
     return 0;
 }

@@ -47,6 +47,8 @@ struct section_model {
     size_t fallback_count;
     int64_t created_unix_s;
     bool free;
+    uint32_t cache_ttl_s;     /* 0: no cache */
+    struct slice cache_scope; /* "team", ... */
 };
 
 struct section_scope { /* all zero: no limits */

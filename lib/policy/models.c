@@ -66,9 +66,63 @@ take_targets(struct policy_core *c, const struct place *at, const struct section
     return 0;
 }
 
+/* --- the cache ----------------------------------------------------------------------------- */
+
+static bool
+take_scope(struct slice name, enum cache_scope *ret)
+{
+    static const char *const names[] = {[CACHE_TEAM] = "team",
+                                        [CACHE_PROJECT] = "project",
+                                        [CACHE_USER] = "user",
+                                        [CACHE_KEY] = "key"};
+
+    for (size_t i = CACHE_TEAM; i <= CACHE_KEY; i++)
+        if (slice_is(name, names[i])) {
+            *ret = (enum cache_scope)i;
+            return true;
+        }
+    return false;
+}
+
+/* Digests have one length: what follows what is not in doubt. */
+static void
+digest_config(struct slice item, const struct policy_model *m,
+              unsigned char ret_digest[static SHA256_BYTES])
+{
+    unsigned char own[SHA256_BYTES];
+    struct slice pieces[1 + LIMIT_TARGETS] = {slice_make(own, sizeof(own))};
+
+    hash_sha256(item.at, item.len, own);
+    for (size_t i = 0; i < m->count; i++)
+        pieces[1 + i] = slice_make(m->targets[i].provider->config, SHA256_BYTES);
+    hash_sha256_pieces(pieces, 1 + m->count, ret_digest);
+}
+
+/* item: all that was said of the model. */
+static int
+take_cache(struct policy_core *c, const struct place *at, const struct section_model *m,
+           struct slice item, struct policy_model *to)
+{
+    struct policy_cache *cache;
+
+    if (m->cache_ttl_s == 0 && m->cache_scope.len == 0)
+        return 0;
+    if (m->cache_ttl_s < 1 || m->cache_ttl_s > MOST_CACHE_TTL_S)
+        return BAD(at, ERR_SYNTAX, "cache: ttl_s: must be from 1 to %d", MOST_CACHE_TTL_S);
+    if (!(cache = arena_zalloc(&c->arena, sizeof(*cache))))
+        return BAD(at, ERR_NOMEM, "no memory");
+    if (!take_scope(m->cache_scope, &cache->scope))
+        return BAD(at, ERR_NOT_FOUND, "cache: scope: no scope '%.*s' (team, project, user, key)",
+                   SLICE_ARG(m->cache_scope));
+    cache->ttl_ms = (int64_t)m->cache_ttl_s * 1000;
+    digest_config(item, to, cache->config);
+    to->cache = cache;
+    return 0;
+}
+
 static int
 take_model(struct policy_core *c, const struct place *at, const struct section_model *m,
-           struct policy_model *to)
+           struct slice item, struct policy_model *to)
 {
     int err;
 
@@ -77,7 +131,7 @@ take_model(struct policy_core *c, const struct place *at, const struct section_m
     if (slice_find(m->name, '*', 0) < m->name.len)
         return BAD(at, ERR_SYNTAX, "name: must not contain '*'");
     if ((err = take_strategy(at, m->strategy, &to->strategy)) != 0 ||
-        (err = take_targets(c, at, m, to)) != 0)
+        (err = take_targets(c, at, m, to)) != 0 || (err = take_cache(c, at, m, item, to)) != 0)
         return err;
     to->name = arena_copy(&c->arena, m->name);
     to->free = m->free;
@@ -132,7 +186,7 @@ fill_item(void *ctx, struct place *at, struct slice item, struct arena *scratch)
     if (section_get_model(item, scratch, &m) != 0)
         return BAD(at, ERR_SYNTAX, "malformed");
     at->name = m.name;
-    return take_model(c, at, &m, &c->models[c->model_count++]);
+    return take_model(c, at, &m, item, &c->models[c->model_count++]);
 }
 
 /* When all are known: what they name. */

@@ -50,7 +50,8 @@ struct policy_provider {
     struct secret credential; /* opened; empty: none. Only in a worker (control plane: empty) */
     const struct policy_header *headers;
     size_t header_count;
-    size_t index; /* 0..policy_provider_count-1, the order of names */
+    size_t index;                       /* 0..policy_provider_count-1, the order of names */
+    unsigned char config[SHA256_BYTES]; /* of all that is configured of it */
 };
 
 struct policy_price {
@@ -74,6 +75,18 @@ struct policy_target {
 
 enum route_strategy { ROUTE_WEIGHTED = 1, ROUTE_PRIORITY };
 
+/* To whom an answer may be given again. */
+enum cache_scope { CACHE_TEAM = 1, CACHE_PROJECT, CACHE_USER, CACHE_KEY };
+
+#define MOST_CACHE_TTL_S 86400 /* older than a day is no answer to the question any more */
+
+struct policy_cache {
+    enum cache_scope scope;
+    int64_t ttl_ms;
+    unsigned char config[SHA256_BYTES]; /* of the model and its targets' providers: as answers were
+                                           made */
+};
+
 struct policy_model {
     struct slice name;
     enum route_strategy strategy;
@@ -82,6 +95,7 @@ struct policy_model {
     size_t count;
     uint64_t weights; /* their sum */
     int64_t created_unix_s;
+    const struct policy_cache *cache; /* NULL: no answer is given again */
 };
 
 struct policy_team {

@@ -391,6 +391,7 @@ take_providers(struct policy_core *c, const struct keyring *keys, struct buf *wh
             break;
         }
         c->provider_count++; /* from here on its credential is freed with the core */
+        hash_sha256(item.at, item.len, to->config);
         err = fill_provider(c, &(struct place){"providers", w.at, p.name, why}, &p, keys, to);
         arena_free(&scratch);
         if (err)

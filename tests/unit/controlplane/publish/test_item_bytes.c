@@ -100,7 +100,8 @@ test_model(void **state)
         convert(KIND_MODELS, "smart",
                 "{\"strategy\":\"priority\",\"targets\":[{\"provider\":\"a\",\"model\":\"m\"},"
                 "{\"provider\":\"b\",\"model\":\"n\",\"weight\":0}],"
-                "\"fallbacks\":[\"x\"],\"free\":true}",
+                "\"fallbacks\":[\"x\"],\"free\":true,"
+                "\"cache\":{\"ttl_s\":90,\"scope\":\"project\"}}",
                 NULL),
         0);
     assert_int_equal(section_get_model(item(KIND_MODELS), &arena, &m), 0);
@@ -109,6 +110,8 @@ test_model(void **state)
     assert_int_equal(m.targets[1].weight, 0);
     assert_slice_is(m.fallbacks[0], "x");
     assert_true(m.free);
+    assert_int_equal(m.cache_ttl_s, 90);
+    assert_slice_is(m.cache_scope, "project");
     assert_true(m.created_unix_s == 1700000000);
 }
 

@@ -72,7 +72,9 @@ test_model_survives(void **state)
                               .fallbacks = fallbacks,
                               .fallback_count = 2,
                               .created_unix_s = 1700000000,
-                              .free = true};
+                              .free = true,
+                              .cache_ttl_s = 300,
+                              .cache_scope = SLICE("user")};
     struct section_model n;
     struct arena arena;
     struct buf bytes;
@@ -90,6 +92,8 @@ test_model_survives(void **state)
     assert_slice_is(n.fallbacks[1], "y");
     assert_true(n.created_unix_s == 1700000000);
     assert_true(n.free);
+    assert_int_equal(n.cache_ttl_s, 300);
+    assert_slice_is(n.cache_scope, "user");
     arena_free(&arena);
     buf_free(&bytes);
 }

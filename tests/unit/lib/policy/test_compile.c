@@ -265,6 +265,14 @@ test_models_are_checked(void **state)
     model_case(m, ERR_EXISTS, "models: 'toy' is there twice");
     m = good, m.strategy = SLICE("luck");
     model_case(m, ERR_NOT_FOUND, "models[2] 'x': strategy: no strategy 'luck'");
+    m = good, m.cache_scope = SLICE("team");
+    model_case(m, ERR_SYNTAX, "models[2] 'x': cache: ttl_s: must be from 1 to 86400");
+    m.cache_ttl_s = MOST_CACHE_TTL_S + 1;
+    model_case(m, ERR_SYNTAX, "models[2] 'x': cache: ttl_s: must be from 1 to 86400");
+    m.cache_ttl_s = 60, m.cache_scope = SLICE("all");
+    model_case(m, ERR_NOT_FOUND, "models[2] 'x': cache: scope: no scope 'all'");
+    m.cache_scope = SLICE("");
+    model_case(m, ERR_NOT_FOUND, "models[2] 'x': cache: scope: no scope ''");
     m = good, m.target_count = 0;
     model_case(m, ERR_SYNTAX, "models[2] 'x': there is no target");
     t.provider = SLICE("opnai");
