@@ -32,7 +32,7 @@ struct flags {
     long workers, spool_bytes, drain_ms;
     bool access_log;
     long body_bytes, upload_bytes, head_ms, body_idle_ms, keepalive_ms, write_stall_ms, connect_ms;
-    long first_byte_ms, between_bytes_ms, total_ms, held_bytes, event_bytes, requests;
+    long first_byte_ms, between_bytes_ms, total_ms, held_bytes, event_bytes, cache_bytes, requests;
     long client_drain_ms, client_drains;
 };
 
@@ -101,6 +101,8 @@ parse(struct flags *f, int argc, char **argv)
                "bodies and answers in a worker's memory"),
         NUMBER("limit-event-bytes", event_bytes, "N", 1024, INT64_C(1) << 30,
                "one event of a stream"),
+        NUMBER("limit-cache-bytes", cache_bytes, "N", 0, INT64_C(1) << 36,
+               "answers a worker keeps to give again; 0: none"),
         NUMBER("limit-requests", requests, "N", 1, 1000000, "in flight in one worker"),
         NUMBER("limit-client-drains", client_drains, "N", 0, 100000,
                "upstream calls that go on without their client"),
@@ -141,6 +143,7 @@ default_flags(void)
         .total_ms = h->total_ms,
         .held_bytes = (long)l->held_bytes,
         .event_bytes = (long)l->event_bytes,
+        .cache_bytes = (long)l->cache_bytes,
         .requests = l->requests,
         .client_drains = l->drains,
         .client_drain_ms = l->drain_ms,
@@ -209,6 +212,7 @@ read_limits(const struct flags *f, struct limits *l)
     l->http.total_ms = (int)f->total_ms;
     l->held_bytes = (uint64_t)f->held_bytes;
     l->event_bytes = (size_t)f->event_bytes;
+    l->cache_bytes = (uint64_t)f->cache_bytes;
     l->requests = (unsigned)f->requests;
     l->drains = (unsigned)f->client_drains;
     l->drain_ms = (int)f->client_drain_ms;

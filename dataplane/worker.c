@@ -8,6 +8,7 @@
 
 #include "dataplane/front/front.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/state/cache.h"
 #include "dataplane/state/estimates.h"
 #include "dataplane/state/follow.h"
 #include "dataplane/state/lease.h"
@@ -143,6 +144,18 @@ sample_limits(struct worker *w)
     page->lease_waits = l.waits;
 }
 
+static void
+sample_cache(struct worker *w)
+{
+    struct metrics_page *page = w->o->page;
+    cache_tend(w->svc.cache, loop_now_ms(w->loop));
+    struct cache_counts c = cache_counts(w->svc.cache);
+    page->cache_answers = c.answers;
+    page->cache_bytes = c.bytes;
+    page->cache_stored = c.stored;
+    page->cache_evicted = c.evicted;
+}
+
 /* A file that was changed but cannot be used changes nothing: what we have still opens. */
 static bool
 read_ring(struct worker *w)
@@ -177,6 +190,7 @@ on_sample(void *ctx)
     sample_spool(w);
     sample_http(w);
     sample_limits(w);
+    sample_cache(w);
     page->open_requests = w->svc.request_count;
     page->held_bytes = w->svc.held_bytes;
     page->log_dropped = log_dropped();
@@ -216,6 +230,7 @@ on_policy(void *ctx, const struct policy *now)
     struct worker *w = ctx;
     origins_follow(&w->origins, now);
     oauth_follow(w->svc.oauth, now);
+    cache_follow(w->svc.cache, now);
     sample_policy(w);
 }
 
@@ -499,13 +514,14 @@ set_up_state(struct worker *w)
     w->svc.metrics = &w->metrics;
     w->svc.estimates = estimates_new();
     w->svc.quota = quota_new();
+    w->svc.cache = cache_new(w->svc.limits.cache_bytes);
     w->svc.outlet = outlet_new(w->loop);
     w->svc.on_request_gone = on_request_gone;
     w->svc.ctx = w;
     int err = spool_open(w->spool_dir, o->slot, &o->spool, &w->svc.spool);
     if (err)
         return fault("spool", err_name(err));
-    if (!w->svc.estimates || !w->svc.outlet || !w->svc.quota)
+    if (!w->svc.estimates || !w->svc.outlet || !w->svc.quota || !w->svc.cache)
         return fault("state", NULL);
     return true;
 }
@@ -576,6 +592,7 @@ tear_down(struct worker *w)
     spool_close(w->svc.spool);
     outlet_free(w->svc.outlet);
     estimates_free(w->svc.estimates);
+    cache_free(w->svc.cache);
     quota_free(w->svc.quota);
     tls_server_free(w->tls_server);
     tls_client_free(w->tls_client);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dataplane/request/request.h"
+#include "dataplane/stages/stages.h"
 #include "lib/policy/policy.h"
 
 /* OpenAI's class names, so that the SDKs' own exceptions come out right. */
@@ -279,8 +280,9 @@ reply_fields(struct request *r, struct http_field *fields)
     if (target) {
         add(fields, &n, SLICE("x-headgate-provider"), target->provider->name);
         add(fields, &n, SLICE("x-headgate-model"), target->model);
-        add(fields, &n, SLICE("x-headgate-attempts"), r->answer.reserved ? SLICE("1") : SLICE("0"));
-        add(fields, &n, SLICE("x-headgate-cache"), SLICE("none"));
+        add(fields, &n, SLICE("x-headgate-attempts"),
+            r->answer.reserved && !recall_hit(r) ? SLICE("1") : SLICE("0"));
+        add(fields, &n, SLICE("x-headgate-cache"), slice_of(recall_word(r)));
         add(fields, &n, SLICE("x-headgate-degraded"), r->wire.degraded);
         if (r->output_limit)
             add(fields, &n, SLICE("x-headgate-max-tokens"),

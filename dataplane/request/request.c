@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/stages/stages.h"
 #include "dataplane/state/metrics.h"
 #include "dataplane/state/pin.h"
 
@@ -49,6 +50,7 @@ destroy(void *corpse)
 {
     struct request *r = corpse;
     policy_unref(r->policy);
+    recall_release(r);
     services_release(r->svc, r->body.cap + r->body.charge + r->answer.held_charge);
     free(r->body.at);
     buf_free(&r->answer.held);

@@ -89,6 +89,18 @@ enum answer_mode {
     ANSWER_ERROR,  /* the provider's own: it becomes a reply */
 };
 
+enum recall_state { RECALL_BYPASS, RECALL_MISS, RECALL_HIT };
+
+/* A request whose model has a cache; in its arena. */
+struct recall {
+    enum recall_state state;
+    unsigned char key[SHA256_BYTES];
+    const struct cached *hit; /* RECALL_HIT: a reference */
+    struct buf tape;          /* of a stream that may be kept: what the client was given */
+    size_t charge;            /* of the worker's budget */
+    bool torn;                /* it was too long */
+};
+
 /* What a request takes of the limits that count it; in its arena. */
 struct admission {
     struct quota_claim *claims;
@@ -151,6 +163,8 @@ struct request {
         struct policy_model scratch; /* where `model` points for "provider/model" */
         struct policy_target scratch_target;
     } grant;
+
+    struct recall *recall; /* stages/recall.c; NULL: its model has no cache */
 
     struct { /* stages/route.c */
         const struct policy_target *target;
@@ -223,6 +237,13 @@ struct request *request_new(struct services *svc, struct http_stream *client,
 void request_mark(struct request *r);
 /* Takes r out of the worker's list; frees it after the current callback. story.c only. */
 void request_bury(struct request *r);
+
+/* The answer given before that this request gets, or NULL. */
+static inline const struct cached *
+recall_hit(const struct request *r)
+{
+    return r->recall ? r->recall->hit : NULL;
+}
 
 /* The client's head while it is there; its fields are empty afterwards. */
 const struct http_head *request_head(const struct request *r);

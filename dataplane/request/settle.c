@@ -7,9 +7,11 @@
 #include "dataplane/request/settle.h"
 
 #include "dataplane/request/request.h"
+#include "dataplane/stages/stages.h"
 #include "dataplane/state/estimates.h"
 #include "dataplane/state/metrics.h"
 #include "lib/base/log.h"
+#include "lib/base/rand.h"
 
 #include <assert.h>
 
@@ -102,10 +104,12 @@ delivered_estimate(const struct request *r)
                             r->plan.target->model, m->bytes, m->chunks);
 }
 
-/* What it may use: the upper bound, and what is likely. */
+/* What it may use: the upper bound, and what is likely. An answer given before uses nothing. */
 static struct tokens
 most_of(const struct request *r)
 {
+    if (recall_hit(r))
+        return (struct tokens){0};
     struct tokens t = r->body.units ? r->body.units->most : (struct tokens){0};
     t.input = (int64_t)text_bytes(r);
     t.output += settle_output_bound(r);
@@ -115,6 +119,8 @@ most_of(const struct request *r)
 static struct tokens
 likely_of(const struct request *r)
 {
+    if (recall_hit(r))
+        return (struct tokens){0};
     struct tokens t = r->body.units ? r->body.units->likely : (struct tokens){0};
     t.input = input_estimate(r);
     t.output += settle_answer_estimate(r);
@@ -281,6 +287,8 @@ settle_tally(struct request *r)
     if (r->tally.made)
         return;
     r->tally.made = true;
+    if (recall_hit(r))
+        return;
     bool is_wrong = report->seen && is_absurd(r, &report->tokens);
     report->suspect |= is_wrong;
     if (is_wrong || is_behind(r)) {
@@ -405,6 +413,7 @@ describe(struct request *r, struct usage *u)
         .provider_model = target->model,
         .endpoint = slice_of(r->endpoint->name),
         .stream = r->body.brief.stream,
+        .cached = recall_hit(r) != NULL,
         .policy_epoch = policy_epoch(r->policy),
         .policy_version = policy_version(r->policy),
         .reserved = r->tally.reserved,
@@ -422,7 +431,7 @@ set_tokens(const struct request *r, struct usage *u, struct tokens t)
         u->draws = r->quota->draws;
         u->draw_count = r->quota->draw_count;
     }
-    usage_set_price(u, r->plan.price, &c);
+    usage_set_price(u, u->cached ? NULL : r->plan.price, &c);
 }
 
 int
@@ -435,6 +444,15 @@ settle_reserve(struct request *r)
     set_tokens(r, &u, likely_of(r));
     u.cost = cost_of(r, &u.tokens);
     return spool_reserve(r->svc->spool, &u, &r->answer.hold);
+}
+
+int
+settle_recalled(struct request *r)
+{
+    uuid7(r->wire.attempt_id); /* it has no attempt, and needs a row of its own */
+    int err = settle_reserve(r);
+    r->answer.reserved = err == 0;
+    return err;
 }
 
 static const char *
@@ -565,8 +583,8 @@ tell(const struct request *r, enum usage_outcome why)
            F_SLICE("provider", r->plan.target ? r->plan.target->provider->name : SLICE("")),
            F_INT("status", r->sent.status), F_INT("upstream_status", r->answer.status),
            F_STR("outcome", usage_outcome_name(why)), F_STR("code", error_code(r, why)),
-           F_STR("stage", stage_name(r->at)), F_INT("exchange_ms", r->mark_ms[EXCHANGE]),
-           F_INT("deliver_ms", r->mark_ms[DELIVER]),
+           F_STR("cache", recall_word(r)), F_STR("stage", stage_name(r->at)),
+           F_INT("exchange_ms", r->mark_ms[EXCHANGE]), F_INT("deliver_ms", r->mark_ms[DELIVER]),
            F_INT("total_ms", loop_now_ms(r->svc->loop) - r->started_ms),
            F_INT("cost_nanos", r->tally.cost));
 }

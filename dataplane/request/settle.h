@@ -35,6 +35,9 @@ int64_t settle_reservation(const struct request *r, const struct policy_limit *l
 void settle_admission(struct request *r);
 /* Before the first upstream byte: writes the reservation of r's attempt. 0, or as spool_reserve. */
 MUST_CHECK int settle_reserve(struct request *r);
+/* Before an answer that was given before: writes the reservation of its record, which is of no
+ * attempt and comes to nothing. 0, or as spool_reserve. */
+MUST_CHECK int settle_recalled(struct request *r);
 /* What the attempt used and costs, into r->tally: called by deliver when the upstream's answer is
  * complete, so that the client can be told the cost; otherwise by settle(). The first call counts.
  */

@@ -28,6 +28,7 @@ static const struct stage story[END] = {
     [AUTHENTICATE] = { "authenticate", authenticate, NULL },            /* whose key is this? */
     [RECEIVE]      = { "receive",      receive,      receive_cancel },  /* read and scan the body */
     [AUTHORIZE]    = { "authorize",    authorize,    NULL },            /* may this key use this model? */
+    [RECALL]       = { "recall",       recall,       NULL },            /* was this answered before? */
     [ROUTE]        = { "route",        route,        NULL },            /* which upstream? */
     [ADMIT]        = { "admit",        admit,        admit_cancel },    /* is there room in its limits? */
     [TRANSLATE]    = { "translate",    translate,    translate_cancel }, /* into its dialect */

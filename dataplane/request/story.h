@@ -17,10 +17,21 @@ struct request;
 enum verdict {
     NEXT,  /* nothing more to do here */
     WAIT,  /* an operation is pending; its completion calls request_resume() */
-    REPLY, /* the answer is known (a refusal, a list): deliver it */
+    REPLY, /* the answer is known (a refusal, a list, one given before): deliver it */
 };
 
-enum stage_id { AUTHENTICATE, RECEIVE, AUTHORIZE, ROUTE, ADMIT, TRANSLATE, EXCHANGE, DELIVER, END };
+enum stage_id {
+    AUTHENTICATE,
+    RECEIVE,
+    AUTHORIZE,
+    RECALL,
+    ROUTE,
+    ADMIT,
+    TRANSLATE,
+    EXCHANGE,
+    DELIVER,
+    END
+};
 
 /* Starts the story; may finish the request before it returns. Then true, and r is gone. */
 bool request_walk(struct request *r);

@@ -278,6 +278,13 @@ refuse(struct request *r, enum quota_verdict v, const struct quota_stand *s)
 
 /* --- the stage -------------------------------------------------------------------------------- */
 
+/* An answer that was given before is all there is to come. */
+static enum verdict
+go_on(const struct request *r)
+{
+    return recall_hit(r) ? REPLY : NEXT;
+}
+
 static void on_turn(void *ctx, bool last);
 
 /* What the record says it drew; of a worker that dies now, this is what is booked. */
@@ -315,7 +322,7 @@ try(struct request *r, enum quota_try how)
     if (v == QUOTA_ADMITTED) {
         a->held = true;
         note_draws(a);
-        return NEXT;
+        return go_on(r);
     }
     if (v != QUOTA_ASK)
         return refuse(r, v, &s);
@@ -335,17 +342,30 @@ on_turn(void *ctx, bool last)
         request_resume(r, v);
 }
 
+/* What takes no tokens and costs nothing is a request all the same. */
+static size_t
+leave_requests(const struct policy_limit **limits, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        if (limits[i]->metric == METRIC_REQUESTS || limits[i]->metric == METRIC_CONCURRENT)
+            limits[n++] = limits[i];
+    return n;
+}
+
 enum verdict
 admit(struct request *r)
 {
     const struct policy_limit *limits[LIMIT_REQUEST_LIMITS];
     settle_admission(r); /* of another target, when it was routed anew */
     if (policy_limit_count(r->policy) == 0)
-        return NEXT;
+        return go_on(r);
     struct limit_facts facts = facts_of(r);
     size_t n = policy_limits_for(r->policy, &facts, limits), budgets = 0;
+    if (n <= LIMIT_REQUEST_LIMITS && recall_hit(r))
+        n = leave_requests(limits, n);
     if (n == 0)
-        return NEXT;
+        return go_on(r);
     for (size_t i = 0; i < n && i < LIMIT_REQUEST_LIMITS; i++)
         budgets += limits[i]->is_budget;
     if (n > LIMIT_REQUEST_LIMITS || budgets > LIMIT_DRAWS)

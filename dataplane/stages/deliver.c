@@ -11,6 +11,7 @@
 #include "dataplane/request/request.h"
 #include "dataplane/request/settle.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/state/cache.h"
 #include "dataplane/state/metrics.h"
 #include "dataplane/stream/outlet.h"
 #include "lib/base/money.h"
@@ -57,6 +58,7 @@ static void
 write_later(void *ctx, struct slice run)
 {
     struct request *r = ctx;
+    recall_tape(r, run);
     if (r->client)
         outlet_add(r->svc->outlet, r->client, run, on_written, r);
 }
@@ -143,6 +145,29 @@ give_whole(struct request *r)
     settle_tally(r);
     add_cost(r, fields, &n);
     give(r, r->answer.status, fields, n, buf_slice(&r->answer.held));
+    recall_keep(r, fields, n, buf_slice(&r->answer.held));
+    return NEXT;
+}
+
+/* As it was given before, under a name and with an age of its own; a stream all at once. */
+static enum verdict
+give_recalled(struct request *r, const struct cached *a)
+{
+    struct http_field fields[2 * LIMIT_ANSWER_FIELDS + 1];
+    int64_t age_s = (loop_now_ms(r->svc->loop) - a->stored_ms) / 1000;
+    if (settle_recalled(r) != 0) {
+        reply_refuse(r, PROBLEM_LEDGER, "Usage cannot be recorded at present. Try again shortly.");
+        return give_reply(r);
+    }
+    size_t n = reply_fields(r, fields);
+    struct slice age = slice_of(arena_printf(&r->arena, "%lld", (long long)age_s));
+    for (size_t i = 0; i < a->field_count; i++)
+        fields[n++] = a->fields[i];
+    if (age.at) /* RFC 9111 5.1 */
+        fields[n++] = (struct http_field){.name = SLICE("age"), .value = age};
+    settle_tally(r);
+    add_cost(r, fields, &n);
+    give(r, a->status, fields, n, a->body);
     return NEXT;
 }
 
@@ -160,10 +185,20 @@ begin(struct request *r, int64_t length)
         on_written(r, err);
     else
         r->sent.status = r->answer.status;
+    if (r->answer.mode == ANSWER_STREAM)
+        recall_tape(r, buf_slice(&r->answer.held));
     write_client(r, buf_slice(&r->answer.held));
     buf_free(&r->answer.held);
     services_release(r->svc, r->answer.held_charge);
     r->answer.held_charge = 0;
+}
+
+static void
+keep_stream(struct request *r)
+{
+    struct http_field fields[2 * LIMIT_ANSWER_FIELDS + 1];
+    if (recall_is_taped(r))
+        recall_keep(r, fields, answer_fields(r, fields), buf_slice(&r->recall->tape));
 }
 
 /* The upstream's own clean end: ours too, with the cost behind it. */
@@ -179,6 +214,8 @@ end_well(struct request *r)
     struct http_stream *client = take_client(r);
     if (client)
         http_end(client, trailers, n);
+    if (client && r->answer.mode == ANSWER_STREAM)
+        keep_stream(r);
     return NEXT;
 }
 
@@ -421,9 +458,12 @@ begin_long(struct request *r)
 enum verdict
 deliver(struct request *r)
 {
+    const struct cached *before = recall_hit(r);
     r->sent.outcome = USAGE_DONE;
     if (r->reply.status)
         return give_reply(r);
+    if (before)
+        return give_recalled(r, before);
     switch (r->answer.mode) {
     case ANSWER_WHOLE:
         return give_whole(r);

@@ -4,6 +4,7 @@
  */
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/state/cache.h"
 #include "lib/base/rand.h"
 
 static bool
@@ -58,7 +59,9 @@ choose(const struct policy_model *m)
 enum verdict
 route(struct request *r)
 {
-    const struct policy_target *target = choose(r->grant.model);
+    const struct policy_model *m = r->grant.model;
+    const struct cached *before = recall_hit(r);
+    const struct policy_target *target = before ? &m->targets[before->target] : choose(m);
     if (!target)
         return reply_refuse_member(r, PROBLEM_UNPRICED_MODEL, "model",
                                    "The model '%.*s' has no price. Add one, or mark it free.",

@@ -16,6 +16,7 @@
 enum verdict authenticate(struct request *r); /* whose key is this? */
 enum verdict receive(struct request *r);      /* read the body and find its members */
 enum verdict authorize(struct request *r);    /* may this key use this model? */
+enum verdict recall(struct request *r);       /* was this answered before? */
 enum verdict route(struct request *r);        /* which upstream? */
 enum verdict admit(struct request *r);        /* is there room in its quotas and budgets? */
 enum verdict translate(struct request *r);    /* into its dialect */
@@ -24,6 +25,16 @@ enum verdict deliver(struct request *r);      /* give it to the client */
 
 /* authenticate, for a credential that has the form of a token: stages/bearer.c */
 enum verdict authenticate_bearer(struct request *r, struct slice token);
+
+/* What deliver tells: bytes that the client was given of a stream; and that it has all of an
+ * answer, with these fields. What may be given again is kept. */
+void recall_tape(struct request *r, struct slice bytes);
+bool recall_is_taped(const struct request *r);
+void recall_keep(struct request *r, const struct http_field *fields, size_t count,
+                 struct slice body);
+/* For x-headgate-cache: "none", "bypass", "miss", "hit". */
+const char *recall_word(const struct request *r);
+void recall_release(struct request *r);
 
 void receive_cancel(struct request *r);
 void admit_cancel(struct request *r);

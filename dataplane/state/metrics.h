@@ -42,6 +42,7 @@ struct metrics_page {
     uint64_t limit_unverifiable, limit_overdrawn, limit_shadowed, limit_unverified;
     uint64_t limit_cut;
     uint64_t lease_claims, lease_failures, lease_waits;
+    uint64_t cache_hits, cache_misses, cache_bypasses;
     uint64_t usage_estimated, usage_suspect, usage_unpriced, usage_lost_disk, client_gone, drained;
 
     /* as last sampled by the worker */
@@ -50,6 +51,7 @@ struct metrics_page {
     uint64_t spool_records, spool_open, spool_bytes, spool_limit_bytes;
     uint64_t spool_refused, spool_torn, spool_corrupt, spool_lost, spool_disk_errors;
     uint64_t upload_failures;
+    uint64_t cache_answers, cache_bytes, cache_stored, cache_evicted;
     uint64_t log_dropped, held_bytes;
     uint64_t policy_epoch, policy_version, policy_revision, policy_stale, policy_disk_errors;
 

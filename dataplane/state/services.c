@@ -7,6 +7,7 @@ const struct limits limits_default = {
     .upload_bytes = (uint64_t)512 << 20,
     .answer_bytes = (size_t)1 << 20,
     .event_bytes = (size_t)16 << 20,
+    .cache_bytes = (uint64_t)64 << 20,
     .requests = 50000,
     .drains = 64,
     .drain_ms = 60000,

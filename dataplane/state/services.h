@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct cache;
 struct estimates;
 struct lease;
 struct metrics;
@@ -35,6 +36,7 @@ struct limits {
     uint64_t upload_bytes; /* a body that is passed on as it comes */
     size_t answer_bytes;   /* a JSON answer up to this is held whole before it is passed on */
     size_t event_bytes;    /* one server-sent event */
+    uint64_t cache_bytes;  /* answers that are kept to be given again; 0: none */
     unsigned requests;     /* in flight at once */
     unsigned drains;       /* upstream calls going on without their client */
     int drain_ms;          /* how long such a call may go on */
@@ -50,6 +52,7 @@ struct services {
     struct pin *pin;     /* the policy in force; NULL content: none yet */
     struct spool *spool;
     struct estimates *estimates;
+    struct cache *cache; /* answers that may be given again; NULL: none is */
     struct quota *quota;
     struct lease *lease;
     struct metrics *metrics;

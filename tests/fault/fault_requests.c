@@ -78,6 +78,27 @@ stream(void)
                "[DONE]");
 }
 
+/* Once for the cache, and once out of it where it was kept; then it is forgotten. */
+static int
+cached(void)
+{
+    static const char body[] = "{\"model\":\"cached\",\"stream\":true,\"messages\":[{\"role\":"
+                               "\"user\",\"content\":\"hello\"}]}";
+    int err = ask(CHAT, "chunks=3;usage=10/3", body, "[DONE]");
+    if (!err)
+        err = ask(CHAT, "chunks=3;usage=10/3", body, "[DONE]");
+    cache_tend(stand.svc.cache, INT64_MAX);
+    assert_int_equal(cache_counts(stand.svc.cache).bytes, 0);
+    return err;
+}
+
+static void
+test_cached(void **state)
+{
+    (void)state;
+    fault_replay(cached);
+}
+
 static void
 test_chat(void **state)
 {
@@ -115,6 +136,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_chat, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stream, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cached, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "dataplane/front/front.h"
 #include "dataplane/request/request.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/state/cache.h"
 #include "dataplane/state/estimates.h"
 #include "dataplane/state/metrics.h"
 #include "dataplane/state/pin.h"
@@ -247,6 +248,10 @@ draft_keys(struct policy_draft *d)
     hmac_free(h);
 }
 
+/* Of the model "cached"; a test may change them before it makes another policy. */
+static const char *stand_cache_scope = "team";
+static uint32_t stand_cache_ttl_s = 60;
+
 static inline void
 draft_models(struct policy_draft *d)
 {
@@ -271,6 +276,12 @@ draft_models(struct policy_draft *d)
                                   .free = rows[i].free};
         assert_int_equal(section_put_model(&d->models, &m), 0);
     }
+    struct section_model cached = {.name = SLICE("cached"),
+                                   .targets = &renamed,
+                                   .target_count = 1,
+                                   .cache_ttl_s = stand_cache_ttl_s,
+                                   .cache_scope = slice_of(stand_cache_scope)};
+    assert_int_equal(section_put_model(&d->models, &cached), 0);
 }
 
 static inline void
@@ -378,6 +389,7 @@ stand_init(struct stand *s)
     s->svc.limits.http = http_limits_default;
     s->svc.estimates = estimates_new();
     s->svc.outlet = outlet_new(s->svc.loop);
+    s->svc.cache = cache_new(s->svc.limits.cache_bytes);
     TAILQ_INIT(&s->svc.requests);
     assert_int_equal(spool_open(s->dir, 0, &limits, &s->svc.spool), 0);
 }
@@ -390,6 +402,7 @@ stand_fini(struct stand *s)
     assert_int_equal(s->svc.held_bytes, 0);
     spool_close(s->svc.spool);
     outlet_free(s->svc.outlet);
+    cache_free(s->svc.cache);
     estimates_free(s->svc.estimates);
     pin_fini(&s->pin);
     loop_free(s->svc.loop);

@@ -28,6 +28,7 @@ note(char c)
 enum verdict authenticate(struct request *r) { (void)r; note('a'); return plan[AUTHENTICATE]; }
 enum verdict receive(struct request *r) { (void)r; note('b'); return plan[RECEIVE]; }
 enum verdict authorize(struct request *r) { (void)r; note('c'); return plan[AUTHORIZE]; }
+enum verdict recall(struct request *r) { (void)r; note('m'); return plan[RECALL]; }
 enum verdict route(struct request *r) { (void)r; note('d'); return plan[ROUTE]; }
 enum verdict admit(struct request *r) { (void)r; note('e'); return plan[ADMIT]; }
 enum verdict translate(struct request *r) { (void)r; note('f'); return plan[TRANSLATE]; }
@@ -58,9 +59,9 @@ test_plain_path(void **state)
 {
     (void)state;
     struct request r = {0};
-    script("........");
+    script(".........");
     assert_true(request_walk(&r));
-    assert_string_equal(trail, "abcdefgh$.");
+    assert_string_equal(trail, "abcmdefgh$.");
     assert_int_equal(settled_as, USAGE_DONE);
 }
 
@@ -71,9 +72,9 @@ test_reply_at_each_stage_goes_straight_to_deliver(void **state)
     static const struct {
         const char *script, *trail;
     } cases[] = {
-        {"r.......", "ah$."},       {".r......", "abh$."},    {"..r.....", "abch$."},
-        {"...r....", "abcdh$."},    {"....r...", "abcdeh$."}, {".....r..", "abcdefh$."},
-        {"......r.", "abcdefgh$."},
+        {"r........", "ah$."},       {".r.......", "abh$."},       {"..r......", "abch$."},
+        {"...r.....", "abcmh$."},    {"....r....", "abcmdh$."},    {".....r...", "abcmdeh$."},
+        {"......r..", "abcmdefh$."}, {".......r.", "abcmdefgh$."},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct request r = {0};
@@ -89,16 +90,16 @@ test_waits_resume_where_they_were(void **state)
 {
     (void)state;
     struct request r = {0};
-    script(".w....ww");
+    script(".w.....ww");
     assert_false(request_walk(&r));
     assert_string_equal(trail, "ab");
     request_resume(&r, NEXT);
-    assert_string_equal(trail, "abcdefg");
+    assert_string_equal(trail, "abcmdefg");
     request_resume(&r, NEXT);
-    assert_string_equal(trail, "abcdefgh");
+    assert_string_equal(trail, "abcmdefgh");
     assert_false(r.finished);
     request_resume(&r, NEXT);
-    assert_string_equal(trail, "abcdefgh$.");
+    assert_string_equal(trail, "abcmdefgh$.");
 }
 
 static void
@@ -106,13 +107,13 @@ test_wait_may_end_in_a_reply(void **state)
 {
     (void)state;
     struct request r = {0};
-    script("......w.");
+    script(".......w.");
     assert_false(request_walk(&r));
     request_resume(&r, REPLY);
-    assert_string_equal(trail, "abcdefgh$.");
+    assert_string_equal(trail, "abcmdefgh$.");
 
     struct request s = {0};
-    script(".w......");
+    script(".w.......");
     assert_false(request_walk(&s));
     request_resume(&s, REPLY);
     assert_string_equal(trail, "abh$.");
@@ -126,10 +127,10 @@ test_abort_at_each_wait_cancels_it_and_settles_once(void **state)
         const char *script, *trail;
         unsigned resumes;
     } cases[] = {
-        {".w......", "abB$.", 0},       {"....w...", "abcdeE$.", 0},
-        {".....w..", "abcdefF$.", 0},   {"......w.", "abcdefgG$.", 0},
-        {".......w", "abcdefghH$.", 0}, {".w....w.", "abcdefgG$.", 1},
-        {".w....ww", "abcdefghH$.", 2},
+        {".w.......", "abB$.", 0},        {".....w...", "abcmdeE$.", 0},
+        {"......w..", "abcmdefF$.", 0},   {".......w.", "abcmdefgG$.", 0},
+        {"........w", "abcmdefghH$.", 0}, {".w.....w.", "abcmdefgG$.", 1},
+        {".w.....ww", "abcmdefghH$.", 2},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct request r = {0};
