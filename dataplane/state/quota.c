@@ -447,13 +447,16 @@ bool
 quota_extend(struct quota_part *part, int64_t amount, int64_t tolerance)
 {
     struct counter *c = part->counter;
-    int64_t more = amount - part->amount;
+    int64_t more = amount - part->amount, left, beyond;
 
     if (more <= 0 || part->slice_use == 0 || part->slice_use != c->slice_use)
         return true;
     /* Not room_of(): what is in use beyond the share is taken of what the leader has. */
-    if (more > c->share - c->used + not_below_zero(c->remaining) + tolerance)
+    left = not_below_zero(c->share - c->used + not_below_zero(c->remaining));
+    beyond = part->beyond + not_below_zero(more - left);
+    if (beyond > part->beyond && beyond > tolerance)
         return false;
+    part->beyond = beyond; /* once: the leader makes a share of what was used without one */
     c->used += more;
     part->amount += more;
     return true;

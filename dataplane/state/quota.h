@@ -43,6 +43,7 @@ struct quota_claim {
 struct quota_part {
     struct counter *counter;
     int64_t amount;     /* reserved */
+    int64_t beyond;     /* of that, what was not left when it was taken */
     int64_t bucket;     /* of the window: in which it was reserved */
     uint64_t slice;     /* of a budget; 0: none was to be had, and it was let go on */
     uint32_t slice_use; /* which of the counter's slices that was */
@@ -87,9 +88,9 @@ void quota_withdraw(struct quota *q, const struct quota_claim *claims, size_t co
  * the leader had left. */
 int64_t quota_room(struct quota *q, const struct quota_claim *claim);
 /* What a part of a budget has come to, before it is settled: beyond what is held, it is taken of
- * what is left, in hand and at the leader, and `tolerance` beyond that. False: there is no more,
- * and nothing was taken. Of a slice that is no more, or where there was none, nothing is known:
- * true. */
+ * what is left, in hand and at the leader, and `tolerance`, in all, beyond that. False: there is no
+ * more, and nothing was taken. Of a slice that is no more, or where there was none, nothing is
+ * known: true. */
 bool quota_extend(struct quota_part *part, int64_t amount, int64_t tolerance);
 /* What part i of the hold came to in the end, once: what was reserved beyond it is free again. */
 void quota_settle(struct quota *q, int64_t now_ms, struct quota_part *part, int64_t amount);
