@@ -18,7 +18,7 @@ struct holder {
     int64_t noted_ms; /* when it was heard first, or written down again; 0: never */
     size_t holds;     /* of pools that name it */
     bool released;
-    bool expected; /* of an earlier leader's, not heard yet */
+    bool expected; /* of an earlier leader's, not heard yet, or not all of it */
     bool gone;     /* it said so, or a later process has its slot */
     int64_t gone_ms;
 };
@@ -195,7 +195,9 @@ fleet_hear(struct fleet *f, int64_t now_ms, const struct fleet_word *w, struct h
         return ERR_STALE;
     if (!h && (err = add_holder(f, w->node, w->slot, w->started_ms, &h)) != 0)
         return err;
-    h->expected = false;
+    /* In parts all has been said by the time at which there is nothing to be learned any more. */
+    if (!w->partial || now_ms - f->began_ms >= f->life_ms + FLEET_LEARN_MS)
+        h->expected = false;
     h->sequence = w->sequence;
     h->acked = w->told;
     h->heard_ms = now_ms;

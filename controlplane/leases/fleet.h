@@ -26,7 +26,7 @@
  * a longer window: a day's quota must not stand still for a day. */
 #define FLEET_LEARN_MS 60000
 #define LIMIT_HOLDERS 4096
-#define LIMIT_POOLS 200000
+#define LIMIT_POOLS 1000000 /* subjects of rates: some 0.4 KiB each, for as long as its window */
 
 struct fleet;
 struct holder;
@@ -48,6 +48,7 @@ struct fleet_word { /* of a worker process */
     uint64_t sequence;
     uint32_t told; /* the size it was told last: its safe share */
     bool leaving;
+    bool partial; /* it may have more than its claims say: others are in its next words */
 };
 /* Whether it was heard within FLEET_NOTE_MS of when it was last written down. If not, write it down
  * for a later leader before it is heard. */

@@ -19,6 +19,7 @@
 #define OFFICE_MS 1500 /* without confirmation: then we grant no more, whoever leads */
 #define IDLE_MS 2000   /* without a word of us: then PostgreSQL lets another have the office */
 #define TEND_MS 10000
+#define SAY_MS 60000 /* the same again in the log */
 #define LIMIT_KEY_BYTES 512
 
 struct leases {
@@ -34,6 +35,7 @@ struct leases {
     uint64_t heard;       /* the highest epoch that a worker has heard of, or that was ours */
     int64_t confirmed_ms; /* from when on it is certain that we still did */
     int64_t tended_ms;
+    int64_t full_ms; /* when it was last said; 0: never */
 };
 
 /* --- the office ------------------------------------------------------------------------------- */
@@ -361,6 +363,19 @@ claim_rate(struct job *j, struct holder *h, const struct policy_limit *limit,
     return 0;
 }
 
+/* More subjects than are counted: those beyond cannot be verified, and the others go on. */
+static void
+turn_away(struct leases *l, const struct policy_limit *limit, struct bus_grant *g)
+{
+    int64_t now = clock_mono_ms();
+
+    g->unknown = true;
+    if (l->full_ms && now - l->full_ms < SAY_MS)
+        return;
+    l->full_ms = now;
+    log_warn("leases.full", F_SLICE("limit", limit->id), F_INT("most", LIMIT_POOLS));
+}
+
 static int
 claim_each(struct job *j, struct holder *h)
 {
@@ -376,6 +391,10 @@ claim_each(struct job *j, struct holder *h)
             j->budgets[j->budget_count++] = (struct budget_claim){limit, c, &j->grants[i]};
         else
             err = claim_rate(j, h, limit, c, &j->grants[i]);
+        if (err == ERR_LIMIT) {
+            turn_away(j->l, limit, &j->grants[i]);
+            err = 0;
+        }
     }
     return err;
 }
@@ -388,7 +407,8 @@ word_of(const struct job *j)
                                .started_ms = j->from->started_ms,
                                .sequence = j->ask->sequence,
                                .told = j->ask->fleet,
-                               .leaving = j->ask->leaving};
+                               .leaving = j->ask->leaving,
+                               .partial = j->ask->count == LIMIT_CLAIMS};
 }
 
 static int

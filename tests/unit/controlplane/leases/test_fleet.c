@@ -28,17 +28,29 @@ tear_down(void **state)
 
 /* What a worker that has, and wants, so much is given. */
 static int64_t
-claim(const char *node, uint64_t sequence, int64_t amount, int64_t has, int64_t wants)
+claim_at(int64_t now_ms, const struct fleet_word *word, int64_t amount, int64_t has, int64_t wants)
 {
-    const struct fleet_word word = {
-        .node = slice_of(node), .started_ms = 1, .sequence = sequence, .told = FLEET_LEAST};
     const struct fleet_claim c = {
         .key = SLICE("q"), .amount = amount, .window_ms = WINDOW_MS, .has = has, .wants = wants};
     struct holder *h;
     struct fleet_grant grant;
-    assert_int_equal(fleet_hear(fleet, NOW, &word, &h), 0);
-    assert_int_equal(fleet_claim(fleet, NOW, h, &c, &grant), 0);
+    assert_int_equal(fleet_hear(fleet, now_ms, word, &h), 0);
+    assert_int_equal(fleet_claim(fleet, now_ms, h, &c, &grant), 0);
     return grant.share;
+}
+
+static struct fleet_word
+word_of(const char *node, uint64_t sequence)
+{
+    return (struct fleet_word){
+        .node = slice_of(node), .started_ms = 1, .sequence = sequence, .told = FLEET_LEAST};
+}
+
+static int64_t
+claim(const char *node, uint64_t sequence, int64_t amount, int64_t has, int64_t wants)
+{
+    const struct fleet_word word = word_of(node, sequence);
+    return claim_at(NOW, &word, amount, has, wants);
 }
 
 static void
@@ -66,6 +78,34 @@ test_a_new_office_keeps_a_safe_share_for_whom_it_has_not_heard(void **state)
     /* Once it has spoken, and holds nothing, that share is free. */
     assert_int_equal(claim("cut off", 1, 100, 0, 0), 0);
     assert_int_equal(claim("a", 2, 100, 75, 100), 100);
+}
+
+/* Whose claims fill a message may have more of them: what others want waits for those. */
+static void
+test_a_new_office_hears_all_of_one_who_speaks_in_parts(void **state)
+{
+    (void)state;
+    const int64_t learned = NOW + LIFE_MS + FLEET_LEARN_MS;
+    struct fleet_word many = word_of("many", 1);
+    many.partial = true;
+    assert_int_equal(fleet_expect(fleet, NOW, SLICE("many"), 0, 1), 0);
+    assert_int_equal(claim_at(NOW, &many, 100, 0, 0), 0);
+    assert_int_equal(claim("a", 1, 100, 10, 100), 10); /* no more than it has */
+    many = word_of("many", 2);                         /* the rest of it */
+    assert_int_equal(claim_at(NOW, &many, 100, 60, 60), 50);
+    assert_int_equal(claim("a", 2, 100, 10, 100), 40);
+
+    /* One who always has so much to say holds the others up for the time of learning. */
+    fleet_begin(fleet, NOW);
+    assert_int_equal(fleet_expect(fleet, NOW, SLICE("many"), 0, 1), 0);
+    for (int i = 0; i < 2; i++) {
+        struct fleet_word a = word_of("a", 3 + (uint64_t)i);
+        int64_t now = i ? learned : learned - 1;
+        many = word_of("many", 3 + (uint64_t)i);
+        many.partial = true;
+        assert_int_equal(claim_at(now, &many, 100, 0, 0), 0);
+        assert_int_equal(claim_at(now, &a, 100, 10, 100), i ? 100 : 10);
+    }
 }
 
 /* Of very many counters a part is looked at each time, and none stays; nor does who held them. */
@@ -109,6 +149,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_many_counters_are_let_go_of_in_parts, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_new_office_hears_all_of_one_who_speaks_in_parts,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_left_over_goes_to_the_first, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(

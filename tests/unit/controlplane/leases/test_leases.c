@@ -4,6 +4,7 @@
 #include "controlplane/leases/leases.h"
 #include "controlplane/store/epochs.h"
 #include "tests/unit/controlplane/database.h"
+#include "tests/unit/lib/policy/snapshot_fixture.h"
 
 static struct database database;
 static struct db *app;
@@ -98,6 +99,51 @@ test_an_epoch_that_never_was_changes_nothing(void **state)
     leases_stop(l);
 }
 
+static struct policy *
+policy_with_a_quota(struct fixture *f)
+{
+    struct section_rate rate = {SLICE("requests"), 60, 60000};
+    struct section_quota quota = {
+        .name = SLICE("q"), .per = SLICE("end_user"), .rates = &rate, .rate_count = 1};
+
+    fixture_init(f);
+    assert_int_equal(section_put_quota(&f->limits, &quota), 0);
+    return fixture_policy(f, NULL);
+}
+
+/* What cannot be counted for one subject is no reason to answer nobody. */
+static void
+test_a_subject_too_many_is_turned_away_alone(void **state)
+{
+    static struct fixture fixture;
+    struct policy *policy = policy_with_a_quota(&fixture);
+    struct leases *l = leases_start(database.app_dsn);
+    char long_name[600];
+    struct slice id = SLICE("q:requests_per_minute");
+    struct bus_claim claims[] = {
+        {.limit = id, .subject = slice_make(long_name, sizeof(long_name)), .wants = 5},
+        {.limit = id, .subject = SLICE("ann"), .wants = 5}};
+    struct bus_worker from = {.node = SLICE("node"), .slot = 1, .started_ms = 1};
+    struct bus_lease ask = {.sequence = 1, .claims = claims, .count = 2};
+    struct bus_lease_grants got;
+    struct arena a;
+
+    (void)state;
+    memset(long_name, 'x', sizeof(long_name));
+    assert_non_null(policy_find_limit(policy, id));
+    ask.epoch = wait_office(l, 0);
+    arena_init(&a, 65536);
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_int_equal(got.count, 2);
+    assert_true(got.grants[0].unknown);
+    assert_false(got.grants[1].unknown);
+    assert_int_equal(got.grants[1].limit, 60);
+    arena_free(&a);
+    leases_stop(l);
+    policy_unref(policy);
+    fixture_free(&fixture);
+}
+
 static void
 test_epochs_are_drawn_above(void **state)
 {
@@ -119,6 +165,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_office_goes_above_what_workers_have_heard),
         cmocka_unit_test(test_an_epoch_that_never_was_changes_nothing),
+        cmocka_unit_test(test_a_subject_too_many_is_turned_away_alone),
         cmocka_unit_test(test_epochs_are_drawn_above),
     };
     return cmocka_run_group_tests(tests, start, stop);
