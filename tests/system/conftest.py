@@ -7,8 +7,6 @@ import pytest
 
 import harness
 
-_live = []
-
 
 def _on_terminate(signo, frame):
     raise KeyboardInterrupt  # so that fixtures still stop what they started
@@ -26,7 +24,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for gateway in _live:
+        for gateway in harness.Gateway.live:
             report.sections.append((f"logs of {gateway.home}", gateway.tails()))
 
 
@@ -41,13 +39,11 @@ def fake():
 def session_gateway(fake):
     gateway = harness.Gateway(workers=2)
     gateway.options[:4] = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]  # one that has its addresses chosen
-    _live.append(gateway)
     try:
         gateway.up()
         gateway.apply(fake.provider())
         yield gateway
     finally:
-        _live.remove(gateway)
         gateway.close()
 
 
@@ -101,12 +97,10 @@ def fresh_gateway():
         start = arguments.pop("start", True)
         gateway = harness.Gateway(**arguments)
         made.append(gateway)
-        _live.append(gateway)
         if start:
             gateway.up()
         return gateway
 
     yield make
     for gateway in made:
-        _live.remove(gateway)
         gateway.close()

@@ -130,7 +130,10 @@ class Failed(AssertionError):
 class Gateway:
     """One local gateway. Options of `up` are given once and used by every up()."""
 
+    live = []  # those that are not closed: a failed test shows their logs
+
     def __init__(self, home=None, options=(), environment=None, run_as=None, workers=2, bin_dir=BIN):
+        self.live.append(self)
         self.bin = pathlib.Path(bin_dir)
         self.home = pathlib.Path(home) if home else make_home()
         self.made_home = home is None
@@ -178,6 +181,8 @@ class Gateway:
 
     def close(self):
         """Stops everything that is left, and removes the home."""
+        if self in self.live:
+            self.live.remove(self)
         if (self.home / "gateway.json").exists():
             self.run("down", "--quick", timeout=90)
         if not self.made_home:
@@ -350,11 +355,12 @@ class Gateway:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def tails(self, lines=25):
-        """The ends of all logs, for a failed test's report."""
+        """The ends of all logs, but for what went well, for a failed test's report."""
         found = []
         folder = self.home / "log"
         for path in sorted(folder.glob("*.log")) if folder.exists() else []:
-            text = path.read_text(errors="replace").splitlines()[-lines:]
+            text = path.read_text(errors="replace").splitlines()
+            text = [line[:400] for line in text if '"event":"api.request"' not in line][-lines:]
             if text:
                 found.append(f"--- {path}\n" + "\n".join(text))
         return "\n".join(found)
