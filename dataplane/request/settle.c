@@ -129,11 +129,10 @@ likely_of(const struct request *r)
 
 /* In what the limit counts; never negative. */
 static int64_t
-measure(const struct request *r, const struct policy_limit *l, const struct tokens *t, nanos cost)
+measure(const struct policy_limit *l, const struct tokens *t, nanos cost)
 {
     switch (l->metric) {
     case METRIC_REQUESTS:
-        return 1;
     case METRIC_CONCURRENT:
         return 1;
     case METRIC_TOKENS:
@@ -145,7 +144,6 @@ measure(const struct request *r, const struct policy_limit *l, const struct toke
     case METRIC_SPEND:
         break;
     }
-    (void)r;
     return cost;
 }
 
@@ -216,7 +214,7 @@ settle_so_far(const struct request *r, const struct policy_limit *l)
         forget_output(&t);
         t.output = delivered_estimate(r);
     }
-    return measure(r, l, &t, cost_of(r, &t));
+    return measure(l, &t, cost_of(r, &t));
 }
 
 /* What came back in an answer that nobody counted. */
@@ -332,10 +330,10 @@ settle_reservation(const struct request *r, const struct policy_limit *l)
 {
     struct tokens most = most_of(r), likely = likely_of(r);
     if (l->mode == LIMIT_STRICT)
-        return measure(r, l, &most, cost_bound(r, &most));
+        return measure(l, &most, cost_bound(r, &most));
     if (!l->is_budget && r->body.brief.max_tokens)
         likely.output = settle_output_bound(r);
-    return measure(r, l, &likely, cost_of(r, &likely));
+    return measure(l, &likely, cost_of(r, &likely));
 }
 
 /* What it came to. Nothing was sent: only that it was asked. What nobody has reported stays at the
@@ -349,7 +347,7 @@ outcome_of(const struct request *r, size_t i)
         return 0;
     if (!r->answer.reserved)
         return l->metric == METRIC_REQUESTS;
-    int64_t came_to = measure(r, l, &r->tally.tokens, r->tally.cost), held = a->claims[i].amount;
+    int64_t came_to = measure(l, &r->tally.tokens, r->tally.cost), held = a->claims[i].amount;
     return l->mode == LIMIT_STRICT && r->tally.estimated && came_to < held ? held : came_to;
 }
 

@@ -46,9 +46,10 @@ struct counter {
     int64_t demand_ms, touched_ms;
     int64_t size;       /* of the last request */
     int64_t sent, told; /* what was in use: in the claim under way, in the last answered */
-    int64_t elsewhere, remaining; /* as the leader told; remaining: less what was taken since */
-    int64_t heard_ms;             /* when; 0: never */
-    bool starved;                 /* the leader had less than was needed */
+    int64_t elsewhere;  /* as the leader told */
+    int64_t remaining;  /* the same; of a budget, with what was given back since */
+    int64_t heard_ms;   /* when; 0: never */
+    bool starved;       /* the leader had less than was needed */
     bool tight;
     bool claimed; /* it is in the claims that are under way */
 };

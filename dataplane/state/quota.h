@@ -6,10 +6,11 @@
  * Every limit that a request meets has a counter here, one for each subject of its `per`. A counter
  * is allowed a share of the limit by the leader:
  *
- *   a rate        how much may lie in any window that ends now: what is taken at one moment is
- *                 given back one window later. No burst is allowed on top, so no window of the
- * whole fleet holds more than the limit. concurrency   how many may be in flight. a budget      how
- * much the slice has held since it was granted; what is taken stays taken.
+ * - a rate: how much may lie in any window that ends now. What is taken at one moment is given back
+ *   one window later, and no burst is allowed on top: no window of the whole fleet holds more than
+ *   the limit.
+ * - concurrency: how many may be in flight.
+ * - a budget: how much the slice has held since it was granted. What is taken stays taken.
  *
  * A share is only ever used while it is ours: until its lease expires (a budget's slice: until its
  * period ends, or a day after the leader was last heard). Then a rate falls back to its safe share.

@@ -5,6 +5,7 @@ gateway than a user does, but for the pids in HOME/pid. Nothing sleeps to synchr
 with a deadline.
 """
 
+import decimal
 import json
 import os
 import pathlib
@@ -125,6 +126,11 @@ def make_home():
 
 class Failed(AssertionError):
     """A command that should have worked did not."""
+
+
+def nanos(usd):
+    """A price or a sum as the API has it, in nanodollars."""
+    return int(decimal.Decimal(usd) * 10**9)
 
 
 class Gateway:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import harness
-from harness import TRUST, FakeProvider, marker, until
+from harness import TRUST, FakeProvider, marker, nanos, until
 
 IN, OUT = 10, 100000  # nanodollars a token
 PRICES = {"input_per_mtok_usd": "0.01", "output_per_mtok_usd": "100"}
@@ -38,10 +38,6 @@ def world():
     finally:
         gateway.close()
         fake.close()
-
-
-def nanos(usd):
-    return int(decimal.Decimal(usd) * 10**9)
 
 
 def with_budget(world, tokens, **members):

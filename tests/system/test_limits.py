@@ -14,7 +14,7 @@ import time
 import httpx
 import pytest
 
-from harness import TRUST, FakeProvider, until
+from harness import TRUST, FakeProvider, nanos, until
 
 IN, OUT = 2500, 10000  # nanodollars a token: the fake provider's prices in harness.py
 
@@ -34,10 +34,6 @@ def limited(fresh_gateway):
     yield make
     for fake in fakes:
         fake.close()
-
-
-def nanos(usd):
-    return int(decimal.Decimal(usd) * 10**9)
 
 
 def billed(fake):

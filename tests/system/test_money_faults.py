@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import harness
-from harness import TRUST, FakeProvider, marker, sse, until
+from harness import TRUST, FakeProvider, marker, nanos, sse, until
 
 IN, OUT = 2500, 10000  # nanodollars a token
 MESSAGES = [{"role": "user", "content": "Hello!"}]
@@ -25,10 +25,6 @@ def world():
     finally:
         gateway.close()
         fake.close()
-
-
-def nanos(usd):
-    return int(decimal.Decimal(usd) * 10**9)
 
 
 def standing(gateway, name):
@@ -77,7 +73,7 @@ class Streams:
 
     def one(self):
         headers = {"authorization": f"Bearer {self.key}"}
-        body = {"model": "fake/m", "stream": True, "messages": MESSAGES, "max_tokens": 50, "x_mock": "ev=22;gap=700"}
+        body = {"model": "fake/m", "stream": True, "messages": MESSAGES, "max_tokens": 50, "x_mock": "ev=22;gap=1400"}
         return httpx.post(self.gateway.url + "/v1/chat/completions", json=body, headers=headers, timeout=60, verify=TRUST)
 
     def end(self):
