@@ -22,9 +22,10 @@ add_plain(struct credential *c, struct slice name, struct slice prefix, struct s
         *ret_why = "the credential is too long";
         return ERR_AUTH;
     }
+    c->text_bytes = prefix.len + key.len;
     memcpy(c->text, prefix.at, prefix.len);
     memcpy(c->text + prefix.len, key.at, key.len);
-    struct slice value = slice_make(c->text, prefix.len + key.len);
+    struct slice value = slice_make(c->text, c->text_bytes);
     if (!http_is_field_value(value)) {
         *ret_why = "the credential is no single line of text";
         return ERR_AUTH;
@@ -98,6 +99,7 @@ add_signature(struct credential *c, const struct credential_call *call, const ch
         *ret_why = "the AWS session token is too long";
         return ERR_AUTH;
     }
+    c->has_signature = true;
     int err = sigv4_sign(&r, &key, &c->signature);
     if (err) {
         *ret_why = "the request cannot be signed for AWS";
@@ -106,6 +108,7 @@ add_signature(struct credential *c, const struct credential_call *call, const ch
     add(c, SLICE("authorization"), slice_of(c->signature.authorization));
     add(c, SLICE("x-amz-date"), slice_of(c->signature.date));
     if (key.session_token.len) {
+        c->session_bytes = key.session_token.len;
         memcpy(c->session, key.session_token.at, key.session_token.len);
         add(c, SLICE("x-amz-security-token"), slice_make(c->session, key.session_token.len));
     }
@@ -124,7 +127,8 @@ int
 credential_make(struct credential *c, const struct credential_call *call, const char **ret_why)
 {
     struct slice key = secret_reveal(&call->provider->credential);
-    c->count = 0;
+    c->count = c->text_bytes = c->session_bytes = 0;
+    c->has_signature = false;
     if (call->token.len)
         return add_bearer(c, call->token, ret_why);
     switch (provider_kind_row(call->provider->kind)->auth) {
@@ -151,8 +155,9 @@ credential_make(struct credential *c, const struct credential_call *call, const 
 void
 credential_wipe(struct credential *c)
 {
-    secret_wipe(c->text, sizeof(c->text));
-    secret_wipe(c->session, sizeof(c->session));
-    secret_wipe(&c->signature, sizeof(c->signature));
+    secret_wipe(c->text, c->text_bytes);
+    secret_wipe(c->session, c->session_bytes);
+    if (c->has_signature)
+        secret_wipe(&c->signature, sizeof(c->signature));
     c->count = 0;
 }

@@ -10,6 +10,7 @@
 #include "lib/policy/policy.h"
 #include "lib/sign/sigv4.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LIMIT_CREDENTIAL_BYTES 8192 /* of one field: an OAuth token is the longest */
@@ -18,6 +19,8 @@
 struct credential {
     struct http_field fields[CREDENTIAL_FIELDS];
     size_t count;
+    size_t text_bytes, session_bytes; /* written of text and session: what there is to wipe */
+    bool has_signature;
     char text[LIMIT_CREDENTIAL_BYTES + 8]; /* "Bearer " and the token */
     char session[4096];                    /* x-amz-security-token */
     struct sigv4_signature signature;
@@ -39,6 +42,7 @@ struct credential_call {
  * cannot be used, *ret_why (static) says why. Either way credential_wipe() comes after. */
 MUST_CHECK int credential_make(struct credential *c, const struct credential_call *call,
                                const char **ret_why);
+/* Overwrites what credential_make() wrote; the rest of its 14 KB was never touched. */
 void credential_wipe(struct credential *c);
 
 #endif

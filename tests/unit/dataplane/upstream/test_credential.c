@@ -101,6 +101,15 @@ test_wiped(void **state)
     assert_int_equal(make(PROVIDER_OPENAI, "sk-canary", NULL), 0);
     credential_wipe(&made);
     assert_null(memmem(&made, sizeof(made), "canary", 6));
+    /* also what was refused after it had been written */
+    assert_int_equal(make(PROVIDER_OPENAI, "sk\ncanary", NULL), ERR_AUTH);
+    assert_non_null(memmem(&made, sizeof(made), "canary", 6));
+    credential_wipe(&made);
+    assert_null(memmem(&made, sizeof(made), "canary", 6));
+    assert_int_equal(make(PROVIDER_BEDROCK, "{" KEYS ",\"session_token\":\"canary\"}", NULL), 0);
+    credential_wipe(&made);
+    assert_null(memmem(&made, sizeof(made), "canary", 6));
+    assert_null(memmem(&made, sizeof(made), "Signature=", 10));
     secret_free(&provider.credential);
 }
 
