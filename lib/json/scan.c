@@ -1,12 +1,16 @@
 /*
  * The scanner proper. One loop over tokens with an explicit stack of one bit a level; strings,
- * where most bytes of a request are, are passed eight bytes at a time.
+ * where most bytes of a request are, are passed sixteen or eight bytes at a time.
  */
 #include "lib/json/scan.h"
 
 #include <string.h>
 
 #include "lib/base/utf8.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Deeper than this no limit allows: the stack of brackets is a fixed array. */
 #define LIMIT_STACK_DEPTH 1024
@@ -71,6 +75,20 @@ load8(const unsigned char *at)
     return v;
 }
 
+#ifdef __SSE2__
+/* A bit for each of 16 bytes that is not plain. As signed numbers the control characters and all
+ * that is not ASCII are below a space. */
+static inline unsigned
+special16(const unsigned char *at)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i below = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(below, _mm_or_si128(quote, backslash)));
+}
+#endif
+
 static inline bool
 is_plain(unsigned char c)
 {
@@ -81,6 +99,13 @@ is_plain(unsigned char c)
 static inline const unsigned char *
 skip_plain(const unsigned char *at, const unsigned char *end)
 {
+#ifdef __SSE2__
+    for (; end - at >= 16; at += 16) {
+        unsigned special = special16(at);
+        if (special)
+            return at + __builtin_ctz(special);
+    }
+#endif
     for (; end - at >= 8; at += 8) {
         uint64_t special = special_bytes(load8(at));
         if (special)
