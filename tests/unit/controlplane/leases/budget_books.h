@@ -114,8 +114,10 @@ books_begin(struct books *b)
 {
     char sql[400];
 
-    if (db_script(b->owner, "TRUNCATE budget_periods, budget_slices, budget_overrides, "
-                            "budget_crossings RESTART IDENTITY; DELETE FROM config_items") != 0)
+    if (db_script(b->owner,
+                  "TRUNCATE budget_periods, budget_slices, budget_overrides, "
+                  "budget_crossings, lease_holders RESTART IDENTITY; DELETE FROM config_items") !=
+        0)
         books_break(b, "%s", db_error(b->owner));
     for (size_t i = 0; i < b->count; i++) {
         snprintf(sql, sizeof(sql),

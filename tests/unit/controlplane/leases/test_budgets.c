@@ -31,8 +31,9 @@ static int
 empty(void **state)
 {
     (void)state;
-    return db_script(owner, "TRUNCATE budget_periods, budget_slices, budget_overrides, "
-                            "budget_crossings RESTART IDENTITY; DELETE FROM config_items");
+    return db_script(owner,
+                     "TRUNCATE budget_periods, budget_slices, budget_overrides, "
+                     "budget_crossings, lease_holders RESTART IDENTITY; DELETE FROM config_items");
 }
 
 static struct policy_limit
@@ -212,6 +213,24 @@ test_a_dead_workers_slice_comes_back(void **state)
     assert_int_equal(budgets_release_lost(app, &more), 0);
     book(dead.got.slice, 10); /* late, of a slice that is gone, and no such budget is configured */
     assert_int_equal(value("spent"), 300);
+}
+
+/* It waited in the leader while its process died, and the next one had all given back. */
+static void
+test_a_dead_workers_claim_gets_nothing(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking dead = {.started_ms = 1, .claim = {.wants = 800, .need = 800}};
+    struct asking next = {.started_ms = 2, .claim = {.wants = 1000, .need = 1000}};
+
+    (void)state;
+    database_do(app, "INSERT INTO lease_holders (node, slot, started_ms) VALUES ('n', 0, 1), "
+                     "('n', 0, 2), ('n', 1, 3)");
+    lease(app, &l, &dead);
+    assert_true(dead.got.unknown);
+    assert_int_equal(value("held"), 0);
+    lease(app, &l, &next);
+    assert_int_equal(next.got.share, 1000);
 }
 
 /* Very many slices: each time a part of them, and none that somebody may still use. */
@@ -420,6 +439,7 @@ main(void)
         cmocka_unit_test_setup(test_booking_turns_held_into_spent, empty),
         cmocka_unit_test_setup(test_a_forgotten_slice_is_no_beginning, empty),
         cmocka_unit_test_setup(test_a_dead_workers_slice_comes_back, empty),
+        cmocka_unit_test_setup(test_a_dead_workers_claim_gets_nothing, empty),
         cmocka_unit_test_setup(test_slices_come_back_in_parts, empty),
         cmocka_unit_test_setup(test_a_claim_is_seen_once_an_hour, empty),
         cmocka_unit_test_setup(test_a_changed_limit_is_written, empty),
