@@ -18,7 +18,8 @@ static const char lease_sql[] =
     "r.r ->> 0, r.r ->> 1, r.r ->> 2, r.r ->> 3, r.r ->> 4, (r.r ->> 5)::bigint, "
     "(SELECT coalesce(array_agg(t::integer), '{}') FROM jsonb_array_elements_text(r.r -> 11) t), "
     "$2, $3::integer, $4::bigint, $5::bigint, (r.r ->> 6)::bigint, (r.r ->> 7)::bigint, "
-    "(r.r ->> 8)::bigint, (r.r ->> 9)::bigint, (r.r ->> 10)::bigint, $6::integer) l";
+    "(r.r ->> 8)::bigint, (r.r ->> 9)::bigint, (r.r ->> 10)::bigint, $6::integer, "
+    "(r.r ->> 12)::bigint) l";
 
 static struct json *
 thresholds(const struct policy_limit *l)
@@ -51,7 +52,8 @@ row_of(const struct budget_claim *b)
         json_append(row, json_new_int(c->has)) == 0 &&
         json_append(row, json_new_int(c->used)) == 0 &&
         json_append(row, json_new_int(c->wants)) == 0 &&
-        json_append(row, json_new_int(c->need)) == 0 && json_append(row, thresholds(l)) == 0)
+        json_append(row, json_new_int(c->need)) == 0 && json_append(row, thresholds(l)) == 0 &&
+        json_append(row, json_new_int(c->waiting)) == 0)
         return row;
     json_free(row);
     return NULL;

@@ -9,6 +9,7 @@
 #define NEAR_MS 250  /* while a budget nears its end */
 #define IDLE_MS 5000 /* with nothing to claim: the leader counts the fleet */
 #define SOON_MS 50   /* between two claims, when requests wait */
+#define RETRY_MS 200 /* the same, while nobody answers: a new leader is there in seconds */
 #define WATCH_MS 20  /* how exactly the end of a wait is kept */
 #define TIMEOUT_MS 2000
 #define TEND_MS 5000
@@ -189,7 +190,7 @@ is_due(const struct lease *l)
     if (l->leaving)
         return true;
     if (quota_is_wanting(l->o.quota))
-        return since >= SOON_MS;
+        return since >= (l->away ? RETRY_MS : SOON_MS);
     if (quota_is_near_end(l->o.quota))
         return since >= NEAR_MS;
     return since >= (quota_counter_count(l->o.quota) ? EVERY_MS : IDLE_MS);

@@ -294,12 +294,19 @@ stand(const struct counter *c, const struct policy_limit *l, int64_t now_ms, int
     };
 }
 
+/* Of a budget the leader had as much left. */
+static bool
+may_be_had(const struct counter *c, int64_t amount)
+{
+    return c->is_budget && amount <= room_of(c);
+}
+
 /* The leader had less than this: asking again is of no use. What it has left of a budget may do for
  * one that wants less. */
 static bool
 is_refused_already(const struct counter *c, int64_t amount)
 {
-    return c->starved && !c->elsewhere && !(c->is_budget && amount <= room_of(c));
+    return c->starved && !c->elsewhere && !may_be_had(c, amount);
 }
 
 /* Whether the leader would have to be asked, or was asked and is away. */
@@ -339,7 +346,7 @@ look(struct quota *q, struct counter *c, int64_t now_ms, const struct quota_clai
         return QUOTA_REFUSED; /* we know */
     if (!last && !(away && c->heard_ms))
         return QUOTA_ASK;
-    if (!away && c->heard_ms && now_ms - c->heard_ms < FRESH_MS)
+    if (!away && c->heard_ms && now_ms - c->heard_ms < FRESH_MS && !may_be_had(c, want->amount))
         return QUOTA_REFUSED; /* the leader has just said how it stands */
     if (c->is_budget && may_go_on(c, want->amount))
         return QUOTA_ADMITTED;
@@ -532,13 +539,22 @@ slack(const struct counter *c, int64_t now_ms)
     return recent > INT64_MAX / 4 ? INT64_MAX / 4 : 2 * recent;
 }
 
+/* Of a budget: too little for each of those that wait. Were it kept, two workers with half of what
+ * a request takes would wait for each other. */
+static bool
+does_for_none(const struct counter *c)
+{
+    return c->is_budget && c->share - c->used < c->least;
+}
+
 /* Lets go of what is not needed, before anybody is told: from here on it is not ours. */
 static void
 let_go(struct counter *c, int64_t now_ms)
 {
-    int64_t keep = c->used + c->need + slack(c, now_ms);
+    bool useless = does_for_none(c);
+    int64_t keep = useless ? c->used : c->used + c->need + slack(c, now_ms);
 
-    if ((!c->tight && now_ms - c->touched_ms < IDLE_MS) || c->share <= keep)
+    if ((!useless && !c->tight && now_ms - c->touched_ms < IDLE_MS) || c->share <= keep)
         return;
     /* The leader's last word on what is left is older than this. */
     c->starved = false;
@@ -568,6 +584,7 @@ claim_of(const struct quota *q, struct counter *c, int64_t now_ms)
         .used = c->used,
         .wants = q->leaving ? c->used : c->used + c->need + slack(c, now_ms),
         .need = q->leaving ? 0 : c->least,
+        .waiting = q->leaving ? 0 : c->need,
         .dark = dark,
     };
     return claim;
@@ -677,8 +694,10 @@ quota_grants(struct quota *q, int64_t now_ms, const struct bus_lease_grants *gra
 void
 quota_unanswered(struct quota *q)
 {
-    for (size_t i = 0; i < q->sent_count; i++)
+    for (size_t i = 0; i < q->sent_count; i++) {
         q->sent[i]->claimed = false;
+        q->wanting = q->wanting || q->sent[i]->need > 0;
+    }
     q->sent_count = 0;
 }
 

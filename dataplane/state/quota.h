@@ -113,7 +113,7 @@ size_t quota_claims(struct quota *q, int64_t now_ms, struct bus_claim *ret, size
 /* The leader's answer to the last quota_claims(), in its order. An answer to an older one, or of a
  * leader that was overruled, must not be given. */
 void quota_grants(struct quota *q, int64_t now_ms, const struct bus_lease_grants *grants);
-/* No answer came, or that we ask somebody else. */
+/* No answer came, or one of somebody who does not lead: what requests wait for is still wanted. */
 void quota_unanswered(struct quota *q);
 /* Claims that give everything back: a worker that leaves. */
 void quota_leave(struct quota *q);

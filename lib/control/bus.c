@@ -126,6 +126,7 @@ put_lease(struct wire *w, const struct bus_lease *l)
         wire_int(w, 6, c->wants);
         wire_int(w, 7, c->need);
         wire_bool(w, 8, c->dark);
+        wire_int(w, 9, c->waiting);
         wire_end(w, 6, at);
     }
 }
@@ -228,7 +229,7 @@ get_lease(const Headgate__Bus__LeaseRequest *m, struct arena *a, struct bus_leas
     for (size_t i = 0; i < m->n_claims; i++) {
         const Headgate__Bus__LeaseClaim *c = m->claims[i];
 
-        if (c->has < 0 || c->used < 0 || c->wants < 0 || c->need < 0)
+        if (c->has < 0 || c->used < 0 || c->wants < 0 || c->need < 0 || c->waiting < 0)
             return ERR_SYNTAX;
         claims[i] = (struct bus_claim){.limit = text(c->limit),
                                        .subject = text(c->subject),
@@ -237,7 +238,8 @@ get_lease(const Headgate__Bus__LeaseRequest *m, struct arena *a, struct bus_leas
                                        .used = c->used,
                                        .wants = c->wants,
                                        .need = c->need,
-                                       .dark = c->dark};
+                                       .dark = c->dark,
+                                       .waiting = c->waiting};
     }
     *ret = (struct bus_lease){.sequence = m->sequence,
                               .epoch = m->epoch,

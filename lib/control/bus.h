@@ -52,7 +52,7 @@ struct bus_heartbeat {
 struct bus_claim {
     struct slice limit, subject;
     uint64_t slice;
-    int64_t has, used, wants, need;
+    int64_t has, used, wants, need, waiting;
     bool dark;
 };
 

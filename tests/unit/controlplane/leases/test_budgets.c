@@ -110,6 +110,33 @@ test_a_slice_is_taken_out_of_what_is_left(void **state)
     assert_int_equal(value("held"), 1000);
 }
 
+/* All that wait go on at once, however many workers the rest is kept for: it is not kept from those
+ * who need it. */
+static void
+test_all_that_wait_are_granted_what_there_is(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {
+        .started_ms = 1, .claim = {.wants = 2000, .need = 100, .waiting = 700}, .parts = 16};
+
+    (void)state;
+    lease(app, &l, &a);
+    assert_int_equal(a.got.share, 700);
+    assert_int_equal(a.got.remaining, 300);
+    a.claim.slice = a.got.slice;
+    a.claim.has = a.claim.used = 700;
+    lease(app, &l, &a); /* the rest does for some of them */
+    assert_int_equal(a.got.share, 1000);
+    a.claim.has = 1000; /* unused: it counts towards what they need */
+    lease(app, &l, &a);
+    assert_int_equal(a.got.share, 1000);
+    assert_int_equal(value("held"), 1000);
+    a.claim = (struct bus_claim){
+        .slice = a.got.slice, .has = 900, .used = 900, .wants = 1200, .need = 101, .waiting = 300};
+    lease(app, &l, &a); /* it does for none */
+    assert_int_equal(a.got.share, 900);
+}
+
 static void
 test_a_claim_says_all_there_is_to_say(void **state)
 {
@@ -435,6 +462,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_slice_is_taken_out_of_what_is_left, empty),
+        cmocka_unit_test_setup(test_all_that_wait_are_granted_what_there_is, empty),
         cmocka_unit_test_setup(test_a_claim_says_all_there_is_to_say, empty),
         cmocka_unit_test_setup(test_booking_turns_held_into_spent, empty),
         cmocka_unit_test_setup(test_a_forgotten_slice_is_no_beginning, empty),

@@ -292,6 +292,77 @@ test_a_crowd_asks_for_one(void **state)
     quota_settle(quota, now, &part, 800);
 }
 
+/* Two workers that hold half a request each, and wait for the other half: both give it back. */
+static void
+test_what_does_for_none_that_wait_is_given_back(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(take(200, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 7, .share = 300, .limit = 1000, .elsewhere = 700});
+    assert_int_equal(take(200, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(take(200, QUOTA_AGAIN), QUOTA_ASK);
+    struct bus_claim c =
+        grant((struct bus_grant){.slice = 7, .share = 400, .limit = 1000, .elsewhere = 600});
+    assert_int_equal(c.has, 200);
+    assert_int_equal(c.used, 200);
+    assert_int_equal(c.need, 200);
+    assert_int_equal(take(200, QUOTA_AGAIN), QUOTA_ADMITTED);
+}
+
+/* They go on together, as many as there is for. */
+static void
+test_a_crowd_says_what_all_need(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(take(200, QUOTA_FIRST), QUOTA_ASK);
+    struct bus_claim c =
+        grant((struct bus_grant){.slice = 7, .share = 800, .limit = 1000, .remaining = 200});
+    assert_int_equal(c.need, 200);
+    assert_int_equal(c.waiting, 800);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(take(200, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.waiting, 0);
+}
+
+/* A request that has waited for as long as it may, while the leader had enough left: that the
+ * budget is used up would not be true. */
+static void
+test_what_may_be_had_is_not_refused_for_good(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(take(200, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 7, .share = 200, .limit = 1000, .remaining = 200});
+    assert_int_equal(take(200, QUOTA_AGAIN), QUOTA_ADMITTED);
+    assert_int_equal(take(200, QUOTA_LAST), QUOTA_UNVERIFIABLE);
+    assert_int_equal(take(201, QUOTA_LAST), QUOTA_REFUSED); /* more than was left */
+}
+
+/* No answer: those who wait still do, and it is asked again before the next regular claim. */
+static void
+test_the_unanswered_is_wanted_again(void **state)
+{
+    struct bus_claim c;
+    struct quota_claim want = {&limit, SLICE(""), 1};
+
+    (void)state;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_false(quota_is_wanting(quota));
+    quota_unanswered(quota);
+    assert_true(quota_is_wanting(quota));
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    quota_withdraw(quota, &want, 1);
+    quota_unanswered(quota);
+    assert_false(quota_is_wanting(quota));
+}
+
 static void
 test_a_new_period_is_a_new_slice(void **state)
 {
@@ -538,6 +609,11 @@ main(void)
         cmocka_unit_test_setup_teardown(test_a_budgets_part_grows, begin, end),
         cmocka_unit_test_setup_teardown(test_a_part_of_no_slice_does_not_grow, begin, end),
         cmocka_unit_test_setup_teardown(test_a_crowd_asks_for_one, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_does_for_none_that_wait_is_given_back, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_a_crowd_says_what_all_need, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_may_be_had_is_not_refused_for_good, begin, end),
+        cmocka_unit_test_setup_teardown(test_the_unanswered_is_wanted_again, begin, end),
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
         cmocka_unit_test_setup_teardown(test_a_slice_does_not_outlive_its_period_by_much, begin,
                                         end),

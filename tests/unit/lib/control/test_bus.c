@@ -73,6 +73,38 @@ test_requests_survive(void **state)
 }
 
 static void
+test_a_claim_survives(void **state)
+{
+    struct bus_claim claim = {SLICE("l"), SLICE("s"), 1, 2, 3, 4, 5, 6, true};
+    struct bus_request r, q = {.from = worker,
+                               .kind = BUS_LEASE,
+                               .lease = {.sequence = 7, .epoch = 8, .claims = &claim, .count = 1}};
+    struct buf bytes;
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 0);
+    round_trip(&q, &a, &r);
+    assert_true(r.lease.sequence == 7 && r.lease.epoch == 8);
+    assert_int_equal(r.lease.count, 1);
+    const struct bus_claim *c = &r.lease.claims[0];
+    assert_slice_is(c->limit, "l");
+    assert_slice_is(c->subject, "s");
+    assert_true(c->slice == 1 && c->has == 2 && c->used == 3 && c->wants == 4);
+    assert_true(c->need == 5 && c->waiting == 6 && c->dark);
+    int64_t *signs[] = {&claim.has, &claim.used, &claim.wants, &claim.need, &claim.waiting};
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+        *signs[i] = -1;
+        buf_init(&bytes, 0);
+        assert_int_equal(bus_request_encode(&q, &bytes), 0);
+        assert_int_equal(bus_request_decode(buf_slice(&bytes), &a, &r), ERR_SYNTAX);
+        buf_free(&bytes);
+        *signs[i] = 1;
+    }
+    arena_free(&a);
+}
+
+static void
 test_malformed_requests_are_refused(void **state)
 {
     struct bus_request q = {.from = worker, .kind = BUS_GET_SECTION}, r;
@@ -189,6 +221,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_survive),
+        cmocka_unit_test(test_a_claim_survives),
         cmocka_unit_test(test_malformed_requests_are_refused),
         cmocka_unit_test(test_batch_over_its_bound_is_refused),
         cmocka_unit_test(test_replies_survive),
