@@ -6,6 +6,7 @@
 
 #include "controlplane/alerts/message.h"
 #include "controlplane/alerts/outbox.h"
+#include "controlplane/alerts/receivers.h"
 #include "controlplane/alerts/smtp.h"
 #include "controlplane/rules/alert.h"
 #include "lib/base/clock.h"
@@ -18,7 +19,7 @@
 
 /* One attempt. */
 struct attempt {
-    const struct delivery *d;
+    struct delivery *d;
     struct alert_message message;
     struct secret credential;
     struct ask ask;
@@ -111,6 +112,38 @@ send_slack(struct attempt *t)
 
 /* --- mail ------------------------------------------------------------------------------------- */
 
+/* The first of those who are still asked, and how many they are. */
+static int
+tell_open(struct attempt *t, const struct json *asked, const struct smtp_replies *replies)
+{
+    struct slice one = {0};
+    int status = 0, open = 0;
+    for (size_t i = 0; i < json_size(asked) && i < LIMIT_ALERT_RECEIVERS; i++) {
+        if (json_get(t->d->settled, json_str(json_at(asked, i)).at) || open++)
+            continue;
+        one = json_str(json_at(asked, i));
+        status = replies->at[i];
+    }
+    return ask_fail(&t->ask, ERR_UNAVAILABLE,
+                    "the mail server: %.*s not taken (status %d), %d of %zu to be asked again",
+                    SLICE_ARG(one), status, open, json_size(asked));
+}
+
+/* To those who are still asked. Some may be refused: then the others have it all the same. */
+static int
+send_to(struct attempt *t, struct smtp_call *call, const struct json *asked)
+{
+    struct smtp_replies replies;
+    call->to = asked;
+    int err = smtp_send(&t->ask, call, &replies);
+    int noted = receivers_note(t->d->settled, asked, &replies, err == 0);
+    if (noted)
+        return ask_fail(&t->ask, noted, "no memory");
+    if (receivers_has_taken(t->d->settled) && !receivers_is_open(asked, t->d->settled))
+        return 0; /* all have it, or never will */
+    return err ? err : tell_open(t, asked, &replies);
+}
+
 static int
 send_mail(struct attempt *t)
 {
@@ -126,13 +159,17 @@ send_mail(struct attempt *t)
                                                               : SMTP_STARTTLS,
                              .user = json_str(json_get(smtp, "user")),
                              .password = &t->credential,
-                             .from = envelope.from,
-                             .to = envelope.to};
+                             .from = envelope.from};
+    struct json *asked = receivers_left(envelope.to, t->d->settled);
     struct buf text;
     buf_init(&text, 0);
-    int err = message_mail(&t->message, &envelope, &text);
+    int err = asked ? message_mail(&t->message, &envelope, &text) : ERR_NOMEM;
     call.message = buf_slice(&text);
-    err = err ? ask_fail(&t->ask, err, "no memory") : smtp_send(&t->ask, &call);
+    if (err)
+        err = ask_fail(&t->ask, err, "no memory");
+    else if (json_size(asked) > 0) /* else `to` has become shorter since */
+        err = send_to(t, &call, asked);
+    json_free(asked);
     buf_free(&text);
     return err;
 }
@@ -168,15 +205,36 @@ send_one(struct deliverer *d, struct attempt *t)
     return is_kind(t, "slack") ? send_slack(t) : send_mail(t);
 }
 
+/* Who was refused for good, as a sentence; empty: nobody. */
 static int
-note_sent(struct deliverer *d, const struct attempt *t)
+tell_refused(struct attempt *t, struct buf *out)
 {
+    struct buf who;
+    buf_init(&who, 0);
+    int err = receivers_refused(t->d->settled, &who);
+    if (!err && who.len)
+        err = buf_addf(out, "the mail server refused %s", buf_str(&who));
+    buf_free(&who);
+    return err;
+}
+
+static int
+note_sent(struct deliverer *d, struct attempt *t)
+{
+    struct buf refused;
     CRASHPOINT("alert.sent");
-    int err = outbox_sent(d->db, t->d);
+    buf_init(&refused, 0);
+    int err = tell_refused(t, &refused);
+    const char *note = err ? NULL : buf_str(&refused);
+    err = note ? outbox_sent(d->db, t->d, note) : ERR_NOMEM;
     CRASHPOINT("alert.noted");
     atomic_fetch_add(&d->counts->sent, 1);
     log_info("alert.sent", F_STR("alert", t->d->alert), F_STR("id", t->d->id),
              F_INT("attempt", t->d->attempt));
+    if (note && *note)
+        log_warn("alert.refused", F_STR("alert", t->d->alert), F_STR("id", t->d->id),
+                 F_STR("why", note));
+    buf_free(&refused);
     return err;
 }
 
@@ -195,7 +253,7 @@ note_failed(struct deliverer *d, const struct attempt *t, bool for_good)
 
 /* 1: it could not be sent. */
 static int
-deliver(struct deliverer *d, const struct delivery *one)
+deliver(struct deliverer *d, struct delivery *one)
 {
     struct attempt t = {
         .d = one, .message = {one->id, one->alert, one->event}, .ask = {.total_ms = SEND_MS}};

@@ -13,7 +13,8 @@ delivery_free(struct delivery *d)
 {
     json_free(d->event);
     json_free(d->body);
-    d->event = d->body = NULL;
+    json_free(d->settled);
+    d->event = d->body = d->settled = NULL;
 }
 
 int64_t
@@ -33,7 +34,7 @@ static const char claim_sql[] =
                         "ORDER BY due_at, percent, id LIMIT 1 FOR UPDATE SKIP LOCKED) c "
                         "WHERE d.id = c.id RETURNING d.id, d.alert, d.attempts, d.event, "
                         "(SELECT body FROM config_items i WHERE i.kind = 'alerts' AND i.name = "
-                        "d.alert)";
+                        "d.alert), d.settled";
 
 static int
 take(const struct db_rows *rows, struct delivery *ret)
@@ -44,6 +45,8 @@ take(const struct db_rows *rows, struct delivery *ret)
     int err = json_parse(db_slice(rows, 0, 3), &ret->event, NULL, 0);
     if (!err && !db_is_null(rows, 0, 4))
         err = json_parse(db_slice(rows, 0, 4), &ret->body, NULL, 0);
+    if (!err)
+        err = json_parse(db_slice(rows, 0, 5), &ret->settled, NULL, 0);
     /* Whoever asked for a test looks at it now. */
     bool test = slice_is(json_str(json_get(ret->event, "type")), "alert.test");
     int64_t most = test ? 1 : LIMIT_ATTEMPTS;
@@ -77,14 +80,31 @@ outbox_claim(struct db *db, const struct json *resting, struct delivery *ret)
 
 /* --- how it went ------------------------------------------------------------------------------ */
 
-int
-outbox_sent(struct db *db, const struct delivery *d)
+/* Runs a statement whose first parameter is the row's id, and whose second is what is settled. */
+static int
+note(struct db *db, const struct delivery *d, const char *sql, const char **params, size_t count)
 {
-    const char *const params[] = {d->id};
-    return db_query(db,
-                    "UPDATE alert_deliveries SET state = 'sent', ended_at = now(), "
-                    "claimed_at = NULL, last_error = '' WHERE id = $1::uuid",
-                    params, 1, NULL);
+    struct buf settled;
+    buf_init(&settled, 0);
+    int err = json_write(d->settled, false, 0, &settled);
+    params[0] = d->id;
+    params[1] = buf_str(&settled);
+    if (!err && !params[1])
+        err = ERR_NOMEM;
+    if (!err)
+        err = db_query(db, sql, params, count, NULL);
+    buf_free(&settled);
+    return err;
+}
+
+int
+outbox_sent(struct db *db, const struct delivery *d, const char *said)
+{
+    const char *params[] = {NULL, NULL, said};
+    return note(db, d,
+                "UPDATE alert_deliveries SET state = 'sent', ended_at = now(), "
+                "claimed_at = NULL, settled = $2::jsonb, last_error = $3 WHERE id = $1::uuid",
+                params, 3);
 }
 
 /* Only while it is still ours: another daemon may have it by now. */
@@ -96,13 +116,14 @@ outbox_failed(struct db *db, const struct delivery *d, const char *why, bool for
     *ret_over = for_good || d->last;
     snprintf(attempt, sizeof(attempt), "%" PRId64, d->attempt);
     snprintf(pause, sizeof(pause), "%" PRId64, outbox_pause_s(d->attempt));
-    const char *const params[] = {d->id, attempt, why, pause, *ret_over ? "failed" : "pending"};
-    return db_query(db,
-                    "UPDATE alert_deliveries SET claimed_at = NULL, last_error = $3, state = $5, "
-                    "due_at = now() + make_interval(secs => $4::integer), "
-                    "ended_at = CASE WHEN $5 = 'failed' THEN now() END "
-                    "WHERE id = $1::uuid AND attempts = $2::integer AND state = 'pending'",
-                    params, 5, NULL);
+    const char *params[] = {NULL, NULL, attempt, why, pause, *ret_over ? "failed" : "pending"};
+    return note(db, d,
+                "UPDATE alert_deliveries SET claimed_at = NULL, settled = $2::jsonb, "
+                "last_error = $4, state = $6, "
+                "due_at = now() + make_interval(secs => $5::integer), "
+                "ended_at = CASE WHEN $6 = 'failed' THEN now() END "
+                "WHERE id = $1::uuid AND attempts = $3::integer AND state = 'pending'",
+                params, 6);
 }
 
 int

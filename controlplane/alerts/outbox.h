@@ -21,16 +21,18 @@ struct delivery {
     char alert[201];
     int64_t attempt; /* from 1 */
     struct json *event;
-    struct json *body; /* of the alert; NULL: it was deleted */
-    bool last;         /* no further attempt after this one */
-    bool beyond;       /* the attempts are used up: daemons died in the midst of them */
+    struct json *body;    /* of the alert; NULL: it was deleted */
+    struct json *settled; /* receivers of a mail: receivers.h. Kept by outbox_sent and _failed */
+    bool last;            /* no further attempt after this one */
+    bool beyond;          /* the attempts are used up: daemons died in the midst of them */
 };
 void delivery_free(struct delivery *d);
 
 /* The next one that is due, of an alert that is not in `resting` (a list of names): 1 and it is
  * ours; 0: none; or an error. */
 MUST_CHECK int outbox_claim(struct db *db, const struct json *resting, struct delivery *ret);
-MUST_CHECK int outbox_sent(struct db *db, const struct delivery *d);
+/* note: who of several was refused for good, or empty. */
+MUST_CHECK int outbox_sent(struct db *db, const struct delivery *d, const char *note);
 /* Tried again after a pause that doubles; for good, or after the last attempt: never. *ret_over:
  * whether it was given up. */
 MUST_CHECK int outbox_failed(struct db *db, const struct delivery *d, const char *why,

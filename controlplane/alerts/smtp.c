@@ -14,7 +14,23 @@ struct sending {
     struct ask *ask;
     struct slice left; /* of the message */
     bool guarded;      /* an address was refused */
+    struct smtp_replies *replies;
+    int asked; /* how many receivers were named */
+    bool open; /* the last of them was not answered yet */
 };
+
+/* The status that a reply ends with; 0: it goes on, or is none. RFC 5321, 4.2.1. */
+static int
+smtp_status(struct slice line)
+{
+    int status = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (i >= line.len || line.at[i] < '0' || line.at[i] > '9')
+            return 0;
+        status = status * 10 + (line.at[i] - '0');
+    }
+    return line.len > 3 && line.at[3] == '-' ? 0 : status;
+}
 
 static size_t
 on_read(char *into, size_t size, size_t count, void *ctx)
@@ -24,6 +40,40 @@ on_read(char *into, size_t size, size_t count, void *ctx)
     memcpy(into, s->left.at, n);
     s->left = slice_from(s->left, n);
     return n;
+}
+
+/* libcurl tells only the last reply of all. It names one receiver after another and waits for each
+ * answer, so the lines that pass tell whose it is. What goes out holds the password: nothing of it
+ * is kept. */
+static int
+on_line(CURL *c, curl_infotype type, char *data, size_t size, void *ctx)
+{
+    struct sending *s = ctx;
+    struct slice line = {data, size};
+    (void)c;
+    if (type == CURLINFO_HEADER_OUT && slice_starts(line, SLICE("RCPT TO:"))) {
+        s->open = s->asked < LIMIT_ALERT_RECEIVERS;
+        s->asked += s->open;
+    } else if (type == CURLINFO_HEADER_IN && s->open) {
+        int status = smtp_status(line);
+        if (status)
+            s->replies->at[s->asked - 1] = status;
+        s->open = status == 0;
+    }
+    return 0;
+}
+
+static int
+watch(CURL *c, struct sending *s)
+{
+    CURLcode e = curl_easy_setopt(c, CURLOPT_VERBOSE, 1L);
+    if (!e)
+        e = curl_easy_setopt(c, CURLOPT_DEBUGFUNCTION, on_line);
+    if (!e)
+        e = curl_easy_setopt(c, CURLOPT_DEBUGDATA, s);
+    if (!e) /* one refused receiver is not all of them */
+        e = curl_easy_setopt(c, CURLOPT_MAIL_RCPT_ALLLOWFAILS, 1L);
+    return e ? ERR_NOMEM : 0;
 }
 
 /* The address that will really be connected to. */
@@ -134,6 +184,8 @@ send_by(CURL *c, struct sending *s, const struct smtp_call *call, struct curl_sl
         err = set_limits(c, s);
     if (!err)
         err = set_who(c, call);
+    if (!err)
+        err = watch(c, s);
     if (!err &&
         (curl_easy_setopt(c, CURLOPT_MAIL_RCPT, to) || curl_easy_setopt(c, CURLOPT_UPLOAD, 1L) ||
          curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read) ||
@@ -149,11 +201,12 @@ set_up(void)
 }
 
 int
-smtp_send(struct ask *a, const struct smtp_call *call)
+smtp_send(struct ask *a, const struct smtp_call *call, struct smtp_replies *ret_replies)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct sending s = {.ask = a, .left = call->message};
+    struct sending s = {.ask = a, .left = call->message, .replies = ret_replies};
     struct curl_slist *to = NULL;
+    *ret_replies = (struct smtp_replies){{0}};
     pthread_once(&once, set_up);
     CURL *c = curl_easy_init();
     int err = c ? add_receivers(call->to, &to) : ERR_NOMEM;

@@ -6,6 +6,7 @@
 #ifndef CONTROLPLANE_ALERTS_SMTP_H
 #define CONTROLPLANE_ALERTS_SMTP_H
 
+#include "controlplane/rules/alert.h"
 #include "lib/base/secret.h"
 #include "lib/http/ask.h"
 #include "lib/json/doc.h"
@@ -19,11 +20,18 @@ struct smtp_call {
     struct slice user;             /* empty: no sign-in */
     const struct secret *password; /* with a user */
     struct slice from;
-    const struct json *to;
-    struct slice message; /* RFC 5322, CRLF */
+    const struct json *to; /* LIMIT_ALERT_RECEIVERS at most */
+    struct slice message;  /* RFC 5322, CRLF */
 };
-/* 0: the server has taken it for every receiver. Else an error, with the problem noted in a->why;
- * a->tls is not used. */
-MUST_CHECK int smtp_send(struct ask *a, const struct smtp_call *call);
+/* What the server said to the RCPT of each receiver, in the order of call->to: a status of RFC
+ * 5321, 4.2, or 0 when it said nothing. Its texts are its own and not kept. */
+struct smtp_replies {
+    int at[LIMIT_ALERT_RECEIVERS];
+};
+/* 0: the server has taken it for every receiver with a 2xx in *ret_replies, of which there is one
+ * at least. Else an error, with the problem noted in a->why, and nobody gets it; the replies say
+ * what was heard until then. a->tls is not used. */
+MUST_CHECK int smtp_send(struct ask *a, const struct smtp_call *call,
+                         struct smtp_replies *ret_replies);
 
 #endif

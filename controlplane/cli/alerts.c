@@ -87,7 +87,8 @@ judge(const struct cli *c, const struct json *delivery)
         return cli_fail("alert %s: not sent within 30 s; see `headgate alert deliveries`",
                         c->argv[1]);
     if (!c->json)
-        printf("alert %s: the test message was taken\n", c->argv[1]);
+        printf("alert %s: the test message was taken%s%.*s\n", c->argv[1], why.len ? ", but " : "",
+               SLICE_ARG(why));
     return CLI_OK;
 }
 

@@ -91,9 +91,17 @@ class MailServer:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certs)
         self.got, self.refusals, self.passwords = [], [], []
+        self.unwanted = {}  # receiver: what it is refused with, each in turn; the last one again and again
         server = self
 
         class Handler:
+            async def handle_RCPT(self, _, session, envelope, address, options):
+                answers = server.unwanted.get(address, ["250 OK"])
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                if answer.startswith("250"):
+                    envelope.rcpt_tos.append(address)
+                return answer
+
             async def handle_DATA(self, _, session, envelope):
                 if server.refusals:
                     return server.refusals.pop(0)

@@ -235,6 +235,36 @@ def test_mail(stand):
     assert "451" in stand.log("controlplane") and "a password" not in stand.log("controlplane")
 
 
+def test_refused_receivers(stand):
+    """Who is refused keeps nobody else from the message, and nobody gets it twice for that."""
+    server = stand.mail
+    to = ["ada@x.example", "gone@x.example", "busy@x.example", "full@x.example"]
+    server.unwanted.update({"gone@x.example": ["550 no such user here"],
+                            "busy@x.example": ["451-not now\r\n451 later", "250 OK"],
+                            "full@x.example": ["452 full", "552 for good"]})
+    del server.got[:]
+    try:
+        key = fresh(stand, "several", [{**mail_alert(stand, "several", server), "to": to}], thresholds=[50])
+        spend(stand, key, "0.60")
+        row = settled(stand, "several", 1)[0]
+        assert [envelope.rcpt_tos for *_, envelope in server.got] == [["ada@x.example"], ["busy@x.example"]]
+        assert (row["state"], row["attempts"]) == ("sent", 2)
+        assert row["last_error"] == "the mail server refused gone@x.example (550), full@x.example (552)"
+        log = stand.log("controlplane")
+        assert '"alert.refused"' in log and "gone@x.example (550)" in log
+        assert "busy@x.example not taken (status 451), 2 of 4 to be asked again" in log
+        # A server that takes nobody is asked again about all: it may be the one that is wrong.
+        server.unwanted["ada@x.example"] = ["554 relay denied", "250 OK"]
+        key = fresh(stand, "relay", [{**mail_alert(stand, "relay", server), "to": to[:2]}], thresholds=[50])
+        spend(stand, key, "0.60")
+        row = settled(stand, "relay", 1)[0]
+        assert (row["state"], row["attempts"]) == ("sent", 2)
+        assert row["last_error"] == "the mail server refused gone@x.example (550)"
+        assert [envelope.rcpt_tos for *_, envelope in server.got[2:]] == [["ada@x.example"]]
+    finally:
+        server.unwanted.clear()
+
+
 def test_a_test_message(stand):
     """`headgate alert test` says how it went; it is tried once, and is no crossing."""
     other = pathlib.Path(tempfile.mkdtemp(prefix="hgb-", dir="/tmp"))

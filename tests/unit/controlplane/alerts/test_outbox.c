@@ -288,7 +288,7 @@ test_late_words(void **state)
     assert_int_equal(claim(other, NULL, &second), 1);
     assert_int_equal(outbox_failed(app, &first, "late", true, &over), 0);
     assert_int_equal(count("state = 'pending' AND claimed_at IS NOT NULL AND last_error = ''"), 1);
-    assert_int_equal(outbox_sent(app, &first), 0);
+    assert_int_equal(outbox_sent(app, &first, ""), 0);
     assert_int_equal(outbox_failed(other, &second, "no", true, &over), 0);
     assert_int_equal(count("state = 'sent' AND ended_at IS NOT NULL"), 1);
     delivery_free(&first);
