@@ -1,5 +1,9 @@
 -- A worker is granted what all of its waiting requests need, where there is as much, and not only what lets the first
 -- of them go on: a crowd on one worker waited one round trip for each, and some of them longer than they may.
+--
+-- A claim that its leader has heard may come to be answered after its process was killed, the next one of its slot
+-- was heard (which is written down first) and all that the dead one held was given back: it would be granted a
+-- slice that nobody gives back for a day. It is granted nothing.
 
 DROP FUNCTION headgate_budget_lease(text, text, text, text, text, bigint, integer[], text, integer, bigint, bigint,
     bigint, bigint, bigint, bigint, bigint, integer);
@@ -51,7 +55,8 @@ BEGIN
         kept := greatest(0, s.used - s.booked);
         UPDATE budget_periods SET held = held - greatest(0, s.granted - s.booked) + kept
             WHERE (budget, subject, period_start) = (c_budget, c_subject, began);
-        UPDATE budget_slices SET granted = s.booked + kept, started_ms = -s.id WHERE id = s.id;
+        UPDATE budget_slices SET granted = s.booked + kept, started_ms = -s.id, sequence = s.started_ms
+            WHERE id = s.id;
         DELETE FROM budget_slices WHERE id = s.id AND kept = 0;
         INSERT INTO budget_slices (budget, subject, period_start, node, slot, started_ms, sequence)
             VALUES (c_budget, c_subject, began, c_node, c_slot, c_started, c_sequence) RETURNING * INTO s;

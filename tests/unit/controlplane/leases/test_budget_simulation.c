@@ -1003,8 +1003,11 @@ have_the_rest(struct world *w, size_t account, size_t slot)
             return;
         }
         int64_t rest = rest_of(w, account);
-        if (rest <= 0)
+        if (rest <= 0) { /* others have it by now */
+            if (f)
+                f->kept = false;
             return;
+        }
         if (x->quota && !x->leaving && (!f || f->state == NO_FLIGHT) && w->books.now >= next &&
             (f = free_flight(x)) != NULL) {
             *f = (struct flight){.kept = true};
@@ -1229,7 +1232,8 @@ static void
 test_worlds_that_once_failed(void **state)
 {
     /* a claim of a killed worker came to PostgreSQL after all was given back that it had held */
-    static const uint64_t kept[] = {1000119};
+    /* and of one that lives, a forgotten slice was given back before its records were booked */
+    static const uint64_t kept[] = {1000119, 1000703};
 
     (void)state;
     run_many(kept, 0, sizeof(kept) / sizeof(kept[0]));

@@ -242,6 +242,30 @@ test_a_dead_workers_slice_comes_back(void **state)
     assert_int_equal(value("spent"), 300);
 }
 
+/* What a worker that lives has forgotten and is not booked yet is its own, whoever leads; it goes
+ * back with the others when the next process has come. */
+static void
+test_a_forgotten_slice_is_not_released_before_its_process(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 5, .claim = {.wants = 500, .need = 500}};
+    struct bus_worker same = {.node = SLICE("n"), .slot = 0, .started_ms = 5};
+    struct bus_worker next = {.node = SLICE("n"), .slot = 0, .started_ms = 6};
+    bool more;
+
+    (void)state;
+    lease(app, &l, &a);
+    a.claim = (struct bus_claim){.slice = a.got.slice, .has = 500, .used = 500, .wants = 500};
+    lease(app, &l, &a);
+    a.claim = (struct bus_claim){.wants = 100, .need = 100}; /* forgotten */
+    lease(app, &l, &a);
+    assert_int_equal(value("held"), 600);
+    assert_int_equal(budgets_release(app, &same, &more), 0);
+    assert_int_equal(value("held"), 600);
+    assert_int_equal(budgets_release(app, &next, &more), 0);
+    assert_int_equal(value("held"), 0);
+}
+
 /* It waited in the leader while its process died, and the next one had all given back. */
 static void
 test_a_dead_workers_claim_gets_nothing(void **state)
@@ -467,6 +491,7 @@ main(void)
         cmocka_unit_test_setup(test_booking_turns_held_into_spent, empty),
         cmocka_unit_test_setup(test_a_forgotten_slice_is_no_beginning, empty),
         cmocka_unit_test_setup(test_a_dead_workers_slice_comes_back, empty),
+        cmocka_unit_test_setup(test_a_forgotten_slice_is_not_released_before_its_process, empty),
         cmocka_unit_test_setup(test_a_dead_workers_claim_gets_nothing, empty),
         cmocka_unit_test_setup(test_slices_come_back_in_parts, empty),
         cmocka_unit_test_setup(test_a_claim_is_seen_once_an_hour, empty),
