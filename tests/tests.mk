@@ -167,10 +167,19 @@ $(B)/tests/bench_keys: tests/bench/keys.c $(B)/libcontrolplane.a $(B)/libheadgat
 bench-keys: all $(B)/tests/bench_keys $(VENV)/.done ## A million keys: look-up, memory, and how fast a change is everywhere
 	@B=$(B) $(VENV)/bin/python tests/bench/keys.py $(BENCH)
 
+# --- very many subjects of quotas ---------------------------------------------------------------------
+
+$(B)/tests/bench_quota: tests/bench/quota.c $(B)/libdataplane.a $(B)/libcontrolplane.a $(B)/libheadgate.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+bench-quota: $(B)/tests/bench_quota ## 100,000 subjects of a quota on each of 8 workers: memory, rounds, a new leader
+	@$(B)/tests/bench_quota 8 100000
+
 # --- the end of a period -----------------------------------------------------------------------------
 
 bench-rollover: all $(B)/tests/bench_upstream $(B)/tests/bench_load $(VENV)/.done ## A million budgets whose period ends at once: what requests wait for
 	@B=$(B) $(VENV)/bin/python tests/bench/rollover.py $(BENCH)
 
-.PHONY: bench-rollover bench-keys bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks check-model lint \
+.PHONY: bench-quota bench-rollover bench-keys bench-ledger test ci units asan asan-run tsan tsan-run venv system asan-system conformance check check-layers check-words check-headers check-checks check-model lint \
 	lint-format lint-tidy lint-cppcheck fault fault-run fuzz fuzz-build fuzz-run fuzz-targets

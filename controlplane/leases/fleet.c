@@ -19,7 +19,9 @@ struct holder {
     size_t holds;     /* of pools that name it */
     bool released;
     bool expected; /* of an earlier leader's, not heard yet, or not all of it */
-    bool gone;     /* it said so, or a later process has its slot */
+    bool back;     /* it was silent, and has not said all yet since */
+    int64_t back_ms;
+    bool gone; /* it said so, or a later process has its slot */
     int64_t gone_ms;
 };
 
@@ -198,6 +200,12 @@ fleet_hear(struct fleet *f, int64_t now_ms, const struct fleet_word *w, struct h
     /* In parts all has been said by the time at which there is nothing to be learned any more. */
     if (!w->partial || now_ms - f->began_ms >= f->life_ms + FLEET_LEARN_MS)
         h->expected = false;
+    if (h->sequence && now_ms - h->heard_ms >= f->life_ms) {
+        h->back = true;
+        h->back_ms = now_ms;
+    }
+    if (!w->partial || now_ms - h->back_ms >= f->life_ms + FLEET_LEARN_MS)
+        h->back = false;
     h->sequence = w->sequence;
     h->acked = w->told;
     h->heard_ms = now_ms;
@@ -394,7 +402,7 @@ static int64_t
 safe_of(const struct fleet *f, const struct pool *p, const struct holder *h, int64_t now_ms)
 {
     /* For how long one has been cut off that this office has never heard, nobody knows. */
-    bool silent = h->expected || now_ms - h->heard_ms >= f->life_ms;
+    bool silent = h->expected || h->back || now_ms - h->heard_ms >= f->life_ms;
     bool faded = h->gone && now_ms - h->gone_ms >= p->window_ms;
 
     return silent && !faded ? (int64_t)((__int128)p->amount * safe_units(h) / UNITS) : 0;
@@ -461,8 +469,8 @@ static int64_t
 fair_part(const struct fleet *f, const struct pool *p, int64_t now_ms, const struct hold *mine,
           int64_t room)
 {
-    int64_t wants[LIMIT_HOLDERS] = {0};
-    size_t n = 0, before = 0; /* those before `mine` in line for what is left over */
+    int64_t wants[LIMIT_HOLDERS]; /* the first n */
+    size_t n = 0, before = 0;     /* those before `mine` in line for what is left over */
 
     for (size_t i = 0; i < p->count && n < LIMIT_HOLDERS; i++) {
         const struct hold *x = &p->holds[i];
@@ -566,9 +574,10 @@ prune(struct fleet *f, struct pool *p, int64_t now_ms)
 {
     for (size_t i = 0; i < p->count;) {
         struct hold *x = &p->holds[i];
-        bool faded = now_ms >= fades_ms(f, p, x) && (x->holder->gone || x->held == 0);
+        /* Nothing is held, and nothing was: what it took before has left the window. */
+        bool empty = !x->held && (!x->wants || now_ms - x->heard_ms >= f->life_ms);
 
-        if (!faded && !is_forgotten(f, x->holder, now_ms)) {
+        if (!empty && now_ms < fades_ms(f, p, x) && !is_forgotten(f, x->holder, now_ms)) {
             i++;
             continue;
         }

@@ -441,8 +441,9 @@ hear(struct job *j, struct bus_lease_grants *ret)
     ret->life_ms = LEASE_LIFE_MS;
     if (!err)
         hear_epoch(j->l, j->ask->epoch);
-    /* Made before this office was heard of: it may be old, and what it says no longer so. */
-    if (!err && j->ask->epoch != j->l->epoch)
+    /* Made before this office was heard of: it may be old, and what it says no longer so. Or by one
+     * who does not know whether we hear it: it is reckoned with as silent until it knows. */
+    if (!err && (j->ask->epoch != j->l->epoch || j->ask->greeting))
         return claim_nothing(j, ret);
     if (!err)
         err = fleet_hear(f, now, &word, &h);

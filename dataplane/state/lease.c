@@ -10,9 +10,10 @@
 #define IDLE_MS 5000 /* with nothing to claim: the leader counts the fleet */
 #define SOON_MS 50   /* between two claims, when requests wait */
 #define RETRY_MS 200 /* the same, while nobody answers: a new leader is there in seconds */
+#define MORE_MS 5    /* when one could not say all */
 #define WATCH_MS 20  /* how exactly the end of a wait is kept */
 #define TIMEOUT_MS 2000
-#define TEND_MS 5000
+#define TEND_MS 200
 #define LIMIT_REPLY_BYTES ((size_t)4 << 20)
 
 TAILQ_HEAD(waiters, lease_waiter);
@@ -25,7 +26,7 @@ struct lease {
     uint64_t turn, sequence, epoch;
     uint32_t fleet;
     int64_t claimed_ms, tended_ms; /* when the last one was sent */
-    bool leaving, left, away;
+    bool leaving, left, away, greeting;
     struct buf message;
     struct lease_counts counts;
     struct bus_claim claims[LIMIT_CLAIMS];
@@ -131,14 +132,15 @@ on_reply(void *ctx, int err, struct slice bytes)
         err = read_reply(l, bytes, &a, &reply);
     if (err) {
         quota_unanswered(l->o.quota);
+        l->left = l->leaving;
         l->counts.failures++;
         if (!l->away)
             log_warn("lease.unanswered", F_ERR(err));
         l->away = true;
     } else {
         l->away = false;
-        if (reply.lease.epoch > l->epoch)
-            l->claimed_ms = 0; /* a new leader: it heeds what is said from now on, so say it */
+        if (reply.lease.epoch > l->epoch || l->greeting)
+            l->claimed_ms = 0; /* it heeds what is said from now on, so say it */
         l->epoch = reply.lease.epoch;
         l->fleet = reply.lease.fleet;
         l->counts.answered++;
@@ -156,13 +158,16 @@ send_claims(struct lease *l)
     struct bus_request request = {.from = *l->o.from, .kind = BUS_LEASE};
     int64_t now = loop_now_ms(l->o.loop);
     size_t n = quota_claims(l->o.quota, now, l->claims, LIMIT_CLAIMS);
+    bool last = l->leaving && n < LIMIT_CLAIMS; /* all has been given back */
 
     l->claimed_ms = now;
+    l->greeting = quota_has_lost_touch(l->o.quota, now);
     request.lease = (struct bus_lease){.sequence = ++l->sequence,
                                        .epoch = l->epoch,
                                        .fleet = l->fleet,
                                        .settled = spool_is_settled(l->o.spool),
-                                       .leaving = l->leaving,
+                                       .leaving = last,
+                                       .greeting = l->greeting,
                                        .claims = l->claims,
                                        .count = n};
     buf_clear(&l->message);
@@ -174,10 +179,12 @@ send_claims(struct lease *l)
                                                              .is_answer = is_answer,
                                                              .on_reply = on_reply,
                                                              .ctx = l});
-    if (!l->call)
+    if (!l->call) {
         quota_unanswered(l->o.quota);
+        last = l->leaving;
+    }
     l->counts.claims++;
-    l->left = l->leaving;
+    l->left = last;
 }
 
 static bool
@@ -189,6 +196,8 @@ is_due(const struct lease *l)
         return false;
     if (l->leaving)
         return true;
+    if (quota_has_backlog(l->o.quota) && !l->away)
+        return since >= MORE_MS;
     if (quota_is_wanting(l->o.quota))
         return since >= (l->away ? RETRY_MS : SOON_MS);
     if (quota_is_near_end(l->o.quota))
@@ -200,7 +209,7 @@ static void
 on_due(void *ctx)
 {
     struct lease *l = ctx;
-    bool waited;
+    bool waited, more;
 
     end_waits(l);
     /* Before the claims: what is in one that is under way is not forgotten. */
@@ -211,7 +220,8 @@ on_due(void *ctx)
     if (is_due(l))
         send_claims(l);
     waited = !TAILQ_EMPTY(&l->waiters) || quota_is_wanting(l->o.quota);
-    timer_set(&l->timer, l->o.loop, waited ? WATCH_MS : SOON_MS * 5, on_due, l);
+    more = !l->call && !l->away && quota_has_backlog(l->o.quota);
+    timer_set(&l->timer, l->o.loop, more ? MORE_MS : (waited ? WATCH_MS : SOON_MS * 5), on_due, l);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

@@ -25,7 +25,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMIT_QUOTA_COUNTERS 4096 /* of one worker */
+/* Of one worker: with 430 bytes each (make bench-quota) 56 MB when all are in use, and eight
+ * workers full of them are as many as the leader has pools (LIMIT_POOLS). */
+#define LIMIT_QUOTA_COUNTERS 131072
 
 struct quota;
 struct counter;
@@ -106,9 +108,16 @@ bool quota_is_wanting(const struct quota *q);
 /* Whether something is held ready of a budget that others may soon need: to be said again sooner.
  */
 bool quota_is_near_end(const struct quota *q);
+/* Whether the last claims could not say all that was due: the next are to follow soon. */
+bool quota_has_backlog(const struct quota *q);
+/* Whether there was no answer for so long that nothing is to be claimed before there is one: a
+ * claim says then that it is a greeting. */
+bool quota_has_lost_touch(const struct quota *q, int64_t now_ms);
 size_t quota_counter_count(const struct quota *q);
 /* The claims as they stand now: at most `room` of them into ret (borrowed until the next call on
- * q), beginning where the last call ended. How many. The round is sent at now_ms. */
+ * q). How many: fewer than that, and all that there is has been said to this leader. Those first
+ * that somebody waits for, then those that were said longest ago; not those that rest, of which
+ * it knows all. The round is sent at now_ms. */
 size_t quota_claims(struct quota *q, int64_t now_ms, struct bus_claim *ret, size_t room);
 /* The leader's answer to the last quota_claims(), in its order. An answer to an older one, or of a
  * leader that was overruled, must not be given. */
@@ -123,7 +132,8 @@ struct quota_counts {
     uint64_t shadow_refused, unverified;
 };
 struct quota_counts quota_counts(const struct quota *q);
-/* Lets go of counters that nothing uses and the leader has been told of; now and then. */
+/* Lets go of counters that nothing uses and the leader has been told of, of some at a time; now and
+ * then. */
 void quota_tend(struct quota *q, int64_t now_ms);
 
 #endif

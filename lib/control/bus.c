@@ -129,6 +129,7 @@ put_lease(struct wire *w, const struct bus_lease *l)
         wire_int(w, 9, c->waiting);
         wire_end(w, 6, at);
     }
+    wire_bool(w, 7, l->greeting);
 }
 
 int
@@ -246,6 +247,7 @@ get_lease(const Headgate__Bus__LeaseRequest *m, struct arena *a, struct bus_leas
                               .fleet = m->fleet,
                               .settled = m->settled,
                               .leaving = m->leaving,
+                              .greeting = m->greeting,
                               .claims = claims,
                               .count = m->n_claims};
     return 0;

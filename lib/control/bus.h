@@ -60,6 +60,7 @@ struct bus_lease {
     uint64_t sequence, epoch;
     uint32_t fleet;
     bool settled, leaving;
+    bool greeting; /* no answer came for long: to be answered, and not to be heeded */
     const struct bus_claim *claims;
     size_t count;
 };

@@ -143,6 +143,44 @@ test_many_counters_are_let_go_of_in_parts(void **state)
     assert_false(fleet_is_noted(fleet, NOW, &word)); /* with the last of what it held */
 }
 
+/* One who was silent may use its safe share of what it has not spoken of yet. */
+static void
+test_a_safe_share_is_kept_until_all_has_been_said(void **state)
+{
+    const int64_t later = NOW + LIFE_MS + WINDOW_MS;
+    struct fleet_word a = word_of("a", 1), b = word_of("b", 1);
+
+    (void)state;
+    assert_int_equal(claim_at(NOW, &a, 100, 0, 0), 0);
+    a.sequence = 2;
+    a.partial = true; /* of other counters, for all we know */
+    struct holder *h;
+    assert_int_equal(fleet_hear(fleet, later, &a, &h), 0);
+    assert_int_equal(claim_at(later, &b, 100, 0, 100), 75);
+    a.sequence = 3;
+    a.partial = false;
+    assert_int_equal(fleet_hear(fleet, later, &a, &h), 0);
+    b.sequence = 2;
+    assert_int_equal(claim_at(later, &b, 100, 75, 100), 100);
+}
+
+/* What was given back whole leaves no pool behind for a window. */
+static void
+test_an_empty_pool_is_let_go_of_at_once(void **state)
+{
+    struct slice node;
+    uint32_t slot;
+    int64_t held, used;
+
+    (void)state;
+    (void)claim("a", 1, 100, 0, 5);
+    fleet_tend(fleet, NOW);
+    assert_true(fleet_held(fleet, NOW, SLICE("q"), 0, &node, &slot, &held, &used));
+    (void)claim("a", 2, 100, 0, 0);
+    fleet_tend(fleet, NOW);
+    assert_false(fleet_held(fleet, NOW, SLICE("q"), 0, &node, &slot, &held, &used));
+}
+
 int
 main(void)
 {
@@ -151,6 +189,9 @@ main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_new_office_hears_all_of_one_who_speaks_in_parts,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_safe_share_is_kept_until_all_has_been_said, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_an_empty_pool_is_let_go_of_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_left_over_goes_to_the_first, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(

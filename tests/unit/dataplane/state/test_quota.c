@@ -568,12 +568,300 @@ test_idle_counters_are_given_back_and_forgotten(void **state)
     struct bus_claim c = grant((struct bus_grant){.share = 1});
     assert_int_equal(c.has, 1); /* what is in the window; the rest is for others */
     assert_int_equal(c.wants, 1);
-    for (int i = 0; i < 7; i++) { /* the lease is kept up */
-        now += 10000;
-        c = grant((struct bus_grant){.share = c.has});
-    }
-    assert_int_equal(c.has, 0);
+    now += 61000; /* it has left the window, and nobody answers */
     quota_tend(quota, now);
+    assert_int_equal(quota_counter_count(quota), 0);
+}
+
+/* --- rest ------------------------------------------------------------------------------------- */
+
+/* One request, and the claims until there is nothing more to say: now is 4 s later. */
+static void
+let_rest(void)
+{
+    struct bus_claim c;
+
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.share = 3, .limit = 10, .remaining = 9});
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    quota_settle(quota, now, &part, 1);
+    now += 4000;
+    c = grant((struct bus_grant){.share = 1, .limit = 10, .remaining = 9});
+    assert_int_equal(c.has, 1);
+}
+
+static size_t
+claims_now(void)
+{
+    struct bus_claim c;
+    size_t n = quota_claims(quota, now, &c, 1);
+
+    quota_unanswered(quota);
+    return n;
+}
+
+static void
+hear_nothing_new(uint64_t epoch)
+{
+    struct bus_lease_grants none = {.epoch = epoch, .fleet = 4, .life_ms = LIFE_MS};
+
+    assert_int_equal(claims_now(), 0);
+    quota_grants(quota, now, &none);
+}
+
+/* When the leader knows what lies in the window, and no more is held, there is nothing to say until
+ * some of it leaves the window. */
+static void
+test_a_rate_rests(void **state)
+{
+    struct bus_claim c;
+
+    (void)state;
+    let_rest();
+    for (int64_t end = now + 56000; now < end; now += 4000)
+        hear_nothing_new(1);
+    now += 1000;
+    c = grant((struct bus_grant){.share = 0, .limit = 10, .remaining = 10});
+    assert_int_equal(c.has, 0);
+    assert_int_equal(c.used, 0);
+    assert_false(c.dark && c.has);
+    hear_nothing_new(1);
+    quota_tend(quota, now);
+    assert_int_equal(quota_counter_count(quota), 0);
+}
+
+/* More is held than is used, it was used lately, or somebody waits: then it does not rest. */
+static void
+test_what_others_may_need_does_not_rest(void **state)
+{
+    (void)state;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.share = 3, .limit = 10, .remaining = 9});
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    now += 1000;
+    assert_int_equal(claims_now(), 1); /* of 3, it uses 1 */
+    now += 3000;
+    grant((struct bus_grant){.share = 2, .limit = 10, .remaining = 9});
+    assert_int_equal(claims_now(), 1); /* it was given more than it wants */
+    grant((struct bus_grant){.share = 1, .limit = 10, .remaining = 9});
+    assert_int_equal(claims_now(), 0);
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    assert_int_equal(claims_now(), 1);
+}
+
+/* What is in flight has no window: the leader is told again and again. */
+static void
+test_what_is_in_flight_does_not_rest(void **state)
+{
+    (void)state;
+    limit.metric = METRIC_CONCURRENT;
+    limit.window_ms = 0;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.share = 1});
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+    for (int i = 0; i < 10; i++) {
+        now += 4000;
+        assert_int_equal(grant((struct bus_grant){.share = 1}).used, 1);
+    }
+    quota_settle(quota, now, &part, 0);
+    assert_int_equal(grant((struct bus_grant){.share = 0}).has, 0);
+    hear_nothing_new(1);
+}
+
+/* Not a request is let go on because something left the window while nobody was told. */
+static void
+test_what_leaves_the_window_at_rest_is_others(void **state)
+{
+    (void)state;
+    let_rest();
+    now += 56000;
+    hear_nothing_new(1);
+    now += 2000; /* it has left, and no lease was renewed; but the leader hears us */
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    assert_int_equal(grant((struct bus_grant){.share = 1}).has, 0);
+    assert_int_equal(take(1, QUOTA_AGAIN), QUOTA_ADMITTED);
+}
+
+/* A share whose lease has run out is not fallen back to while the leader hears us: it keeps none
+ * for us. */
+static void
+test_no_safe_share_while_the_leader_hears(void **state)
+{
+    struct bus_lease_grants none = {.epoch = 1, .fleet = 4, .life_ms = LIFE_MS};
+    struct bus_grant unknown = {.unknown = true};
+    struct bus_lease_grants some = none;
+    struct bus_claim c;
+
+    (void)state;
+    some.grants = &unknown;
+    some.count = 1;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.share = 9});
+    for (int i = 0; i < 14; i++) {
+        now += 1000;
+        assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+        quota_grants(quota, now, &some);
+    }
+    now += 1000;
+    assert_int_not_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+    now += LIFE_MS; /* silence: now it does */
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ADMITTED);
+}
+
+/* A new leader is told of what rests too, and says so much at once. */
+static void
+test_a_new_leader_hears_of_what_rests(void **state)
+{
+    struct bus_claim c;
+
+    (void)state;
+    let_rest();
+    assert_false(quota_has_backlog(quota));
+    hear_nothing_new(1);
+    hear_nothing_new(2);
+    assert_true(quota_has_backlog(quota));
+    assert_int_equal(quota_claims(quota, now, &c, 1), 1);
+    assert_int_equal(c.used, 1);
+    quota_unanswered(quota);
+    assert_int_equal(claims_now(), 1); /* until it is answered */
+}
+
+static void
+test_a_lost_touch_is_said(void **state)
+{
+    (void)state;
+    assert_false(quota_has_lost_touch(quota, now)); /* nobody was there yet */
+    let_rest();
+    assert_false(quota_has_lost_touch(quota, now + LIFE_MS / 2 - 1));
+    assert_true(quota_has_lost_touch(quota, now + LIFE_MS / 2));
+}
+
+#define MANY 40
+
+static void
+take_of(unsigned subject, enum quota_verdict verdict)
+{
+    char text[16];
+    struct quota_claim want = {&limit, {0}, 1};
+
+    want.subject = slice_make(text, (size_t)snprintf(text, sizeof(text), "u%u", subject));
+    assert_int_equal(quota_reserve(quota, now, &want, 1, QUOTA_FIRST, &hold, &stand), verdict);
+    if (verdict == QUOTA_ADMITTED)
+        quota_settle(quota, now, &part, 1);
+}
+
+/* Those for whom somebody waits go first, and leave room for the others; whose message has room
+ * left has said all. */
+static void
+test_all_is_said_in_parts(void **state)
+{
+    struct bus_claim c[16];
+    struct bus_grant g[16] = {{0}};
+    struct bus_lease_grants grants = {
+        .epoch = 1, .fleet = 4, .life_ms = LIFE_MS, .grants = g, .count = 16};
+    size_t said[2 * MANY] = {0}, n, rounds = 0, urgent;
+
+    (void)state;
+    limit.mode = LIMIT_SHADOW; /* nobody waits */
+    for (unsigned i = 0; i < MANY; i++)
+        take_of(i, QUOTA_ADMITTED);
+    for (int i = 0; i < 4; i++) {
+        grants.count = quota_claims(quota, now, c, 16);
+        quota_grants(quota, now, &grants);
+    }
+    grants.epoch = 2;
+    quota_grants(quota, now, &grants);
+    limit.mode = LIMIT_ENFORCE;
+    for (unsigned i = MANY; i < 2 * MANY; i++)
+        take_of(i, QUOTA_ASK);
+    do {
+        n = quota_claims(quota, now, c, 16);
+        urgent = 0;
+        for (size_t i = 0; i < n; i++) {
+            urgent += c[i].need > 0;
+            said[strtoul(c[i].subject.at + 1, NULL, 10)]++;
+        }
+        if (rounds < 3)
+            assert_int_equal(urgent, 12);
+        grants.count = n;
+        quota_grants(quota, now, &grants);
+        now += 100;
+        rounds++;
+    } while (rounds < 6);
+    for (unsigned i = 0; i < 2 * MANY; i++)
+        assert_true(said[i] > 0);
+}
+
+/* A budget that was deleted is not asked about for ever. */
+static void
+test_what_the_leader_never_knows_is_forgotten(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ASK);
+    struct quota_claim want = {&limit, SLICE(""), 100};
+    quota_withdraw(quota, &want, 1);
+    now += 59000;
+    grant((struct bus_grant){.unknown = true});
+    quota_tend(quota, now);
+    assert_int_equal(quota_counter_count(quota), 1);
+    now += 1000;
+    grant((struct bus_grant){.unknown = true});
+    quota_tend(quota, now);
+    assert_int_equal(quota_counter_count(quota), 0);
+}
+
+/* But not what it gave before: PostgreSQL may be away for long, and then it is to be given back. */
+static void
+test_a_slice_is_kept_to_be_given_back(void **state)
+{
+    struct bus_claim c;
+
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 3, .share = 300, .remaining = 5000});
+    struct quota_claim want = {&limit, SLICE(""), 100};
+    quota_withdraw(quota, &want, 1);
+    for (int i = 0; i < 5; i++) {
+        now += 60000;
+        c = grant((struct bus_grant){.unknown = true});
+        quota_tend(quota, now);
+    }
+    assert_int_equal(c.slice, 3);
+    assert_int_equal(c.has, 0);
+    assert_int_equal(quota_counter_count(quota), 1);
+    end(state);
+
+    begin(state); /* nor, though the leader was heard of late, when not this was what it heard */
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(100, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 3, .share = 300, .remaining = 5000});
+    assert_int_equal(take(100, QUOTA_AGAIN), QUOTA_ADMITTED);
+    now += 4000;
+    c = grant((struct bus_grant){.slice = 3, .share = 100, .remaining = 5000});
+    assert_int_equal(c.has, 100);
+    now += 4000;
+    quota_settle(quota, now, &part, 20);
+    assert_int_equal(grant((struct bus_grant){.unknown = true}).has, 20);
+    quota_tend(quota, now);
+    assert_int_equal(quota_counter_count(quota), 1);
+    assert_int_equal(grant((struct bus_grant){.slice = 3, .share = 20}).has, 20);
+    quota_tend(quota, now);
+    assert_int_equal(quota_counter_count(quota), 0);
+}
+
+/* With nobody to say it to, what is of no use goes all the same. */
+static void
+test_without_a_leader_counters_are_forgotten_too(void **state)
+{
+    (void)state;
+    assert_int_equal(take(1, QUOTA_FIRST), QUOTA_ASK);
+    struct quota_claim want = {&limit, SLICE(""), 1};
+    quota_withdraw(quota, &want, 1);
+    quota_tend(quota, now + 5999);
+    assert_int_equal(quota_counter_count(quota), 1);
+    quota_tend(quota, now + 6000);
     assert_int_equal(quota_counter_count(quota), 0);
 }
 
@@ -624,6 +912,18 @@ main(void)
         cmocka_unit_test_setup_teardown(test_what_was_given_back_may_be_had_again, begin, end),
         cmocka_unit_test_setup_teardown(test_a_shadow_counts_and_lets_pass, begin, end),
         cmocka_unit_test_setup_teardown(test_idle_counters_are_given_back_and_forgotten, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_a_rate_rests, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_others_may_need_does_not_rest, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_is_in_flight_does_not_rest, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_leaves_the_window_at_rest_is_others, begin, end),
+        cmocka_unit_test_setup_teardown(test_no_safe_share_while_the_leader_hears, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_new_leader_hears_of_what_rests, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_lost_touch_is_said, begin, end),
+        cmocka_unit_test_setup_teardown(test_all_is_said_in_parts, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_the_leader_never_knows_is_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_slice_is_kept_to_be_given_back, begin, end),
+        cmocka_unit_test_setup_teardown(test_without_a_leader_counters_are_forgotten_too, begin,
                                         end),
         cmocka_unit_test_setup_teardown(test_there_are_only_so_many_counters, begin, end),
     };
