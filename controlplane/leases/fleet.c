@@ -519,6 +519,9 @@ fleet_claim(struct fleet *f, int64_t now_ms, struct holder *h, const struct flee
     int64_t others = held_by_others(f, p, now_ms, h) + silent;
     int64_t share = fair_part(f, p, now_ms, x, c->amount - silent);
 
+    /* Half of what each of two requests takes lets none of them go on: first come, first served. */
+    if (c->need && share - c->used < c->need)
+        share = c->amount - others - c->used >= c->need ? c->used + c->need : c->used;
     if (share < c->used)
         share = c->used; /* that is a fact; it may only shrink with time */
     if (share > c->amount - others)

@@ -26,17 +26,29 @@ tear_down(void **state)
     return 0;
 }
 
-/* What a worker that has, and wants, so much is given. */
+/* What a worker that has, and wants, so much is given, when it must have `need` more than it uses.
+ */
 static int64_t
-claim_at(int64_t now_ms, const struct fleet_word *word, int64_t amount, int64_t has, int64_t wants)
+claim_needing(int64_t now_ms, const struct fleet_word *word, int64_t amount, int64_t has,
+              int64_t wants, int64_t need)
 {
-    const struct fleet_claim c = {
-        .key = SLICE("q"), .amount = amount, .window_ms = WINDOW_MS, .has = has, .wants = wants};
+    const struct fleet_claim c = {.key = SLICE("q"),
+                                  .amount = amount,
+                                  .window_ms = WINDOW_MS,
+                                  .has = has,
+                                  .wants = wants,
+                                  .need = need};
     struct holder *h;
     struct fleet_grant grant;
     assert_int_equal(fleet_hear(fleet, now_ms, word, &h), 0);
     assert_int_equal(fleet_claim(fleet, now_ms, h, &c, &grant), 0);
     return grant.share;
+}
+
+static int64_t
+claim_at(int64_t now_ms, const struct fleet_word *word, int64_t amount, int64_t has, int64_t wants)
+{
+    return claim_needing(now_ms, word, amount, has, wants, 0);
 }
 
 static struct fleet_word
@@ -66,6 +78,25 @@ test_what_is_left_over_goes_to_the_first(void **state)
     assert_int_equal(b, 1);
     assert_int_equal(claim("a", 3, 3, 2, 3), 2);
     assert_int_equal(claim("b", 3, 3, 1, 3), 1);
+}
+
+/* Two workers have half each, and a request that takes more: one of them goes on. */
+static void
+test_halves_that_do_for_none_are_made_one(void **state)
+{
+    int64_t a = 500, b = 500;
+
+    (void)state;
+    assert_int_equal(claim("a", 1, 1000, 0, 500), 500);
+    assert_int_equal(claim("b", 1, 1000, 0, 500), 500);
+    for (uint64_t i = 2; i < 5 && a < 600 && b < 600; i++) {
+        struct fleet_word of_a = word_of("a", i), of_b = word_of("b", i);
+        a = claim_needing(NOW, &of_a, 1000, a, 1800, 600);
+        b = claim_needing(NOW, &of_b, 1000, b, 1800, 600);
+        assert_true(a + b <= 1000);
+    }
+    assert_true((a >= 600) != (b >= 600));
+    assert_true(a == 0 || b == 0); /* what does not do is not kept from others */
 }
 
 static void
@@ -193,6 +224,8 @@ main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_an_empty_pool_is_let_go_of_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_left_over_goes_to_the_first, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_halves_that_do_for_none_are_made_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             test_a_new_office_keeps_a_safe_share_for_whom_it_has_not_heard, set_up, tear_down),
