@@ -123,12 +123,13 @@ test_all_that_wait_are_granted_what_there_is(void **state)
     lease(app, &l, &a);
     assert_int_equal(a.got.share, 700);
     assert_int_equal(a.got.remaining, 300);
-    a.claim.slice = a.got.slice;
-    a.claim.has = a.claim.used = 700;
+    a.claim = (struct bus_claim){
+        .slice = a.got.slice, .has = 700, .used = 600, .wants = 2000, .waiting = 200};
+    lease(app, &l, &a); /* what it has not used counts towards what they need */
+    assert_int_equal(a.got.share, 800);
+    a.claim.has = a.claim.used = 800;
+    a.claim.waiting = 700;
     lease(app, &l, &a); /* the rest does for some of them */
-    assert_int_equal(a.got.share, 1000);
-    a.claim.has = 1000; /* unused: it counts towards what they need */
-    lease(app, &l, &a);
     assert_int_equal(a.got.share, 1000);
     assert_int_equal(value("held"), 1000);
     a.claim = (struct bus_claim){

@@ -159,6 +159,48 @@ test_epochs_are_drawn_above(void **state)
     assert_int_equal(epoch_draw(app, "lease_epoch", next + LIMIT_EPOCH_STEP, &next), 0);
 }
 
+/* A worker that cannot hear us is answered, and what it says is not taken for its word: it stays
+ * silent for us until it has heard that we are there. */
+static void
+test_a_greeting_is_answered_and_not_heeded(void **state)
+{
+    static struct fixture fixture;
+    struct policy *policy = policy_with_a_quota(&fixture);
+    struct leases *l = leases_start(database.app_dsn);
+    struct slice id = SLICE("q:requests_per_minute"), ann = SLICE("ann");
+    struct bus_claim claims[] = {{.limit = id, .subject = ann, .has = 5, .wants = 5}};
+    struct bus_worker from = {.node = SLICE("node"), .slot = 2, .started_ms = 1};
+    struct bus_lease ask = {.sequence = 1, .claims = claims, .count = 1};
+    struct bus_lease_grants got;
+    struct arena a;
+    char node[256];
+    uint32_t slot;
+    int64_t held, used;
+
+    (void)state;
+    ask.epoch = wait_office(l, 0);
+    arena_init(&a, 65536);
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_int_equal(got.grants[0].share, 5);
+    ask.sequence = 2;
+    ask.greeting = true;
+    claims[0].has = claims[0].used = claims[0].wants = 1;
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_int_equal(got.epoch, ask.epoch);
+    assert_true(got.grants[0].unknown);
+    assert_true(leases_held(l, id, ann, 0, node, &slot, &held, &used));
+    assert_int_equal(held, 5);
+    assert_int_equal(used, 0);
+    ask.greeting = false; /* it has heard the answer */
+    ask.sequence = 3;
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_int_equal(got.grants[0].share, 1);
+    arena_free(&a);
+    leases_stop(l);
+    policy_unref(policy);
+    fixture_free(&fixture);
+}
+
 int
 main(void)
 {
@@ -166,6 +208,7 @@ main(void)
         cmocka_unit_test(test_an_office_goes_above_what_workers_have_heard),
         cmocka_unit_test(test_an_epoch_that_never_was_changes_nothing),
         cmocka_unit_test(test_a_subject_too_many_is_turned_away_alone),
+        cmocka_unit_test(test_a_greeting_is_answered_and_not_heeded),
         cmocka_unit_test(test_epochs_are_drawn_above),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -76,16 +76,17 @@ static void
 test_a_claim_survives(void **state)
 {
     struct bus_claim claim = {SLICE("l"), SLICE("s"), 1, 2, 3, 4, 5, 6, true};
-    struct bus_request r, q = {.from = worker,
-                               .kind = BUS_LEASE,
-                               .lease = {.sequence = 7, .epoch = 8, .claims = &claim, .count = 1}};
+    struct bus_request r,
+        q = {.from = worker,
+             .kind = BUS_LEASE,
+             .lease = {.sequence = 7, .epoch = 8, .greeting = true, .claims = &claim, .count = 1}};
     struct buf bytes;
     struct arena a;
 
     (void)state;
     arena_init(&a, 0);
     round_trip(&q, &a, &r);
-    assert_true(r.lease.sequence == 7 && r.lease.epoch == 8);
+    assert_true(r.lease.sequence == 7 && r.lease.epoch == 8 && r.lease.greeting);
     assert_int_equal(r.lease.count, 1);
     const struct bus_claim *c = &r.lease.claims[0];
     assert_slice_is(c->limit, "l");
