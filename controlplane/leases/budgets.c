@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/arena.h"
+#include "lib/base/log.h"
 #include "lib/json/doc.h"
 
 #define TIGHT_PART 10 /* of the limit: below it nothing is held ready */
@@ -98,9 +99,9 @@ take_row(const struct db_rows *rows, size_t i, const struct budget_claim *claims
     };
 }
 
-int
-budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequence, size_t parts,
-              const struct budget_claim *claims, size_t count)
+static int
+lease(struct db *db, const struct bus_worker *from, uint64_t sequence, size_t parts,
+      const struct budget_claim *claims, size_t count)
 {
     char node[256], slot[16], started[24], seq[24], part[24];
     const char *params[] = {NULL, node, slot, started, seq, part};
@@ -125,6 +126,36 @@ budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequence, s
         take_row(rows, i, claims, count);
     db_rows_free(rows);
     buf_free(&text);
+    return err;
+}
+
+/* Whether PostgreSQL refuses what one row says (classes 22 and 23, data and constraints), at once
+ * and again next time; else it is away, slow or full. */
+static bool
+is_of_one(const struct db *db)
+{
+    const char *state = db_sqlstate(db);
+
+    return state[0] == '2' && (state[1] == '2' || state[1] == '3');
+}
+
+int
+budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequence, size_t parts,
+              const struct budget_claim *claims, size_t count)
+{
+    int err = lease(db, from, sequence, parts, claims, count);
+
+    if (!err)
+        return 0;
+    if (count > 1 && is_of_one(db)) { /* the others go on without it */
+        int first = budgets_lease(db, from, sequence, parts, claims, count / 2);
+        err = budgets_lease(db, from, sequence, parts, claims + count / 2, count - count / 2);
+        return first ? first : err;
+    }
+    log_warn("leases.budgets_failed", F_SLICE("first", claims[0].limit->name),
+             F_INT("count", count), F_ERR(err), F_STR("cause", db_error(db)));
+    for (size_t i = 0; i < count; i++)
+        *claims[i].grant = (struct bus_grant){.unknown = true};
     return err;
 }
 

@@ -503,20 +503,18 @@ release(struct job *j)
     return 0;
 }
 
-/* Rates do not wait for PostgreSQL: when it fails, budgets alone cannot be verified. */
+/* Rates do not wait for PostgreSQL: when it fails, budgets alone cannot be verified. What earlier
+ * processes held is tried again with the next claim; it keeps nobody from what there is. */
 static void
 lease_budgets(struct job *j)
 {
     int err = j->release ? release(j) : 0;
 
-    if (!err)
-        err = budgets_lease(j->db, j->from, j->ask->sequence, 2 * j->workers, j->budgets,
-                            j->budget_count);
-    if (!err)
-        return;
-    log_warn("leases.budgets_failed", F_ERR(err), F_STR("cause", db_error(j->db)));
-    for (size_t i = 0; i < j->budget_count; i++)
-        *j->budgets[i].grant = (struct bus_grant){.unknown = true};
+    if (err)
+        log_warn("leases.release_failed", F_SLICE("node", j->from->node),
+                 F_INT("slot", j->from->slot), F_ERR(err), F_STR("cause", db_error(j->db)));
+    (void)budgets_lease(j->db, j->from, j->ask->sequence, 2 * j->workers, j->budgets,
+                        j->budget_count);
 }
 
 static int

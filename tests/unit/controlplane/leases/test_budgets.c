@@ -220,6 +220,39 @@ test_a_forgotten_slice_is_no_beginning(void **state)
     assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices"), 1);
 }
 
+/* Rows that contradict each other, as after a repair by hand: that budget alone has no answer. */
+static void
+test_a_budget_that_is_refused_stops_no_other(void **state)
+{
+    struct bus_worker from = {.node = SLICE("n"), .started_ms = 1};
+    struct policy_limit limits[5];
+    struct bus_claim claims[5];
+    struct bus_grant grants[5];
+    struct budget_claim all[5];
+    static const char *const names[] = {"b0", "b1", "b2", "b3", "b4"};
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        limits[i] = a_limit(1000);
+        limits[i].id = limits[i].name = slice_of(names[i]);
+        claims[i] = (struct bus_claim){
+            .limit = limits[i].id, .subject = SLICE(""), .wants = 400, .need = 400};
+        all[i] = (struct budget_claim){&limits[i], &claims[i], &grants[i]};
+    }
+    assert_int_equal(budgets_lease(app, &from, 1, 1, all, 5), 0);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(grants[i].share, 400);
+        claims[i].slice = grants[i].slice;
+        claims[i].wants = claims[i].need = 0;
+    }
+    database_do(app, "UPDATE budget_periods SET held = 1 WHERE budget = 'b2'");
+    assert_int_equal(budgets_lease(app, &from, 2, 1, all, 5),
+                     ERR_RANGE); /* they have nothing of it, so all of it goes back */
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(grants[i].unknown, i == 2);
+    assert_int_equal(value("sum(held)"), 1);
+}
+
 static void
 test_a_dead_workers_slice_comes_back(void **state)
 {
@@ -491,6 +524,7 @@ main(void)
         cmocka_unit_test_setup(test_a_claim_says_all_there_is_to_say, empty),
         cmocka_unit_test_setup(test_booking_turns_held_into_spent, empty),
         cmocka_unit_test_setup(test_a_forgotten_slice_is_no_beginning, empty),
+        cmocka_unit_test_setup(test_a_budget_that_is_refused_stops_no_other, empty),
         cmocka_unit_test_setup(test_a_dead_workers_slice_comes_back, empty),
         cmocka_unit_test_setup(test_a_forgotten_slice_is_not_released_before_its_process, empty),
         cmocka_unit_test_setup(test_a_dead_workers_claim_gets_nothing, empty),
