@@ -19,7 +19,7 @@ struct budget_claim {
  * logged and its grant is unknown: all of them when PostgreSQL is away or slow, and of claims that
  * PostgreSQL refuses only those. 0, or the error of the first that failed. */
 int budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequence, size_t parts,
-                   const struct budget_claim *claims, size_t count);
+                  const struct budget_claim *claims, size_t count);
 #define BUDGETS_RELEASED 1000 /* slices at a time: a claim waits for it */
 /* All records of earlier processes of this slot are in: what they held goes back. *ret_more: there
  * are others, for the next time. */
