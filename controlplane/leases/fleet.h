@@ -71,8 +71,9 @@ struct fleet_claim {
     struct slice key;  /* of the counter */
     int64_t amount;    /* of the limit */
     int64_t window_ms; /* 0: concurrency */
-    int64_t has, used, wants, need;
-    bool dark; /* its lease has run out: has is what it may fall back to */
+    int64_t has, used, wants;
+    int64_t need; /* beyond used, to let one request go on: where there is less, none is given */
+    bool dark;    /* its lease has run out: has is what it may fall back to */
 };
 struct fleet_grant {
     int64_t share;     /* in all */

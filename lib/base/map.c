@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/load.h"
 #include "lib/base/rand.h"
 
 /* A slot is free when its value is NULL. Linear probing; removal shifts back what follows, so
@@ -47,17 +48,6 @@ sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-static inline uint64_t
-load8(const unsigned char *at)
-{
-    uint64_t v;
-    memcpy(&v, at, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    v = __builtin_bswap64(v);
-#endif
-    return v;
-}
-
 /* n < 8 */
 static uint64_t
 little_endian(const unsigned char *at, size_t n)
@@ -76,7 +66,7 @@ siphash(const uint64_t key[2], const unsigned char *at, size_t n)
                      key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)};
     uint64_t last = (uint64_t)n << 56;
     for (; n >= 8; at += 8, n -= 8) {
-        uint64_t m = load8(at);
+        uint64_t m = load_le64(at);
         v[3] ^= m;
         sip_round(v);
         sip_round(v);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "lib/base/load.h"
 #include "lib/base/utf8.h"
 
 #ifdef __SSE2__
@@ -63,18 +64,6 @@ special_bytes(uint64_t v)
     return ((v - EACH_BYTE * 0x20) | (quote - EACH_BYTE) | (backslash - EACH_BYTE) | v) & HIGH_BITS;
 }
 
-/* Eight bytes, the first one lowest. */
-static inline uint64_t
-load8(const unsigned char *at)
-{
-    uint64_t v;
-    memcpy(&v, at, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    v = __builtin_bswap64(v);
-#endif
-    return v;
-}
-
 #ifdef __SSE2__
 /* A bit for each of 16 bytes that is not plain. As signed numbers the control characters and all
  * that is not ASCII are below a space. */
@@ -107,7 +96,7 @@ skip_plain(const unsigned char *at, const unsigned char *end)
     }
 #endif
     for (; end - at >= 8; at += 8) {
-        uint64_t special = special_bytes(load8(at));
+        uint64_t special = special_bytes(load_le64(at));
         if (special)
             return at + (__builtin_ctzll(special) >> 3);
     }

@@ -201,6 +201,49 @@ test_a_greeting_is_answered_and_not_heeded(void **state)
     fixture_free(&fixture);
 }
 
+/* What an earlier process of the slot held cannot go back, as its rows contradict each other: the
+ * next one has its budgets all the same. */
+static void
+test_a_release_that_fails_stops_no_lease(void **state)
+{
+    static struct fixture fixture;
+    struct section_budget budget = {.name = SLICE("b"),
+                                    .unit = SLICE("tokens"),
+                                    .period = SLICE("lifetime"),
+                                    .time_zone = SLICE("UTC"),
+                                    .mode = SLICE("strict"),
+                                    .on_unverifiable = SLICE("deny"),
+                                    .amount = 1000};
+    struct bus_claim claims[] = {
+        {.limit = SLICE("b"), .subject = SLICE(""), .wants = 5, .need = 5, .waiting = 5}};
+    struct bus_worker from = {.node = SLICE("node"), .slot = 3, .started_ms = 2};
+    struct bus_lease ask = {.sequence = 1, .settled = true, .claims = claims, .count = 1};
+    struct bus_lease_grants got;
+    struct arena a;
+
+    (void)state;
+    fixture_init(&fixture);
+    assert_int_equal(section_put_budget(&fixture.limits, &budget), 0);
+    struct policy *policy = fixture_policy(&fixture, NULL);
+    database_do(app, "INSERT INTO budget_periods (budget, subject, period_start, unit, amount, "
+                     "held) VALUES ('old', '', to_timestamp(0), 'tokens', 100, 1)");
+    database_do(app, "INSERT INTO budget_slices (budget, subject, period_start, node, slot, "
+                     "started_ms, sequence, granted) "
+                     "VALUES ('old', '', to_timestamp(0), 'node', 3, 1, 1, 7)");
+    struct leases *l = leases_start(database.app_dsn);
+    ask.epoch = wait_office(l, 0);
+    arena_init(&a, 65536);
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_false(got.grants[0].unknown);
+    assert_int_equal(got.grants[0].share, 5);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices WHERE budget = 'old'"),
+                     1); /* it did fail */
+    arena_free(&a);
+    leases_stop(l);
+    policy_unref(policy);
+    fixture_free(&fixture);
+}
+
 int
 main(void)
 {
@@ -209,6 +252,7 @@ main(void)
         cmocka_unit_test(test_an_epoch_that_never_was_changes_nothing),
         cmocka_unit_test(test_a_subject_too_many_is_turned_away_alone),
         cmocka_unit_test(test_a_greeting_is_answered_and_not_heeded),
+        cmocka_unit_test(test_a_release_that_fails_stops_no_lease),
         cmocka_unit_test(test_epochs_are_drawn_above),
     };
     return cmocka_run_group_tests(tests, start, stop);
