@@ -59,7 +59,7 @@ def end(pid, how):
 TABLES = ("budget_periods", "budget_slices")
 KNOWN = """
 INSERT INTO budget_periods (budget, subject, period_start, period_end, unit, amount, spent, held, thresholds)
-    SELECT 'each', 'u' || n, timestamptz '{hour}' - interval '1 hour', '{hour}', 'usd', 1000000000, 5, 5, '{{50}}'
+    SELECT 'each', 'u' || n, timestamptz '{hour}' - interval '1 hour', '{hour}', 'usd', 100000000000, 5, 5, '{{50}}'
     FROM generate_series(1, {subjects}) n;
 INSERT INTO budget_slices (budget, subject, period_start, node, slot, started_ms, sequence, granted)
     SELECT 'each', 'u' || n, timestamptz '{hour}' - interval '1 hour', 'elsewhere', 0, 1, 1, 5
@@ -120,7 +120,7 @@ def world(fresh_gateway):
     second = ControlPlane(gateway, "second")
     gateway.apply({**fake.provider(), "budgets": [
         {"name": "hourly", "model": "fake/m", "period": "hour", "limit_usd": "0.02"},
-        {"name": "each", "per": "end_user", "period": "hour", "limit_usd": "1"}]})
+        {"name": "each", "per": "end_user", "period": "hour", "limit_usd": "100"}]})  # 400,000 requests: never used up
     gateway.fake, clock = fake, None
     try:
         hour = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=120)).replace(
@@ -175,7 +175,8 @@ def test_f123_f124_a_boundary_resets_nothing_and_sweeps_nothing(world):
         assert set(ask_for(world, [f"u{n}" for n in range(20, 60)])) == {200}
     finally:
         steady.stop()
-    assert set(steady.crowd.seen) == {200}, steady.crowd.seen  # before, at and after the boundary
+    refused = [a.text for a in steady.crowd.refusals]
+    assert set(steady.crowd.seen) == {200}, (steady.crowd.seen, refused)  # before, at and after the boundary
     world.kill_worker(0)  # a process that begins anew looks for what the one before it held
     until(lambda: set(ask_for(world, ["u7"] * 8)) == {200}, 20, "the new worker")
     until(lambda: int(world.sql("SELECT sum(spent) FROM budget_periods WHERE budget = 'hourly'")[0][0])
