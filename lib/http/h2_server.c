@@ -353,10 +353,6 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_d
         return 0;
     st->sent_end = true;
     st->stall_ms = now_ms;
-    /* A whole answer to half a request (RFC 9113 8.1). */
-    if (st->hangs_up && !st->remote_ended &&
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) != 0)
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
     return 0;
 }
 

@@ -44,7 +44,7 @@ struct h2_stream {
     bool with_data;    /* the answer has a data provider */
     bool eof;          /* the answer is complete in out */
     bool breaking;     /* RST_STREAM follows what is in out */
-    bool hangs_up;     /* the rest of the request is not waited for once the answer is out */
+    bool unwanted;     /* the rest of the request: its window is not given back any more */
     bool sent_end;     /* END_STREAM has gone out */
     bool want_drained; /* http_write said ERR_AGAIN */
     bool was_reset;    /* by the client */

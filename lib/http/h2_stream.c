@@ -12,9 +12,13 @@
 
 /* While others fill the connection's budget a stream may still hold this much: none starves. */
 #define SHARE_BYTES ((size_t)8 * 1024)
-/* Body that still comes after the whole answer went out: passed over up to here, then reset. */
 #define PAUSED_BYTES ((size_t)8 << 20) /* of paused bodies that one connection may make us hold */
+/* Body that still comes after the whole answer went out: passed over up to here; then the client
+ * is stopped by flow control, and its stream is reset (RFC 9113 8.1) when it has had this long to
+ * read the answer. A reset right behind the answer makes some clients forget it: curl 7.88 when
+ * both come while it is sending. */
 #define LEFTOVER_BYTES ((uint64_t)64 * 1024)
+#define UNWANTED_MS 1000
 /* Progress below this in a whole stall period is none. */
 #define PROGRESS_BYTES 1024
 /* An empty out buffer above this is given back. */
@@ -457,11 +461,15 @@ tell_body_end(struct h2_stream *st)
 static void
 pass_over(struct h2_stream *st, size_t n)
 {
-    consume(st, n);
+    struct h2_io *io = &h2_conn_of(st)->io;
     if (st->sent_end)
         st->leftover += n;
     if (st->leftover > LEFTOVER_BYTES)
-        reset(st, NGHTTP2_NO_ERROR);
+        st->unwanted = true;
+    if (!st->unwanted)
+        consume(st, n);
+    else if (!io->dead)
+        (void)nghttp2_session_consume_connection(io->session, n);
 }
 
 /* While paused. A few uploads that stand still must not stop the others on their connection: its
@@ -573,7 +581,7 @@ h2_stream_refuse(struct h2_stream *st, int status, const char *code, int err, co
         return;
     if (!st->base.responded && answer(st, status, code, why) == 0) {
         st->eof = true;
-        st->hangs_up = true;
+        st->unwanted = true;
         go_on(st);
     } else {
         reset(st, NGHTTP2_CANCEL);
@@ -606,7 +614,7 @@ h2_stream_tick(struct h2_stream *st, int64_t now_ms)
         h2_stream_abandon(st, ERR_TIMEOUT, "the client takes no data");
     } else if (st->sent_end) {
         /* The whole answer is out and the client still sends its request. */
-        if (now_ms - st->stall_ms > limits->head_ms)
+        if (now_ms - st->stall_ms > (st->unwanted ? UNWANTED_MS : limits->head_ms))
             reset(st, NGHTTP2_NO_ERROR);
     } else if (st->known && !st->base.ended && !st->remote_ended && !st->paused &&
                st->held.len == 0 && is_too_slow(st, now_ms)) {

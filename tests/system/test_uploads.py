@@ -112,7 +112,7 @@ def curl(url, key, provider, *args, stdin=None):
     heads, _, body = done.stdout.replace("\r", "").rpartition("\n\n")
     lines = heads.split("\n\n")[-1].splitlines()
     fields = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}
-    return (int(lines[0].split()[1]) if lines else 0), fields, body
+    return (int(lines[0].split()[1]) if lines else 0), fields, body or done.stderr
 
 
 def grown(gateway):

@@ -1108,6 +1108,12 @@ all_answered(const struct peer *p)
     return p->rig->app.aborts == 128 || p->closed;
 }
 
+static bool
+all_reset(const struct peer *p)
+{
+    return p->resets == 128 || p->closed;
+}
+
 static void
 test_f045_slow_bodies(void **state)
 {
@@ -1124,6 +1130,7 @@ test_f045_slow_bodies(void **state)
     assert_int_equal(rig.app.last_abort, ERR_TIMEOUT);
     assert_status(p, 1, 408);
     assert_status(p, 255, 408);
+    peer_wait(p, all_reset); /* they have had their time to read the answer */
     peer_get(p, 257, "/hello");
     assert_status(p, 257, 200);
     peer_free(p);
