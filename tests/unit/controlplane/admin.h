@@ -282,7 +282,7 @@ static int
 admin_start(void **state)
 {
     signal(SIGPIPE, SIG_IGN);
-    log_init("test", LOG_ERROR, 2);
+    log_init("test", LOG_WARN, 2);
     pg_start(state);
     unsigned char key[SEAL_KEY_BYTES];
     rand_bytes(key, sizeof(key));
