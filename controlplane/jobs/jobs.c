@@ -15,6 +15,7 @@
 #include "controlplane/jobs/references.h"
 #include "controlplane/jobs/seal_keys.h"
 #include "controlplane/jobs/sign_ins.h"
+#include "controlplane/leases/budgets.h"
 #include "controlplane/publish/publish.h"
 #include "controlplane/secrets/seal.h"
 #include "controlplane/store/audit.h"
@@ -196,6 +197,16 @@ check_books(struct lane *j)
 }
 
 static int
+forget_budgets(struct lane *j)
+{
+    int64_t count;
+    int err = budgets_forget(j->db, is_stopping, j, &count);
+    if (count > 0)
+        log_info("budgets.forgotten", F_INT("periods", count));
+    return err;
+}
+
+static int
 watch_seal_keys(struct lane *j)
 {
     return seal_keys_watch(j->plane, j->db);
@@ -225,6 +236,7 @@ static const struct schedule table[] = {
     {LANE_MANAGERS, "refresh_references", TICK_MS, refresh_references, 0, false},
     {LANE_ALERTS, "deliver_alerts", TICK_MS, deliver_alerts, 0, false},
     {LANE_BOOKS, "check_books", 60000, check_books, 0, false},
+    {LANE_BOOKS, "forget_budgets", 3600000, forget_budgets, 0, false},
 };
 #define JOB_COUNT (sizeof(table) / sizeof(table[0]))
 

@@ -193,3 +193,43 @@ budgets_release_lost(struct db *db, bool *ret_more)
     snprintf(most, sizeof(most), "%d", BUDGETS_RELEASED);
     return release(db, "SELECT headgate_budget_release_lost($1::integer)", params, 1, ret_more);
 }
+
+/* Each name once, by the primary key: with as many steps as there are budgets, not periods. */
+static const char names_of_budgets[] =
+    "WITH RECURSIVE n AS ((SELECT budget FROM budget_periods ORDER BY budget LIMIT 1) UNION ALL "
+    "SELECT (SELECT p.budget FROM budget_periods p WHERE p.budget > n.budget "
+    "ORDER BY p.budget LIMIT 1) FROM n WHERE n.budget IS NOT NULL) "
+    "SELECT budget FROM n WHERE budget IS NOT NULL";
+
+/* A part of one budget's. */
+static int
+forget_some(struct db *db, const char *budget, int64_t *ret_count)
+{
+    char most[16];
+    const char *params[] = {budget, most};
+    struct db_rows *rows = NULL;
+
+    snprintf(most, sizeof(most), "%d", BUDGETS_RELEASED);
+    int err = db_query(db, "SELECT headgate_budget_forget($1, $2::integer)", params, 2, &rows);
+    *ret_count = err ? 0 : db_int(rows, 0, 0);
+    db_rows_free(rows);
+    return err;
+}
+
+int
+budgets_forget(struct db *db, bool (*is_stopping)(void *ctx), void *ctx, int64_t *ret_count)
+{
+    struct db_rows *names = NULL;
+    int err = db_query(db, names_of_budgets, NULL, 0, &names);
+    int64_t n = 0;
+
+    *ret_count = 0;
+    for (size_t i = 0; !err && i < db_count(names) && !is_stopping(ctx);) {
+        err = forget_some(db, db_text(names, i, 0), &n);
+        *ret_count += n;
+        if (n < BUDGETS_RELEASED)
+            i++;
+    }
+    db_rows_free(names);
+    return err;
+}

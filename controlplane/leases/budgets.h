@@ -26,5 +26,9 @@ int budgets_lease(struct db *db, const struct bus_worker *from, uint64_t sequenc
 MUST_CHECK int budgets_release(struct db *db, const struct bus_worker *from, bool *ret_more);
 /* Of those that were not heard of for longer than a slice lives; likewise. */
 MUST_CHECK int budgets_release_lost(struct db *db, bool *ret_more);
+/* How all budgets stood in periods that ended 90 days ago, likewise in parts, each a transaction of
+ * its own; between them is_stopping is asked, and true ends it. *ret_count: so many periods. */
+MUST_CHECK int budgets_forget(struct db *db, bool (*is_stopping)(void *ctx), void *ctx,
+                              int64_t *ret_count);
 
 #endif

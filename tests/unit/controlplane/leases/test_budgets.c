@@ -515,6 +515,100 @@ test_many_at_once_do_not_overdraw(void **state)
                                                       "FROM budget_slices"));
 }
 
+/* ---- what is long past ----------------------------------------------------------------------- */
+
+static bool
+never_stopping(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+static bool
+stopping_soon(void *ctx)
+{
+    return (*(int *)ctx)-- == 0;
+}
+
+/* One period of budget b; began and ended so many days ago. */
+static void
+a_period(const char *subject, int began, int ended, int held)
+{
+    char sql[400];
+
+    snprintf(
+        sql, sizeof(sql),
+        "INSERT INTO budget_periods (budget, subject, period_start, period_end, unit, amount, "
+        "spent, held) VALUES ('b', '%s', now() - interval '%d days', now() - interval '%d days', "
+        "'tokens', 100, 60, %d)",
+        subject, began, ended, held);
+    database_do(owner, sql);
+}
+
+static void
+test_only_periods_long_past_are_forgotten(void **state)
+{
+    (void)state;
+    int64_t n;
+    a_period("gone", 92, 91, 0);
+    a_period("of yesterday", 2, 1, 0);
+    a_period("of a long month", 120, 89, 0);
+    a_period("held", 92, 91, 5);
+    a_period("in use", 92, 91, 0);
+    assert_int_equal(
+        db_script(
+            owner,
+            "INSERT INTO budget_slices (budget, subject, period_start, node, slot, started_ms, "
+            "sequence) SELECT 'b', subject, period_start, 'n', 0, 1, 1 FROM budget_periods "
+            "WHERE subject = 'in use'; "
+            "INSERT INTO budget_periods (budget, subject, period_start, unit, amount) "
+            "VALUES ('b', 'lifetime', to_timestamp(0), 'usd', 1); "
+            "INSERT INTO budget_crossings (budget, subject, period_start, percent, spent, amount) "
+            "SELECT budget, subject, period_start, 50, 60, 100 FROM budget_periods"),
+        0);
+    assert_int_equal(budgets_forget(app, never_stopping, NULL, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(database_int(owner, "SELECT count(*) FROM budget_periods"), 5);
+    assert_int_equal(
+        database_int(owner, "SELECT count(*) FROM budget_periods WHERE subject = 'gone'"), 0);
+    assert_int_equal(database_int(owner, "SELECT count(*) FROM budget_crossings"), 5);
+}
+
+/* Of each budget, however many there are; a daemon that is to stop does not wait for all. */
+static void
+test_the_past_is_forgotten_in_parts(void **state)
+{
+    (void)state;
+    int64_t n;
+    int times = 2;
+    database_do(
+        owner,
+        "INSERT INTO budget_periods (budget, subject, period_start, period_end, unit, amount) "
+        "SELECT 'b' || n % 3, 's' || n, now() - interval '100 days', "
+        "now() - interval '99 days', 'usd', 1 FROM generate_series(1, 7000) n");
+    assert_int_equal(budgets_forget(app, stopping_soon, &times, &n), 0);
+    assert_int_equal(n, 2 * BUDGETS_RELEASED);
+    assert_int_equal(budgets_forget(app, never_stopping, NULL, &n), 0);
+    assert_int_equal(n, 7000 - 2 * BUDGETS_RELEASED);
+    assert_int_equal(budgets_forget(app, never_stopping, NULL, &n), 0);
+    assert_int_equal(n, 0);
+}
+
+/* Two control planes at once: each waits for no row that the other deletes. */
+static void
+test_two_forget_at_once(void **state)
+{
+    (void)state;
+    int64_t n;
+    a_period("one", 100, 99, 0);
+    a_period("two", 100, 99, 0);
+    assert_int_equal(db_begin(owner), 0);
+    database_do(owner, "SELECT FROM budget_periods WHERE subject = 'one' FOR UPDATE");
+    assert_int_equal(budgets_forget(app, never_stopping, NULL, &n), 0);
+    db_rollback(owner);
+    assert_int_equal(n, 1);
+}
+
 int
 main(void)
 {
@@ -535,6 +629,9 @@ main(void)
         cmocka_unit_test_setup(test_an_override_counts_until_its_time, empty),
         cmocka_unit_test_setup(test_periods_follow_the_calendar_of_their_zone, empty),
         cmocka_unit_test_setup(test_many_at_once_do_not_overdraw, empty),
+        cmocka_unit_test_setup(test_only_periods_long_past_are_forgotten, empty),
+        cmocka_unit_test_setup(test_the_past_is_forgotten_in_parts, empty),
+        cmocka_unit_test_setup(test_two_forget_at_once, empty),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
