@@ -12,6 +12,7 @@
 #include "controlplane/api/applied.h"
 #include "controlplane/api/handlers.h"
 #include "controlplane/plane.h"
+#include "controlplane/rules/fields.h"
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/base/secret.h"
@@ -89,7 +90,7 @@ config_export(struct api_request *r, struct api_reply *reply)
 int
 config_schema(struct api_request *r, struct api_reply *reply)
 {
-    reply->body = json_schema(&document_table);
+    reply->body = json_schema(&document_table, field_pattern);
     return reply->body ? 0 : api_fail(r, reply, ERR_NOMEM);
 }
 

@@ -120,8 +120,7 @@ check_email(const struct json *item, bool private, const char *path, struct buf 
     const struct json *smtp = json_get(item, "smtp");
     bool clear = slice_is(json_str(json_get(smtp, "tls")), "none");
     bool user = json_get(smtp, "user") != NULL;
-    size_t receivers = json_size(json_get(item, "to"));
-    if (receivers < 1 || receivers > LIMIT_ALERT_RECEIVERS)
+    if (json_size(json_get(item, "to")) == 0)
         return rule_refuse(why, path, "to", "name 1 to %d receivers", LIMIT_ALERT_RECEIVERS);
     if (user != (json_get(item, "credential") != NULL))
         return rule_refuse(why, path, user ? "credential" : "smtp.user",

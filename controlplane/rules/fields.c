@@ -179,6 +179,37 @@ field_is_mail_address(struct slice text, const char **ret_why)
     return false;
 }
 
+const char *
+field_pattern(bool (*check)(struct slice text, const char **ret_why))
+{
+    static const struct {
+        bool (*check)(struct slice text, const char **ret_why);
+        const char *pattern;
+    } patterns[] = {
+        {field_is_name, "^[A-Za-z0-9][A-Za-z0-9._@+-]*$"},
+        {field_is_model, "^[A-Za-z0-9][A-Za-z0-9._@+/:-]*$"},
+        {field_is_pattern, "^[A-Za-z0-9*][A-Za-z0-9._@+/:*-]*$"},
+        {field_is_zone, "^[A-Z][A-Za-z0-9_+/-]*$"},
+        {field_is_margin, "^(0?[0-9]{1,3}(\\.[0-9]{1,4})?|1000(\\.0{1,4})?)$"},
+        {field_is_discount, "^(0{0,2}[0-9]{1,2}(\\.[0-9]{1,4})?|0?100(\\.0{1,4})?)$"},
+        {field_is_scope, "^([!#-Z^-~]|\\[|\\])*$"},
+        {field_is_text, "^[^\\x00-\\x1f\\x7f]*$"},
+        {field_is_credential, "^[^\\x00-\\x1f\\x7f]*$"},
+        {field_is_cidr, "^[0-9A-Fa-f.:]+(/[0-9]+)?$"},
+        {field_is_host, "^[A-Za-z0-9:][A-Za-z0-9.:-]*$"},
+        {field_is_mail_address,
+         "^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+         "@[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*$"},
+        {field_is_url, "^[Hh][Tt][Tt][Pp][Ss]?://"
+                       "([A-Za-z0-9!$%&'()*+,;=._~-]+|\\[[0-9A-Fa-f:.]{2,}\\])(:[0-9]{1,5})?"
+                       "(/([!\"$->@-[^-~]|\\])*)?$"},
+    };
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+        if (patterns[i].check == check)
+            return patterns[i].pattern;
+    return NULL;
+}
+
 bool
 field_is_private_host(struct slice host)
 {

@@ -38,4 +38,10 @@ bool field_is_private_host(struct slice host);
 /* An address or a range of addresses: 10.0.0.0/8. */
 bool field_is_cidr(struct slice text, const char **ret_why);
 
+/* What a check above takes, as a regular expression (ECMA 262) for documents: all that the check
+ * takes fits it; what fits may still be refused where a grammar says more (an address, a URL, a
+ * reference). NULL: not one of these checks. Without classes like \d and without escapes in
+ * brackets but \xNN, so that the test can hold each to its check with POSIX's expressions. */
+const char *field_pattern(bool (*check)(struct slice text, const char **ret_why));
+
 #endif

@@ -49,7 +49,7 @@ check_sizes(const struct json *map, const struct field_table *table, const char 
     for (size_t i = 0; i < table->count; i++) {
         const struct field_row *row = &table->rows[i];
         const struct json *v = json_get(map, row->name);
-        size_t limit = size_limit(row->kind);
+        size_t limit = row->most ? row->most : size_limit(row->kind);
         if (limit > 0 && json_size(v) > limit)
             return too_many(why, path, row->name, limit);
         if (row->kind != FIELD_MAP || !v)

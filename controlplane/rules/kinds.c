@@ -7,6 +7,7 @@
 #include "controlplane/rules/fields.h"
 #include "controlplane/rules/permissions.h"
 #include "controlplane/rules/price.h"
+#include "controlplane/rules/pricebook.h"
 #include "controlplane/rules/rule.h"
 #include "controlplane/secrets/seal.h"
 #include "lib/base/money.h"
@@ -16,6 +17,10 @@
 #include "lib/http/url.h"
 #include "lib/policy/policy.h"
 #include "lib/policy/provider_kinds.h"
+
+#define LIMIT_SELECTOR_TAGS 4
+#define LIMIT_THRESHOLDS 16 /* of a budget */
+/* A worker packs endpoints and addresses small: LIMIT_SCOPE_LIST. */
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define TABLE(name_, rows_)                                                                        \
@@ -102,8 +107,8 @@ static const struct kind_default model_defaults[] = {
 
 static const struct field_row allow_rows[] = {
     {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*'. Absent: all models."},
-    {.name = "endpoints", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
-    {.name = "addresses", .kind = FIELD_TEXTS, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
+    {.name = "endpoints", .kind = FIELD_TEXTS, .most = LIMIT_SCOPE_LIST, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
+    {.name = "addresses", .kind = FIELD_TEXTS, .most = LIMIT_SCOPE_LIST, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
     {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
     {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
     {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
@@ -215,8 +220,8 @@ static const struct field_row issuer_rows[] = {
     {.name = "team_claim", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "The claim that names the team."},
     {.name = "user_claim", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "The claim that names who asks."},
     {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*', that its tokens are limited to."},
-    {.name = "endpoints", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
-    {.name = "addresses", .kind = FIELD_TEXTS, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
+    {.name = "endpoints", .kind = FIELD_TEXTS, .most = LIMIT_SCOPE_LIST, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
+    {.name = "addresses", .kind = FIELD_TEXTS, .most = LIMIT_SCOPE_LIST, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
     {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
     {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
     {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
@@ -267,8 +272,8 @@ static const struct field_row key_rows[] = {
     {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "A project of that team."},
     {.name = "user", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Who holds it."},
     {.name = "models", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Names, or patterns with '*', that it is limited to."},
-    {.name = "endpoints", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
-    {.name = "addresses", .kind = FIELD_TEXTS, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
+    {.name = "endpoints", .kind = FIELD_TEXTS, .most = LIMIT_SCOPE_LIST, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "Only these endpoints: chat.completions, embeddings, ..., or patterns with '*'."},
+    {.name = "addresses", .kind = FIELD_TEXTS, .most = LIMIT_SCOPE_LIST, .min = 1, .max = 64, .check = field_is_cidr, .help = "Only from these: 10.0.0.0/8, 2001:db8::/32, or one address."},
     {.name = "max_tokens", .kind = FIELD_INT, .min = 1, .max = 100000000, .help = "Most that a request may ask for; it must then ask."},
     {.name = "tools", .kind = FIELD_BOOL, .help = "false: requests with tools are refused."},
     {.name = "stream", .kind = FIELD_BOOL, .help = "false: streams are refused."},
@@ -320,7 +325,7 @@ static const struct field_row price_rows[] = {
     {.name = "model", .kind = FIELD_TEXT, .required = true, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "The provider's own name, or a prefix with '*' at its end."},
     AMOUNTS,
     {.name = "max_output_tokens", .kind = FIELD_INT, .min = 1, .max = 1000000000, .help = "What the model can give in one answer: the limit that a strict budget sets where a request has none (at most 16,384; absent: 4,096)."},
-    {.name = "variants", .kind = FIELD_LIST, .item = &variant_table, .help = "Other prices in other circumstances; what one does not give is as above."},
+    {.name = "variants", .kind = FIELD_LIST, .most = LIMIT_PRICE_VARIANTS, .item = &variant_table, .help = "Other prices in other circumstances; what one does not give is as above."},
     {.name = "free", .kind = FIELD_BOOL, .help = "Costs nothing on purpose; excludes the prices."},
 };
 static const struct kind_reference price_references[] = {{"provider", NULL, false, KIND_PROVIDERS}};
@@ -338,7 +343,7 @@ static const struct kind_default price_defaults[] = {
     {.name = "project", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of this project's keys."},                   \
     {.name = "model", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_pattern, .help = "For this model as clients name it, or a pattern with '*'."}, \
     {.name = "provider", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "That go to this provider."},                \
-    {.name = "tag", .kind = FIELD_TAGS, .max = 1024, .help = "Of keys with these tags."},                                                                     \
+    {.name = "tag", .kind = FIELD_TAGS, .most = LIMIT_SELECTOR_TAGS, .max = 1024, .help = "Of keys with these tags."},                                                                     \
     {.name = "end_user", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_text, .help = "Whose own `user` member says this."},       \
     {.name = "per", .kind = FIELD_ENUM, .values = limit_pers, .help = "A counter of its own for each value of this; what has none shares one."}
 
@@ -394,7 +399,7 @@ static const struct field_row budget_rows[] = {
     {.name = "time_zone", .kind = FIELD_TEXT, .min = 1, .max = 64, .check = field_is_zone, .help = "Where its days begin: Europe/Berlin."},
     {.name = "mode", .kind = FIELD_ENUM, .values = budget_modes, .help = "strict: never exceeded, since what a request may cost at most is reserved; estimate: what it will likely cost; shadow: nothing is refused."},
     {.name = "on_unverifiable", .kind = FIELD_ENUM, .values = unverifiables, .help = "When the control plane is away and the slice in hand is spent."},
-    {.name = "thresholds", .kind = FIELD_INTS, .min = 1, .max = 1000, .help = "Per cent of the limit whose crossing is recorded, rising."},
+    {.name = "thresholds", .kind = FIELD_INTS, .most = LIMIT_THRESHOLDS, .min = 1, .max = 1000, .help = "Per cent of the limit whose crossing is recorded, rising."},
 };
 
 #define SELECTOR_REFERENCES                                                                                            \
@@ -427,7 +432,7 @@ static const struct field_row alert_rows[] = {
     {.name = "url", .kind = FIELD_TEXT, .min = 1, .max = 2048, .check = field_is_url, .help = "webhook: where it is posted to."},
     {.name = "smtp", .kind = FIELD_MAP, .item = &smtp_table, .help = "email: through which server."},
     {.name = "from", .kind = FIELD_TEXT, .min = 3, .max = 254, .check = field_is_mail_address, .help = "email: its sender."},
-    {.name = "to", .kind = FIELD_TEXTS, .min = 3, .max = 254, .check = field_is_mail_address, .help = "email: its receivers."},
+    {.name = "to", .kind = FIELD_TEXTS, .most = LIMIT_ALERT_RECEIVERS, .min = 3, .max = 254, .check = field_is_mail_address, .help = "email: its receivers."},
     {.name = "credential", .kind = FIELD_TEXT, .min = 1, .max = LIMIT_CREDENTIAL_BYTES, .check = field_is_credential, .help = "webhook: what it is signed with; slack: the webhook's URL, which is the secret; email: the password. In the forms of a provider's."},
     {.name = "budgets", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of these budgets."},
     {.name = "teams", .kind = FIELD_TEXTS, .min = 1, .max = LIMIT_NAME_BYTES, .check = field_is_name, .help = "Of budgets that select these teams, or a project of theirs. Without budgets and teams: of all budgets."},
@@ -477,13 +482,12 @@ const struct field_table document_table = TABLE("configuration", document_rows);
 
 static int check_provider(const struct json *item, const char *path, struct buf *why);
 static int check_model(const struct json *item, const char *path, struct buf *why);
-static int check_team(const struct json *item, const char *path, struct buf *why);
 static int check_charge(const struct json *item, const char *path, struct buf *why);
 static int check_role(const struct json *item, const char *path, struct buf *why);
 static int check_binding(const struct json *item, const char *path, struct buf *why);
 static int check_issuer(const struct json *item, const char *path, struct buf *why);
 static int check_sign_in(const struct json *item, const char *path, struct buf *why);
-static int check_key(const struct json *item, const char *path, struct buf *why);
+static int check_key_tags(const struct json *item, const char *path, struct buf *why);
 static int check_quota(const struct json *item, const char *path, struct buf *why);
 static int check_budget(const struct json *item, const char *path, struct buf *why);
 
@@ -491,7 +495,7 @@ static int check_budget(const struct json *item, const char *path, struct buf *w
 const struct kind kinds[KIND_COUNT] = {
     {KIND_PROVIDERS, "providers", "provider", &provider_fields, NULL, 0, ROWS(provider_defaults), false, check_provider},
     {KIND_MODELS, "models", "model", &model_fields, ROWS(model_references), ROWS(model_defaults), true, check_model},
-    {KIND_TEAMS, "teams", "team", &team_fields, NULL, 0, ROWS(disabled_default), false, check_team},
+    {KIND_TEAMS, "teams", "team", &team_fields, NULL, 0, ROWS(disabled_default), false, check_charge},
     {KIND_PROJECTS, "projects", "project", &project_fields, ROWS(project_references), ROWS(disabled_default), false, check_charge},
     {KIND_USERS, "users", "user", &user_fields, ROWS(user_references), ROWS(user_defaults), false, NULL},
     {KIND_ROLES, "roles", "role", &role_fields, NULL, 0, NULL, 0, false, check_role},
@@ -499,7 +503,7 @@ const struct kind kinds[KIND_COUNT] = {
     {KIND_BINDINGS, "bindings", "binding", &binding_fields, ROWS(binding_references), NULL, 0, false, check_binding},
     {KIND_ISSUERS, "issuers", "issuer", &issuer_fields, ROWS(issuer_references), ROWS(issuer_defaults), false, check_issuer},
     {KIND_SIGN_INS, "sign_ins", "sign_in", &sign_in_fields, ROWS(sign_in_references), ROWS(sign_in_defaults), false, check_sign_in},
-    {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key},
+    {KIND_KEYS, "keys", "key", &key_fields, ROWS(key_references), ROWS(key_defaults), false, check_key_tags},
     {KIND_PRICES, "prices", "price", &price_fields, ROWS(price_references), ROWS(price_defaults), true, price_check},
     {KIND_QUOTAS, "quotas", "quota", &quota_fields, ROWS(limit_references), ROWS(quota_defaults), false, check_quota},
     {KIND_BUDGETS, "budgets", "budget", &budget_fields, ROWS(limit_references), ROWS(budget_defaults), false, check_budget},
@@ -651,7 +655,7 @@ check_model(const struct json *item, const char *path, struct buf *why)
 }
 
 static int
-check_tags(const struct json *item, const char *path, struct buf *why)
+check_key_tags(const struct json *item, const char *path, struct buf *why)
 {
     void *iter = NULL;
     const char *name, *reason;
@@ -665,33 +669,12 @@ check_tags(const struct json *item, const char *path, struct buf *why)
     return 0;
 }
 
-/* A worker packs these lists small. */
-static int
-check_scope(const struct json *scope, const char *path, const char *member, struct buf *why)
-{
-    static const char *const lists[] = {"endpoints", "addresses"};
-    char place[64];
-    for (size_t i = 0; i < COUNT(lists); i++) {
-        snprintf(place, sizeof(place), "%s%s%s", member, member[0] ? "." : "", lists[i]);
-        if (json_size(json_get(scope, lists[i])) > LIMIT_SCOPE_LIST)
-            return rule_refuse(why, path, place, "at most %d are allowed", LIMIT_SCOPE_LIST);
-    }
-    return 0;
-}
-
 static int
 check_charge(const struct json *item, const char *path, struct buf *why)
 {
     if (json_get(item, "margin_percent") && json_get(item, "discount_percent"))
         return rule_refuse(why, path, "discount_percent", "not together with margin_percent");
     return 0;
-}
-
-static int
-check_team(const struct json *item, const char *path, struct buf *why)
-{
-    int err = check_charge(item, path, why);
-    return err ? err : check_scope(json_get(item, "allow"), path, "allow", why);
 }
 
 static int
@@ -730,7 +713,7 @@ check_role(const struct json *item, const char *path, struct buf *why)
         if (permissions_add(&all, json_str(json_at(list, i))) == 0)
             return refuse_permission(why, path, place, json_str(json_at(list, i)));
     }
-    return check_scope(json_get(item, "allow"), path, "allow", why);
+    return 0;
 }
 
 static int
@@ -789,17 +772,8 @@ check_issuer(const struct json *item, const char *path, struct buf *why)
     if (!json_get(item, "team") == !json_get(item, "team_claim"))
         return rule_refuse(why, path, "team",
                            "give a team, or the claim that names one: one of the two");
-    return check_scope(item, path, "", why);
+    return 0;
 }
-
-static int
-check_key(const struct json *item, const char *path, struct buf *why)
-{
-    int err = check_scope(item, path, "", why);
-    return err ? err : check_tags(item, path, why);
-}
-
-#define LIMIT_SELECTOR_TAGS 4
 
 static int
 check_selector(const struct json *item, const char *path, struct buf *why)
@@ -809,7 +783,7 @@ check_selector(const struct json *item, const char *path, struct buf *why)
     const char *name, *reason;
     struct json *value, *map = tags ? json_ref((struct json *)(uintptr_t)tags) : NULL;
     int err = 0;
-    if (tags && (json_size(tags) == 0 || json_size(tags) > LIMIT_SELECTOR_TAGS))
+    if (tags && json_size(tags) == 0)
         err = rule_refuse(why, path, "tag", "name 1 to %d tags", LIMIT_SELECTOR_TAGS);
     while (!err && map && json_each(map, &iter, &name, &value))
         if (!field_is_name(slice_of(name), &reason) || !json_str(value).len)
@@ -834,8 +808,6 @@ static int
 check_thresholds(const struct json *list, const char *path, struct buf *why)
 {
     int64_t last = 0, n;
-    if (json_size(list) > 16)
-        return rule_refuse(why, path, "thresholds", "at most 16 are allowed");
     for (size_t i = 0; i < json_size(list); i++) {
         if (json_to_int(json_at(list, i), &n) != 0 || n <= last)
             return rule_refuse(why, path, "thresholds", "must rise");

@@ -90,11 +90,12 @@ struct field_row {
     const char *name;
     enum field_kind kind;
     bool required;
-    bool read_only;                 /* given by us; refused in input */
-    int64_t min, max;               /* of a number, or of a text's length (max 0: 1024) */
-    const char *const *values;      /* FIELD_ENUM: NULL-terminated */
-    const struct field_table *item; /* FIELD_LIST, FIELD_MAP */
+    bool read_only;   /* given by us; refused in input */
+    int64_t min, max; /* of a number, or of a text's bytes (max 0: LIMIT_JSON_TEXT_BYTES) */
+    const char *const *values;                              /* FIELD_ENUM: NULL-terminated */
+    const struct field_table *item;                         /* FIELD_LIST, FIELD_MAP */
     bool (*check)(struct slice text, const char **ret_why); /* of a text, or NULL */
+    size_t most; /* elements of a list or map; 0: what the caller of json_check has for its kind */
     const char *help; /* one line: docs, --help, the JSON Schema */
 };
 struct field_table {
@@ -105,8 +106,19 @@ struct field_table {
 /* 0, or ERR_SYNTAX with a message that begins with the path. `path` is where `map` stands. */
 MUST_CHECK int json_check(const struct json *map, const struct field_table *table, const char *path,
                           struct buf *why);
-/* The JSON Schema (2020-12) of a table, as a document the caller frees. NULL: no memory. */
-struct json *json_schema(const struct field_table *table);
+/* The JSON Schema (2020-12) of a table, as a document the caller frees. NULL: no memory. pattern_of
+ * gives the regular expression (ECMA 262) of what a row's check takes, or NULL where it has none.
+ */
+typedef const char *json_pattern_of(bool (*check)(struct slice text, const char **ret_why));
+struct json *json_schema(const struct field_table *table, json_pattern_of *pattern_of);
+/* What json_check takes for a time, for amounts, and for a text without a check of its own. */
+#define JSON_TIME_PATTERN                                                                          \
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:"       \
+    "([0-5][0-9]|60)(\\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$"
+#define JSON_USD_PATTERN "^[0-9]+(\\.[0-9]{1,9})?$"
+#define JSON_PRICE_PATTERN "^[0-9]+(\\.[0-9]{1,6})?$"
+#define JSON_TEXT_PATTERN "^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$"
+#define LIMIT_JSON_TEXT_BYTES 1024 /* where a row says nothing */
 /* The nearest of the table's names to a misspelt one, or NULL when none is near. */
 const char *json_nearest(const struct field_table *table, struct slice name);
 

@@ -10,7 +10,6 @@
 #include "lib/base/near.h"
 #include "lib/json/doc.h"
 
-#define LIMIT_TEXT_BYTES 1024 /* where a row says nothing */
 #define LIMIT_PATH_BYTES 512
 #define LIMIT_NAME_SHOWN 64
 
@@ -73,7 +72,7 @@ wrong_kind(struct check *c, const char *wanted, const struct json *got)
 static int
 check_text_bytes(struct check *c, const struct field_row *row, struct slice s)
 {
-    size_t max = row->max > 0 ? (size_t)row->max : LIMIT_TEXT_BYTES;
+    size_t max = row->max > 0 ? (size_t)row->max : LIMIT_JSON_TEXT_BYTES;
     if (s.len > max)
         return wrong(c, "is longer than %zu bytes", max);
     if (s.len < (size_t)(row->min > 0 ? row->min : 0))
@@ -127,6 +126,8 @@ check_decimal(struct check *c, const struct field_row *row, const struct json *v
                 : money_parse_per_mtok(slice_of(text), &parsed);
     if (e == ERR_RANGE)
         return wrong(c, "is out of range or finer than %d decimal places", usd ? 9 : 6);
+    if (e == 0 && parsed < 0)
+        return wrong(c, "must not be negative");
     return e < 0 ? wrong(c, "must be an amount such as \"2.50\"") : 0;
 }
 

@@ -43,15 +43,6 @@ schema_end(struct schema *s)
     return NULL;
 }
 
-/* {"type": type} */
-static struct json *
-of_type(const char *type)
-{
-    struct schema s = schema_begin();
-    put_str(&s, "type", type);
-    return schema_end(&s);
-}
-
 static struct json *
 texts(const char *const *values)
 {
@@ -65,24 +56,35 @@ texts(const char *const *values)
     return NULL;
 }
 
-static struct json *of_table(const struct field_table *table, bool outermost);
+static struct json *of_table(const struct field_table *table, json_pattern_of *pattern_of,
+                             bool outermost);
 
-static void
-put_bounds(struct schema *s, const struct field_row *row, const char *min, const char *max)
-{
-    if (row->min != 0)
-        put(s, min, json_new_int(row->min));
-    if (row->max > 0)
-        put(s, max, json_new_int(row->max));
-}
-
-/* The items of a list: the row's bounds are those of each. */
+/* A text, or each of a list or map of texts. JSON Schema counts characters, and we bytes: the same
+ * for ASCII. */
 static struct json *
-of_bounded(const char *type, const struct field_row *row, const char *min, const char *max)
+of_text(const struct field_row *row, json_pattern_of *pattern_of)
 {
     struct schema s = schema_begin();
-    put_str(&s, "type", type);
-    put_bounds(&s, row, min, max);
+    const char *pattern = !row->check  ? JSON_TEXT_PATTERN
+                          : pattern_of ? pattern_of(row->check)
+                                       : NULL;
+    put_str(&s, "type", "string");
+    if (row->min > 0)
+        put(&s, "minLength", json_new_int(row->min));
+    put(&s, "maxLength", json_new_int(row->max > 0 ? row->max : LIMIT_JSON_TEXT_BYTES));
+    if (pattern)
+        put_str(&s, "pattern", pattern);
+    return schema_end(&s);
+}
+
+static struct json *
+of_int(const struct field_row *row)
+{
+    struct schema s = schema_begin();
+    put_str(&s, "type", "integer");
+    put(&s, "minimum", json_new_int(row->min));
+    if (row->max > 0)
+        put(&s, "maximum", json_new_int(row->max));
     return schema_end(&s);
 }
 
@@ -92,62 +94,71 @@ put_decimal(struct schema *s, const char *pattern)
     static const char *const kinds[] = {"string", "number", NULL};
     put(s, "type", texts(kinds));
     put_str(s, "pattern", pattern);
+    put(s, "maxLength", json_new_int(JSON_DECIMAL_BYTES - 1));
+    put(s, "minimum", json_new_int(0));
 }
 
 static void
-put_list(struct schema *s, struct json *items)
+put_list(struct schema *s, const struct field_row *row, struct json *items)
 {
     put_str(s, "type", "array");
     put(s, "items", items);
+    if (row->most)
+        put(s, "maxItems", json_new_int((int64_t)row->most));
+}
+
+/* In the place of a schema that was begun. */
+static void
+become(struct schema *s, struct json *map)
+{
+    json_free(s->map);
+    s->map = map;
 }
 
 static struct json *
-of_row(const struct field_row *row)
+of_row(const struct field_row *row, json_pattern_of *pattern_of)
 {
     struct schema s = schema_begin();
     switch (row->kind) {
     case FIELD_TEXT:
-        put_str(&s, "type", "string");
-        put_bounds(&s, row, "minLength", "maxLength");
+        become(&s, of_text(row, pattern_of));
         break;
     case FIELD_INT:
-        put_str(&s, "type", "integer");
-        put(&s, "minimum", json_new_int(row->min));
-        if (row->max > 0)
-            put(&s, "maximum", json_new_int(row->max));
+        become(&s, of_int(row));
         break;
     case FIELD_BOOL:
         put_str(&s, "type", "boolean");
         break;
     case FIELD_USD:
-        put_decimal(&s, "^-?[0-9]+(\\.[0-9]{1,9})?$");
+        put_decimal(&s, JSON_USD_PATTERN);
         break;
     case FIELD_PRICE:
-        put_decimal(&s, "^[0-9]+(\\.[0-9]{1,6})?$");
+        put_decimal(&s, JSON_PRICE_PATTERN);
         break;
     case FIELD_TIME:
         put_str(&s, "type", "string");
-        put_str(&s, "pattern", "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].*)?$");
+        put_str(&s, "pattern", JSON_TIME_PATTERN);
         break;
     case FIELD_ENUM:
         put(&s, "enum", texts(row->values));
         break;
     case FIELD_LIST:
-        put_list(&s, of_table(row->item, false));
+        put_list(&s, row, of_table(row->item, pattern_of, false));
         break;
     case FIELD_TEXTS:
-        put_list(&s, of_bounded("string", row, "minLength", "maxLength"));
+        put_list(&s, row, of_text(row, pattern_of));
         break;
     case FIELD_INTS:
-        put_list(&s, of_bounded("integer", row, "minimum", "maximum"));
+        put_list(&s, row, of_int(row));
         break;
     case FIELD_MAP:
-        json_free(s.map);
-        s.map = of_table(row->item, false);
+        become(&s, of_table(row->item, pattern_of, false));
         break;
     case FIELD_TAGS:
         put_str(&s, "type", "object");
-        put(&s, "additionalProperties", of_type("string"));
+        put(&s, "additionalProperties", of_text(row, pattern_of));
+        if (row->most)
+            put(&s, "maxProperties", json_new_int((int64_t)row->most));
         break;
     }
     if (row->help)
@@ -172,7 +183,7 @@ required_names(const struct field_table *table)
 }
 
 static struct json *
-of_table(const struct field_table *table, bool outermost)
+of_table(const struct field_table *table, json_pattern_of *pattern_of, bool outermost)
 {
     struct schema s = schema_begin(), properties = schema_begin();
     if (outermost)
@@ -182,13 +193,13 @@ of_table(const struct field_table *table, bool outermost)
     put(&s, "additionalProperties", json_new_bool(false));
     put(&s, "required", required_names(table));
     for (size_t i = 0; i < table->count; i++)
-        put(&properties, table->rows[i].name, of_row(&table->rows[i]));
+        put(&properties, table->rows[i].name, of_row(&table->rows[i], pattern_of));
     put(&s, "properties", schema_end(&properties));
     return schema_end(&s);
 }
 
 struct json *
-json_schema(const struct field_table *table)
+json_schema(const struct field_table *table, json_pattern_of *pattern_of)
 {
-    return of_table(table, true);
+    return of_table(table, pattern_of, true);
 }

@@ -144,7 +144,7 @@ test_checking(void **state)
 static int
 make_schema(void)
 {
-    struct json *schema = json_schema(&model_table);
+    struct json *schema = json_schema(&model_table, NULL);
     json_free(schema);
     return schema ? 0 : ERR_NOMEM;
 }

@@ -398,7 +398,7 @@ test_tables_are_consistent(void **state)
         for (size_t f = 0; f < kinds[i].fields->count; f++)
             assert_non_null(kinds[i].fields->rows[f].help);
     }
-    struct json *schema = json_schema(&document_table);
+    struct json *schema = json_schema(&document_table, field_pattern);
     assert_int_equal(json_kind(schema), JSON_MAP);
     json_free(schema);
 }

@@ -62,7 +62,7 @@ test_what_passes(void **state)
     EXPECT("{\"name\":\"smart\"}", "");
     EXPECT("{\"name\":\"smart\",\"strategy\":\"latency\",\"targets\":[{\"provider\":\"a\"},"
            "{\"provider\":\"b\",\"weight\":100}],\"best\":{\"provider\":\"c\"},\"fallbacks\":"
-           "[\"x\",\"y\"],\"tags\":{\"a\":\"b\",\"c\":\"\"},\"free\":false,\"limit_usd\":\"-0.5\","
+           "[\"x\",\"y\"],\"tags\":{\"a\":\"b\",\"c\":\"\"},\"free\":false,\"limit_usd\":\"0.5\","
            "\"input_per_mtok_usd\":2.5,\"expires\":\"2027-01-01\",\"count\":9000000000}",
            "");
     EXPECT("{\"name\":\"smart\",\"targets\":[],\"fallbacks\":[],\"tags\":{},\"limit_usd\":500}",
@@ -173,6 +173,7 @@ test_amounts(void **state)
            "limit_usd: must be an amount such as \"2.50\"");
     EXPECT("{\"name\":\"a\",\"limit_usd\":true}",
            "limit_usd: must be an amount such as \"2.50\", not true");
+    EXPECT("{\"name\":\"a\",\"limit_usd\":\"-0.5\"}", "limit_usd: must not be negative");
     EXPECT("{\"name\":\"a\",\"limit_usd\":\"0.0000000001\"}",
            "limit_usd: is out of range or finer than 9 decimal places");
     EXPECT("{\"name\":\"a\",\"limit_usd\":99999999999}",
@@ -212,15 +213,16 @@ test_schema(void **state)
 {
     struct buf b;
     (void)state;
-    struct json *schema = json_schema(&target_table);
+    struct json *schema = json_schema(&target_table, NULL);
     buf_init(&b, 0);
     assert_int_equal(json_write(schema, false, 0, &b), 0);
     assert_slice_is(
         buf_slice(&b),
         "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":"
         "\"target\",\"type\":\"object\",\"additionalProperties\":false,\"required\":"
-        "[\"provider\"],\"properties\":{\"provider\":{\"type\":\"string\","
-        "\"description\":\"whose model\"},\"weight\":{\"type\":\"integer\",\"minimum\":1,"
+        "[\"provider\"],\"properties\":{\"provider\":{\"type\":\"string\",\"maxLength\":1024,"
+        "\"pattern\":\"^[^\\\\x00-\\\\x08\\\\x0b-\\\\x1f\\\\x7f]*$\",\"description\":\"whose "
+        "model\"},\"weight\":{\"type\":\"integer\",\"minimum\":1,"
         "\"maximum\":100}}}");
     buf_free(&b);
     json_free(schema);
@@ -230,7 +232,8 @@ static void
 test_schema_has_every_field(void **state)
 {
     (void)state;
-    struct json *schema = json_schema(&model_table), *properties = json_get(schema, "properties");
+    struct json *schema = json_schema(&model_table, NULL),
+                *properties = json_get(schema, "properties");
     assert_int_equal(json_size(properties), model_table.count);
     for (size_t i = 0; i < model_table.count; i++)
         assert_true(json_size(json_get(properties, model_rows[i].name)) > 0);
