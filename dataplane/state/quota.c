@@ -303,11 +303,13 @@ may_be_had(const struct counter *c, int64_t amount)
 }
 
 /* The leader had less than this: asking again is of no use. What it has left of a budget may do for
- * one that wants less. */
+ * one that wants less, and what others hold may come back; but not more than that. */
 static bool
 is_refused_already(const struct counter *c, int64_t amount)
 {
-    return c->starved && !c->elsewhere && !may_be_had(c, amount);
+    if (!c->starved)
+        return false;
+    return c->is_budget ? amount > room_of(c) + c->elsewhere : !c->elsewhere;
 }
 
 /* Whether the leader would have to be asked, or was asked and is away. */

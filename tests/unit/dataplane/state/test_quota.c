@@ -329,6 +329,18 @@ test_a_crowd_says_what_all_need(void **state)
     assert_int_equal(c.waiting, 0);
 }
 
+/* What others hold of a budget is waited for only as long as it could do with what is left. */
+static void
+test_what_no_return_could_cover_is_refused_at_once(void **state)
+{
+    (void)state;
+    make_budget(UNVERIFIABLE_DENY);
+    assert_int_equal(take(200, QUOTA_FIRST), QUOTA_ASK);
+    grant((struct bus_grant){.slice = 7, .limit = 1000, .remaining = 150, .elsewhere = 49});
+    assert_int_equal(take(200, QUOTA_AGAIN), QUOTA_REFUSED);
+    assert_int_equal(take(199, QUOTA_FIRST), QUOTA_ASK); /* all of both would do */
+}
+
 /* A request that has waited for as long as it may, while the leader had enough left: that the
  * budget is used up would not be true. */
 static void
@@ -900,6 +912,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_what_does_for_none_that_wait_is_given_back, begin,
                                         end),
         cmocka_unit_test_setup_teardown(test_a_crowd_says_what_all_need, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_no_return_could_cover_is_refused_at_once, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(test_what_may_be_had_is_not_refused_for_good, begin, end),
         cmocka_unit_test_setup_teardown(test_the_unanswered_is_wanted_again, begin, end),
         cmocka_unit_test_setup_teardown(test_a_new_period_is_a_new_slice, begin, end),
