@@ -1,6 +1,6 @@
 /*
  * Slices of budgets, leased in PostgreSQL: one statement for all of a worker's claims, which cannot
- * overdraw: headgate_budget_lease, as migrations/0071_all_that_wait.sql has it.
+ * overdraw: headgate_budget_lease, as migrations/0072_given_back_meanwhile.sql has it.
  */
 #ifndef CONTROLPLANE_LEASES_BUDGETS_H
 #define CONTROLPLANE_LEASES_BUDGETS_H

@@ -18,6 +18,7 @@
 #define CONFIRM_MS 250
 #define OFFICE_MS 1500 /* without confirmation: then we grant no more, whoever leads */
 #define IDLE_MS 2000   /* without a word of us: then PostgreSQL lets another have the office */
+#define ANSWER_MS 2000 /* that a worker waits for an answer (lease.c) */
 #define TEND_MS 10000
 #define SAY_MS 60000 /* the same again in the log */
 #define LIMIT_KEY_BYTES 512
@@ -59,7 +60,7 @@ expect_holders(struct leases *l, int64_t now_ms)
     struct db_rows *rows = NULL;
     int err = db_query(l->db,
                        "SELECT node, slot, started_ms FROM lease_holders "
-                       "WHERE seen_at > now() - interval '1 day'",
+                       "WHERE seen_at > now() - interval '1 day' AND NOT has_left",
                        NULL, 0, &rows);
 
     for (size_t i = 0; !err && i < db_count(rows); i++)
@@ -310,6 +311,7 @@ struct job {
     struct budget_claim *budgets;
     size_t budget_count;
     size_t workers;
+    int64_t heard_ms;
     bool release;
 };
 
@@ -450,6 +452,7 @@ hear(struct job *j, struct bus_lease_grants *ret)
 
     if (err)
         return err;
+    j->heard_ms = now;
     ret->fleet = fleet_size_for(f, now, h);
     j->workers = fleet_live(f, now);
     j->release = j->ask->settled && !fleet_is_released(h);
@@ -466,8 +469,11 @@ write_down(struct job *j, bool leaving)
     snprintf(slot, sizeof(slot), "%u", j->from->slot & 0x7fffffffu);
     snprintf(started, sizeof(started), "%" PRId64, j->from->started_ms);
     return db_query(j->db,
-                    leaving ? "DELETE FROM lease_holders WHERE node = $1 AND slot = $2::integer "
-                              "AND started_ms <= $3::bigint"
+                    /* Who has left stays, for claims of it that are still to be answered. */
+                    leaving ? "WITH earlier AS (DELETE FROM lease_holders WHERE node = $1 AND "
+                              "slot = $2::integer AND started_ms < $3::bigint) "
+                              "UPDATE lease_holders SET has_left = true, seen_at = now() WHERE "
+                              "(node, slot, started_ms) = ($1, $2::integer, $3::bigint)"
                             : "INSERT INTO lease_holders (node, slot, started_ms) "
                               "VALUES ($1, $2::integer, $3::bigint) ON CONFLICT "
                               "(node, slot, started_ms) DO UPDATE SET seen_at = now()",
@@ -513,6 +519,13 @@ lease_budgets(struct job *j)
     if (err)
         log_warn("leases.release_failed", F_SLICE("node", j->from->node),
                  F_INT("slot", j->from->slot), F_ERR(err), F_STR("cause", db_error(j->db)));
+    /* Nobody waits for this any more. Who has forgotten the budget meanwhile would never give back
+     * what it is granted of a period that has begun since. */
+    if (clock_mono_ms() - j->heard_ms >= ANSWER_MS) {
+        for (size_t i = 0; i < j->budget_count; i++)
+            j->budgets[i].grant->unknown = true;
+        return;
+    }
     (void)budgets_lease(j->db, j->from, j->ask->sequence, 2 * j->workers, j->budgets,
                         j->budget_count);
 }

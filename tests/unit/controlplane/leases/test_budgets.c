@@ -1,7 +1,9 @@
 /* Slices of budgets in a real PostgreSQL: nothing is given twice, whoever asks at the same time. */
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "controlplane/leases/budgets.h"
+#include "lib/base/clock.h"
 #include "tests/unit/controlplane/database.h"
 
 static struct database database;
@@ -313,7 +315,27 @@ test_a_dead_workers_claim_gets_nothing(void **state)
                      "('n', 0, 2), ('n', 1, 3)");
     lease(app, &l, &dead);
     assert_true(dead.got.unknown);
-    assert_int_equal(value("held"), 0);
+    lease(app, &l, &next);
+    assert_int_equal(next.got.share, 1000);
+    assert_int_equal(value("held"), 1000);
+}
+
+/* Likewise of one that has left in order, and of one before it. */
+static void
+test_a_claim_of_who_has_left_gets_nothing(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking dead = {.started_ms = 1, .claim = {.wants = 800, .need = 800}};
+    struct asking left = {.started_ms = 2, .claim = {.wants = 800, .need = 800}};
+    struct asking next = {.started_ms = 3, .claim = {.wants = 1000, .need = 1000}};
+
+    (void)state;
+    database_do(app, "INSERT INTO lease_holders (node, slot, started_ms, has_left) "
+                     "VALUES ('n', 0, 2, true)");
+    lease(app, &l, &dead);
+    assert_true(dead.got.unknown);
+    lease(app, &l, &left);
+    assert_true(left.got.unknown);
     lease(app, &l, &next);
     assert_int_equal(next.got.share, 1000);
 }
@@ -465,6 +487,113 @@ test_periods_follow_the_calendar_of_their_zone(void **state)
         if (database_int(app, sql) != 1)
             fail_msg("%s", sql);
     }
+}
+
+/* --- two at once ------------------------------------------------------------------------------ */
+
+/* A release on a connection of its own, that may have to wait for another transaction. */
+struct releasing {
+    struct db *db;
+    const struct bus_worker *next; /* NULL: of what was lost */
+    atomic_bool done;
+    int err;
+};
+
+static void *
+release_it(void *ctx)
+{
+    struct releasing *r = ctx;
+    bool more;
+
+    r->err = r->next ? budgets_release(r->db, r->next, &more) : budgets_release_lost(r->db, &more);
+    atomic_store(&r->done, true);
+    return NULL;
+}
+
+static struct db *
+patient(void)
+{
+    struct db *db = db_new(database.app_dsn, "test");
+
+    assert_non_null(db);
+    if (db_script(db, "SET lock_timeout = 0; SET statement_timeout = 0") != 0)
+        fail_msg("%s", db_error(db));
+    return db;
+}
+
+/* Until it waits for a lock, or has ended without. */
+static void
+wait_for_wait(const struct releasing *r)
+{
+    for (int64_t until = clock_mono_ms() + 60000; !atomic_load(&r->done);) {
+        if (database_int(app, "SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+            return;
+        assert_true(clock_mono_ms() < until);
+        usleep(1000);
+    }
+}
+
+/* A worker that was silent for a day speaks again while its slice is being given back for that:
+ * what it is granted now stays held, or another could have the same. */
+static void
+test_who_speaks_again_keeps_what_it_is_granted(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking a = {.started_ms = 1, .claim = {.wants = 800, .need = 800}};
+    struct db *holder = patient();
+    struct releasing r = {.db = patient()};
+    pthread_t thread;
+
+    (void)state;
+    l.id = l.name = SLICE("a"); /* locked before the other, and kept so */
+    lease(app, &l, &a);
+    l = a_limit(1000);
+    a.claim.slice = 0;
+    lease(app, &l, &a);
+    database_do(app, "UPDATE budget_slices SET seen_at = now() - interval '27 hours'");
+    database_do(holder, "BEGIN");
+    database_do(holder, "SELECT FROM budget_periods WHERE budget = 'a' FOR UPDATE");
+    assert_int_equal(pthread_create(&thread, NULL, release_it, &r), 0);
+    wait_for_wait(&r);
+    assert_false(atomic_load(&r.done));
+    a.claim.slice = a.got.slice;
+    lease(app, &l, &a);
+    assert_int_equal(a.got.share, 800);
+    database_do(holder, "COMMIT");
+    pthread_join(thread, NULL);
+    assert_int_equal(r.err, 0);
+    assert_int_equal(database_int(app, "SELECT held FROM budget_periods WHERE budget = 'a'"), 0);
+    assert_int_equal(database_int(app, "SELECT held FROM budget_periods WHERE budget = 'b'"), 800);
+    db_free(r.db);
+    db_free(holder);
+}
+
+/* The claim of a dead worker is being answered while all that it held is given back: what it is
+ * granted for the first time is among that, or nobody would give it back for a day. */
+static void
+test_a_release_waits_for_claims_of_the_dead(void **state)
+{
+    struct policy_limit l = a_limit(1000);
+    struct asking dead = {.started_ms = 1, .claim = {.wants = 800, .need = 800}};
+    struct bus_worker next = {.node = SLICE("n"), .slot = 0, .started_ms = 2};
+    struct db *slow = patient();
+    struct releasing r = {.db = patient(), .next = &next};
+    pthread_t thread;
+
+    (void)state;
+    database_do(slow, "BEGIN");
+    lease(slow, &l, &dead);
+    assert_int_equal(dead.got.share, 800);
+    database_do(app, "INSERT INTO lease_holders (node, slot, started_ms) VALUES ('n', 0, 2)");
+    assert_int_equal(pthread_create(&thread, NULL, release_it, &r), 0);
+    wait_for_wait(&r);
+    database_do(slow, "COMMIT");
+    pthread_join(thread, NULL);
+    assert_int_equal(r.err, 0);
+    assert_int_equal(value("held"), 0);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices"), 0);
+    db_free(r.db);
+    db_free(slow);
 }
 
 #define THREADS 6
@@ -622,12 +751,15 @@ main(void)
         cmocka_unit_test_setup(test_a_dead_workers_slice_comes_back, empty),
         cmocka_unit_test_setup(test_a_forgotten_slice_is_not_released_before_its_process, empty),
         cmocka_unit_test_setup(test_a_dead_workers_claim_gets_nothing, empty),
+        cmocka_unit_test_setup(test_a_claim_of_who_has_left_gets_nothing, empty),
         cmocka_unit_test_setup(test_slices_come_back_in_parts, empty),
         cmocka_unit_test_setup(test_a_claim_is_seen_once_an_hour, empty),
         cmocka_unit_test_setup(test_a_changed_limit_is_written, empty),
         cmocka_unit_test_setup(test_a_late_booking_is_of_its_own_period, empty),
         cmocka_unit_test_setup(test_an_override_counts_until_its_time, empty),
         cmocka_unit_test_setup(test_periods_follow_the_calendar_of_their_zone, empty),
+        cmocka_unit_test_setup(test_who_speaks_again_keeps_what_it_is_granted, empty),
+        cmocka_unit_test_setup(test_a_release_waits_for_claims_of_the_dead, empty),
         cmocka_unit_test_setup(test_many_at_once_do_not_overdraw, empty),
         cmocka_unit_test_setup(test_only_periods_long_past_are_forgotten, empty),
         cmocka_unit_test_setup(test_the_past_is_forgotten_in_parts, empty),

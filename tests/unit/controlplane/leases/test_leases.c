@@ -244,6 +244,99 @@ test_a_release_that_fails_stops_no_lease(void **state)
     fixture_free(&fixture);
 }
 
+/* What stood still for longer than the worker waits grants nothing: here behind a claim of the slot
+ * that is not committed. */
+static void
+test_an_answer_that_nobody_waits_for_grants_nothing(void **state)
+{
+    static struct fixture fixture;
+    struct section_budget budget = {.name = SLICE("b"),
+                                    .unit = SLICE("tokens"),
+                                    .period = SLICE("lifetime"),
+                                    .time_zone = SLICE("UTC"),
+                                    .mode = SLICE("strict"),
+                                    .on_unverifiable = SLICE("deny"),
+                                    .amount = 1000};
+    struct bus_claim claims[] = {
+        {.limit = SLICE("b"), .subject = SLICE("late"), .wants = 5, .need = 5, .waiting = 5}};
+    struct bus_worker from = {.node = SLICE("node"), .slot = 6, .started_ms = 2};
+    struct bus_lease ask = {.sequence = 1, .settled = true, .claims = claims, .count = 1};
+    struct db *slow = db_new(database.app_dsn, "test");
+    struct bus_lease_grants got;
+    struct arena a;
+
+    (void)state;
+    assert_non_null(slow);
+    fixture_init(&fixture);
+    assert_int_equal(section_put_budget(&fixture.limits, &budget), 0);
+    struct policy *policy = fixture_policy(&fixture, NULL);
+    struct leases *l = leases_start(database.app_dsn);
+    ask.epoch = wait_office(l, 0);
+    arena_init(&a, 65536);
+    database_do(slow, "BEGIN");
+    database_do(slow, "SELECT pg_advisory_xact_lock_shared(hashtext('node'), 6)");
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_true(got.grants[0].unknown);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM budget_slices WHERE subject = 'late'"),
+                     0);
+    database_do(slow, "COMMIT");
+    ask.sequence = 2;
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_int_equal(got.grants[0].share, 5);
+    arena_free(&a);
+    leases_stop(l);
+    db_free(slow);
+    policy_unref(policy);
+    fixture_free(&fixture);
+}
+
+/* A process that has left: no leader waits for it, and a claim of it that is answered only now is
+ * known for what it is. */
+static void
+test_who_has_left_stays_written_down(void **state)
+{
+    static struct fixture fixture;
+    struct policy *policy = policy_with_a_quota(&fixture);
+    struct leases *l = leases_start(database.app_dsn);
+    struct bus_worker from = {.node = SLICE("node"), .slot = 4, .started_ms = 1};
+    struct bus_claim claims[] = {{.limit = SLICE("q:requests_per_minute"),
+                                  .subject = SLICE("ann"),
+                                  .wants = 60,
+                                  .need = 60}};
+    struct bus_lease ask = {.sequence = 1};
+    struct bus_lease_grants got;
+    struct arena a;
+
+    (void)state;
+    ask.epoch = wait_office(l, 0);
+    arena_init(&a, 65536);
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    from.started_ms = 2;
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_int_equal(
+        database_int(app, "SELECT count(*) FROM lease_holders WHERE slot = 4 AND NOT has_left"), 2);
+    ask.sequence = 2;
+    ask.leaving = true;
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_int_equal(database_int(app, "SELECT count(*) FROM lease_holders WHERE slot = 4"), 1);
+    assert_int_equal(database_int(app, "SELECT started_ms FROM lease_holders WHERE slot = 4 AND "
+                                       "has_left AND seen_at > now() - interval '1 minute'"),
+                     2);
+    leases_stop(l);
+    database_do(app, "DELETE FROM lease_holders WHERE NOT has_left"); /* of other tests */
+    l = leases_start(database.app_dsn);
+    from.slot = 5;
+    ask =
+        (struct bus_lease){.sequence = 1, .epoch = wait_office(l, 0), .claims = claims, .count = 1};
+    assert_int_equal(leases_answer(l, app, policy, &from, &ask, &a, &got), 0);
+    assert_false(got.grants[0].unknown);
+    assert_int_equal(got.grants[0].share, 60);
+    arena_free(&a);
+    leases_stop(l);
+    policy_unref(policy);
+    fixture_free(&fixture);
+}
+
 int
 main(void)
 {
@@ -253,6 +346,8 @@ main(void)
         cmocka_unit_test(test_a_subject_too_many_is_turned_away_alone),
         cmocka_unit_test(test_a_greeting_is_answered_and_not_heeded),
         cmocka_unit_test(test_a_release_that_fails_stops_no_lease),
+        cmocka_unit_test(test_an_answer_that_nobody_waits_for_grants_nothing),
+        cmocka_unit_test(test_who_has_left_stays_written_down),
         cmocka_unit_test(test_epochs_are_drawn_above),
     };
     return cmocka_run_group_tests(tests, start, stop);
