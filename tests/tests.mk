@@ -76,8 +76,9 @@ check-words: ## No banned function, no unfinished mark
 check-checks: ## The checks refuse what they are there for
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/checks $(PYTHON) -m unittest -q tests/checks/test_checks.py
 
-check-model: ## The protocol of leases, in all states of a small model
-	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/model $(PYTHON) -m unittest -q tests/model/test_leases.py
+check-model: ## The protocols of leases, in all states of small models
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/model $(PYTHON) -m unittest -q tests/model/test_leases.py \
+	    tests/model/test_budgets.py
 # Each header alone, twice, so that neither a missing include nor a missing guard goes unseen.
 check-headers: $(OUR_H:%=$(B)/headers/%.ok) ## Each header compiles alone
 	@echo "check-headers: $(words $(OUR_H)) headers"

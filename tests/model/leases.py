@@ -19,6 +19,8 @@ import argparse
 import collections
 import sys
 
+from explore import put, walk
+
 LIMIT = 2
 WORKERS = (0, 1)
 RULES = ("sequence", "binding", "expiry", "learning", "epoch")
@@ -119,38 +121,23 @@ class Model:
 
     @staticmethod
     def put(s, i, w):
-        return s._replace(workers=s.workers[:i] + (w,) + s.workers[i + 1:])
+        return s._replace(workers=put(s.workers, i, w))
 
     @staticmethod
     def record(s, i, r):
-        return s._replace(records=s.records[:i] + (r,) + s.records[i + 1:])
+        return s._replace(records=put(s.records, i, r))
 
 
 def holds(s):
     return sum(max(w.used, w.share if w.lease else 0) for w in s.workers) <= LIMIT
 
 
-def walk(model, most=2_000_000):
-    """All states, breadth first: how many, and the shortest way to one that breaks the limit (or None)."""
-    start = model.start()
-    came = {start: None}
-    queue = collections.deque([start])
-    while queue:
-        s = queue.popleft()
-        for what, t in model.steps(s):
-            if t in came:
-                continue
-            came[t] = (s, what)
-            if not holds(t):
-                way = []
-                while came[t]:
-                    t, what = came[t]
-                    way.append(what)
-                return len(came), list(reversed(way))
-            if len(came) > most:
-                raise SystemExit(f"more than {most} states")
-            queue.append(t)
-    return len(came), None
+def broken(s):
+    return None if holds(s) else "more than the limit"
+
+
+def explore(model, most=2_000_000):
+    return walk(model.start(), model.steps, broken, most)
 
 
 def main():
@@ -158,9 +145,9 @@ def main():
     parser.add_argument("--without", action="append", default=[], choices=RULES)
     parser.add_argument("--faults", type=int, default=1)
     args = parser.parse_args()
-    count, way = walk(Model(args.without, args.faults))
+    count, way, _ = explore(Model(args.without, args.faults))
     if way:
-        print(f"{count} states; the limit is broken by: " + ", ".join(way))
+        print(f"{count} states; the limit is broken by: " + ", ".join(what for what, _ in way))
         return 1
     print(f"{count} states, the limit holds")
     return 0
