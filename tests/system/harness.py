@@ -139,7 +139,6 @@ class Gateway:
     live = []  # those that are not closed: a failed test shows their logs
 
     def __init__(self, home=None, options=(), environment=None, run_as=None, workers=2, bin_dir=BIN):
-        self.live.append(self)
         self.bin = pathlib.Path(bin_dir)
         self.home = pathlib.Path(home) if home else make_home()
         self.made_home = home is None
@@ -148,6 +147,7 @@ class Gateway:
         self.options += list(options)
         self.environment = environment or {}
         self.run_as = run_as
+        self.live.append(self)  # when it is whole: another thread's failure may show its logs at once
 
     # --- the program
 
