@@ -3,42 +3,13 @@
  * patterns to the checks. */
 #include "controlplane/api/dispatch.h"
 #include "controlplane/api/litellm_tables.h"
-#include "controlplane/cli/yaml.h"
 #include "controlplane/rules/fields.h"
 #include "controlplane/rules/item.h"
-#include "lib/base/file.h"
-#include "tests/unit/check.h"
+#include "tests/unit/controlplane/api/openapi.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct json *document;
 static size_t differences;
-
-static int
-load(void **state)
-{
-    struct buf text, why;
-    struct yaml_places *places = NULL;
-    (void)state;
-    buf_init(&text, 0);
-    buf_init(&why, 4096);
-    if (file_read("docs/openapi.yaml", 4 << 20, false, &text) != 0)
-        fail_msg("docs/openapi.yaml cannot be read: run the tests from the repository's root");
-    if (yaml_read(buf_slice(&text), &document, &places, &why) != 0)
-        fail_msg("docs/openapi.yaml: %s", buf_str(&why));
-    yaml_places_free(places);
-    buf_free(&text);
-    buf_free(&why);
-    return 0;
-}
-
-static int
-unload(void **state)
-{
-    (void)state;
-    json_free(document);
-    return 0;
-}
 
 /* What stands behind a $ref, or the node itself. */
 static struct json *

@@ -1,45 +1,7 @@
 /* The route table and docs/openapi.yaml say the same: neither can change alone. And matching. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "controlplane/api/dispatch.h"
-#include "controlplane/cli/yaml.h"
 #include "controlplane/rules/kinds.h"
-#include "lib/base/file.h"
-
-static struct json *document;
-
-static int
-load(void **state)
-{
-    struct buf text, why;
-    struct yaml_places *places = NULL;
-    (void)state;
-    buf_init(&text, 0);
-    buf_init(&why, 4096);
-    if (file_read("docs/openapi.yaml", 4 << 20, false, &text) != 0)
-        fail_msg("docs/openapi.yaml cannot be read: run the tests from the repository's root");
-    if (yaml_read(buf_slice(&text), &document, &places, &why) != 0)
-        fail_msg("docs/openapi.yaml: %s", buf_str(&why));
-    yaml_places_free(places);
-    buf_free(&text);
-    buf_free(&why);
-    return 0;
-}
-
-static int
-unload(void **state)
-{
-    (void)state;
-    json_free(document);
-    return 0;
-}
+#include "tests/unit/controlplane/api/openapi.h"
 
 static struct json *
 operation_of(const struct route *r)
